@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The scheduler contract.
+ *
+ * A pool owns one `struct sched`: a const table of ops and the policy's private state. A policy orders *entities* on
+ * *slots*. It knows no VM, no VMCS, no register; it reads no clock, takes no lock, sends no IPI, allocates and prints
+ * nothing. Time comes in as now_ns; decisions go out as return values and as slots to poke in `struct sched_out`. The
+ * same source file runs in the hypervisor, in unit tests and in the simulator.
+ *
+ * Locks belong to the core (pool/). Every slot is in one lock domain, given by join(); every entity is in the domain
+ * of `entity->slot`, or in domain 0 before it has one. An op that names a slot or an entity is called with that
+ * domain held; init, fini, join, leave, admit, validate, tune of a pool value, import, export and check are called
+ * with all domains held. `out->poke` is acted on after the locks are dropped.
+ *
+ * Life of an entity, as the core calls the ops:
+ *
+ *      add ──► blocked ──wake──► runnable ──pick──► running (on_slot) ──charge──► still runnable, or block, or yield
+ *                 ▲                  ▲                    │
+ *                 └──────block───────┴────────────────────┘   then released(), when its state has left the slot's cpu
+ *
+ * charge, then block or yield or neither, then pick are one lock hold on the slot. An entity that pick() did not
+ * return again stays on_slot until released(): pick() on any other slot must not return it before. The core sets
+ * and clears `runnable` and `on_slot` before it calls the op that tells of it; a policy reads them, never writes.
+ *
+ * Adding a policy is adding one file to sched/ that ends in SCHED_POLICY(...).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernel/lib/cpuset.h"
+#include "kernel/lib/err.h"
+#include "kernel/lib/format.h"
+#include "kernel/lib/list.h"
+#include "kernel/lib/util.h"
+
+#define SCHED_TUNABLE_MAX	12u
+#define SCHED_NO_SLOT		UINT32_MAX
+#define SCHED_NAME_LEN		16u
+
+struct sched;
+
+/* --- Tunables: the table is the only place that names one. ----------------------------------------------------- */
+
+enum sched_type { SCHED_INT, SCHED_TIME, SCHED_BOOL, SCHED_ENUM, SCHED_LIST };
+enum sched_scope { SCHED_POOL, SCHED_GROUP, SCHED_ENTITY };
+
+struct sched_tunable {
+	const char *name;
+	enum sched_type type;
+	enum sched_scope scope;
+	bool live;			/* may change while entities run */
+	const char *unit;		/* "%", or NULL; times are in ns inside, typed with us, ms, s */
+	int64_t min, max, def;
+	const char *const *words;	/* SCHED_ENUM: the names of 0, 1, ..., ending in NULL */
+	const char *help;
+};
+
+/* Values by index in ops->tunables, whatever their scope. */
+struct sched_values {
+	int64_t v[SCHED_TUNABLE_MAX];
+};
+
+/* --- What a policy orders. ------------------------------------------------------------------------------------- */
+
+/* Owner of several entities (a VM embeds one): weight, cap and budget belong to it. */
+struct sched_group {
+	struct sched_values values;	/* written by the core before tune() */
+	void *priv;			/* ops->group_size bytes, zeroed by the core before the first add() */
+	char name[32];			/* for describe() */
+};
+
+/* Why a runnable entity may not run now. */
+enum sched_park { SCHED_NOT_PARKED, SCHED_PARK_BUDGET, SCHED_PARK_CAP, SCHED_PARK_WINDOW };
+
+struct sched_entity {
+	/* Set by the core before add(), constant until remove(). */
+	struct sched_group *group;
+	void *priv;			/* ops->entity_size bytes, zeroed */
+	unsigned number;		/* within its group */
+	struct list link;		/* the core's own list of all entities of a pool */
+
+	/* Written by the core under the entity's domain, before the op that tells of it. */
+	struct sched_values values;
+	struct cpuset hard, soft;	/* slots it may and would rather run on; hard meets the pool's slots */
+	bool runnable;
+	bool on_slot;			/* running on `slot`, or left it and not yet released() */
+	unsigned slot;			/* where it runs or last ran; the policy chooses on wake by out->poke and pick */
+	uint64_t runnable_since_ns;
+	uint64_t used_ns;		/* time charged since creation */
+	uint64_t wait_ns, switches;
+
+	/* Written by the policy under the entity's domain. */
+	enum sched_park parked;
+	uint64_t parked_until_ns;
+};
+
+/* Where a slot is in the machine. Numbers are machine-wide. */
+struct sched_place {
+	unsigned core, llc, package, node;
+};
+
+/* What is needed to carry an entity's standing into another policy; a policy takes from it what it knows. */
+struct sched_snapshot {
+	int64_t weight, cap;		/* group values, 0: unset */
+	int64_t period_ns, budget_ns;	/* reservation, 0: unset */
+	int64_t latency;		/* latency class, 0: ordinary */
+	uint64_t used_ns;
+	struct cpuset hard, soft;
+};
+
+/* --- Decisions. ------------------------------------------------------------------------------------------------- */
+
+struct sched_out {
+	struct cpuset poke;		/* slots that must pick again now */
+};
+
+static inline void sched_poke(struct sched_out *out, unsigned slot)
+{
+	cpuset_add(&out->poke, slot);
+}
+
+struct sched_pick {
+	struct sched_entity *entity;	/* NULL: nothing to run on that slot */
+	uint64_t until_ns;		/* ask again then at the latest; NS_NEVER: only when poked */
+};
+
+/* A refusal in words, with the arithmetic. */
+struct sched_reason {
+	char words[160];
+};
+
+/* --- The policy. ------------------------------------------------------------------------------------------------- */
+
+enum sched_honours {			/* capability flags: what else is set is reported as without effect */
+	SCHED_HONOURS_WEIGHT		= 1 << 0,
+	SCHED_HONOURS_CAP		= 1 << 1,
+	SCHED_HONOURS_RESERVATION	= 1 << 2,
+	SCHED_HONOURS_HARD_AFFINITY	= 1 << 3,
+	SCHED_HONOURS_SOFT_AFFINITY	= 1 << 4,
+	SCHED_HONOURS_YIELD		= 1 << 5,
+	SCHED_HONOURS_PER_ENTITY	= 1 << 6,
+};
+
+struct sched_ops {
+	const char *name;		/* as in `sched =`, shorter than SCHED_NAME_LEN */
+	const char *summary;		/* one line for `sched list` */
+	unsigned honours;
+	const struct sched_tunable *tunables;
+	unsigned tunable_count;
+	/* Private sizes; the core allocates them zeroed, for sched.priv, slot_priv(), group.priv, entity.priv. */
+	size_t object_size, slot_size, group_size, entity_size;
+
+	/* Makes an empty object from s->values. May refuse. Paired with fini(). */
+	enum err (*init)(struct sched *s);
+	/* Called with no slot and no entity left. */
+	void (*fini)(struct sched *s);
+
+	/*
+	 * slot starts to belong to s; nothing runs there yet. Returns its lock domain: 0, or for a policy with a queue per
+	 * LLC a number below slot + 1 that stays the same while slot is joined.
+	 */
+	unsigned (*join)(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
+			 struct sched_out *out);
+	/*
+	 * slot stops; nothing is on it. Entities queued there go to other slots of s; when none is left they wait in s.
+	 * An event of the policy's own that this slot's `until` carried gets a new owner in out.
+	 */
+	void (*leave)(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);
+
+	/*
+	 * Would e's group with these values fit beside what is there? Changes nothing. slots: the slots the pool would have.
+	 * ERR_ADMISSION with the arithmetic in why. NULL op: everything fits.
+	 */
+	enum err (*admit)(struct sched *s, const struct sched_group *g, unsigned entities,
+			  const struct cpuset *slots, struct sched_reason *why);
+	/* Is this whole set of values sensible (budget <= period)? NULL op: ranges are enough. */
+	enum err (*validate)(const struct sched_values *set, enum sched_scope scope, struct sched_reason *why);
+
+	/* e comes, blocked, off every slot. */
+	void (*add)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+	/* e goes; the core has blocked it and it is off every slot. */
+	void (*remove)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+	/* e->hard or e->soft changed; if e is on a slot outside hard the policy pokes that slot. */
+	void (*set_affinity)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+
+	/* e became runnable (e->runnable was set). Pokes the slot that should pick it, if one should at once. */
+	void (*wake)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+	/* e stopped being runnable (e->runnable was cleared): in the hold of its slot's charge, or while queued (pause). */
+	void (*block)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+	/* The running e gives way once. Followed by pick() on its slot. */
+	void (*yield)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+
+	/* e ran on e->slot for ran_ns up to now. Called before block, yield or pick, once a run. */
+	void (*charge)(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns,
+		       struct sched_out *out);
+	/*
+	 * Whom slot runs next, and until when. The entity that ran there may be returned again. Never returns one that
+	 * is not runnable, is parked, is on another slot, or whose hard set lacks slot. until_ns > now_ns.
+	 */
+	struct sched_pick (*pick)(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);
+	/* e's state has left the cpu (e->on_slot was cleared): any slot may pick it from now on, and should if it waits. */
+	void (*released)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+
+	/* Values of that scope changed: s->values, g->values (e NULL) or e->values. */
+	void (*tune)(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns,
+		     struct sched_out *out);
+	/* The standing of e in s; then, in another s, what add() made of e is adjusted to it. e is blocked. */
+	void (*export)(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to);
+	void (*import)(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns);
+
+	/* Writes the policy's own view of itself (queues) for `sched dump`. */
+	void (*describe)(struct sched *s, uint64_t now_ns, struct text *to);
+	/* Verifies the invariants. False, with words, when one is broken. */
+	bool (*check)(struct sched *s, struct sched_reason *why);
+	/*
+	 * Policies with several domains: moves work from one domain to the other when `to` is idle, under both domains, in
+	 * index order. NULL for policies with one.
+	 */
+	void (*pull)(struct sched *s, unsigned from_slot, unsigned to_slot, uint64_t now_ns, struct sched_out *out);
+};
+
+/* A pool's scheduler object. */
+struct sched {
+	const struct sched_ops *ops;
+	struct sched_values values;	/* of scope SCHED_POOL */
+	void *priv;			/* ops->object_size bytes */
+	struct cpuset slots;		/* joined slots; the core changes it before join() and after leave() */
+	void **slot_priv;		/* by slot number, ops->slot_size bytes each, NULL where not joined */
+};
+
+#define SCHED_POLICY(ident, ...) \
+	const struct sched_ops ident __attribute__((used, section("sched_policies"), aligned(8))) = { __VA_ARGS__ }
+
+/* Every policy that is linked in: sched/registry.c. */
+unsigned sched_policy_count(void);
+const struct sched_ops *sched_policy_at(unsigned i);
+const struct sched_ops *sched_policy_find(const char *name);	/* NULL: none of that name */
+
+/* The tunable of that name, or NULL; *index is its place in values. */
+const struct sched_tunable *sched_tunable_find(const struct sched_ops *ops, const char *name, unsigned *index);
+/* Fills defaults of all scopes. */
+void sched_values_default(const struct sched_ops *ops, struct sched_values *values);
+/* Text to a value with type and range checked; why names what was found and expected. */
+enum err sched_value_parse(const struct sched_tunable *t, const char *text, int64_t *value, struct sched_reason *why);
+/* A value as a person types it. */
+void sched_value_print(const struct sched_tunable *t, int64_t value, struct text *to);

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Host tests: every tests/host/test_*.c is a program, linked with what it needs of the host-buildable sources
+# (and the fake machine) under ASan and UBSan.
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+HOST_CFLAGS := $(COMMON) -O1 -fno-omit-frame-pointer $(SANITIZE) -DTARN_HOST
+# Parts of arch that are pure functions.
+ARCH_PURE := $(wildcard arch/x86_64/pure/*.c arch/x86_64/vmx/pure/*.c)
+HOST_SRCS := $(filter-out kernel/lib/mem.c kernel/main.c, \
+	   $(wildcard kernel/lib/*.c acpi/*.c kernel/*.c pool/*.c vm/*.c)) $(ARCH_PURE) $(wildcard tests/fake/*.c)
+SCHED_SRCS := $(wildcard sched/*.c)
+HOST_OBJS := $(HOST_SRCS:%.c=$(BUILD)/host/obj/%.o)
+SCHED_OBJS := $(SCHED_SRCS:%.c=$(BUILD)/host/obj/%.o)
+HOST_TESTS := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_*.c))
+
+$(BUILD)/host/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  HOST  $<"
+	@$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/host/libtarn.a: $(HOST_OBJS)
+	@rm -f $@
+	@ar rcs $@ $(HOST_OBJS)
+
+$(BUILD)/host/test_%: $(BUILD)/host/obj/tests/host/test_%.o $(BUILD)/host/obj/tests/host/test.o $(SCHED_OBJS) $(BUILD)/host/libtarn.a
+	@echo "  LINK  $@"
+	@$(CC) $(HOST_CFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(BUILD)/host/libtarn.a -Wl,--end-group
+
+.PHONY: host-tests
+host-tests: $(HOST_TESTS)
+	@for t in $(HOST_TESTS); do $$t || exit 1; done
+
+-include $(HOST_OBJS:.o=.d) $(SCHED_OBJS:.o=.d)
