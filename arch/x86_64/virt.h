@@ -30,8 +30,11 @@ enum virt_exit {
 	VIRT_EXIT_COUNT
 };
 
-/* What a handler wants next. SKIP: the instruction is done, go past it. */
-enum virt_next { VIRT_RESUME, VIRT_SKIP, VIRT_LEAVE, VIRT_SKIP_LEAVE };
+/*
+ * What a handler wants next: bits. RESUME: enter the guest again at once. SKIP: the instruction is done, go past it.
+ * RECHECK: call before_entry() again, since events may have changed. LEAVE: run() returns leave_code.
+ */
+enum virt_next { VIRT_RESUME = 0, VIRT_SKIP = 1, VIRT_RECHECK = 2, VIRT_LEAVE = 4 };
 
 /* Index of a general register in struct virt_regs.gpr, in the cpu's encoding order. */
 enum virt_gpr {
@@ -61,3 +64,124 @@ struct virt_state {
 	unsigned code_bits;		/* 16, 32 or 64 */
 	unsigned cpl;
 };
+
+/* What belongs to the exit at hand; only the part of its kind is filled. */
+struct virt_exit_info {
+	/* IO */
+	uint16_t port;
+	uint8_t io_size;		/* 1, 2, 4 */
+	bool io_in, io_string, io_rep;
+	/* MMIO: an access outside what the space maps */
+	gpa_t gpa;
+	bool write, fetch;
+	/* EXCEPTION */
+	uint8_t vector;
+	uint32_t error_code;
+	/* OTHER, ENTRY_FAILED, INVALID_OP: the vendor's own number, for the register dump */
+	uint32_t reason;
+	uint64_t qualification;
+};
+
+struct virt_vcpu;
+typedef unsigned virt_handler(struct virt_vcpu *v);	/* returns enum virt_next bits */
+
+/*
+ * One virtual cpu: the part that vm/ sees. The implementation embeds it. All of it is the running cpu's, or the control
+ * plane's while it is paused.
+ */
+struct virt_vcpu {
+	uint64_t gpr[VIRT_GPR_COUNT];		/* offset 0; RSP is not kept here */
+	/* The guest leaves with VIRT_EXIT_TIMER when the TSC reaches the lower of both (host TSC; UINT64_MAX: never). */
+	uint64_t until_tsc, deadline_tsc;
+	virt_handler *const *handlers;		/* [VIRT_EXIT_COUNT] */
+	void (*before_entry)(struct virt_vcpu *v);	/* injects what is pending; may be called often */
+	void *owner;				/* vm/'s struct vcpu */
+	uint64_t tsc_offset;			/* guest TSC = host TSC + offset */
+	int leave_code;				/* what run() returns after VIRT_LEAVE */
+	struct virt_exit_info info;
+	uint64_t exits[VIRT_EXIT_COUNT];
+};
+
+/* run() returns this when cpu_remote.poked was set or an interrupt came; handlers set codes >= 0. */
+#define VIRT_LEFT_POKED	(-1)
+
+/* Second-level address space of a VM. */
+struct virt_space;
+
+struct virt_config {
+	unsigned node;			/* where its memory comes from */
+	struct virt_space *space;
+	virt_handler *const *handlers;
+	void (*before_entry)(struct virt_vcpu *v);
+	void *owner;
+	uint64_t cr4_allowed;		/* bits the guest may set: what its CPUID offers */
+	uint64_t xcr0_allowed;		/* 0: no XSAVE */
+};
+
+struct text;
+
+/*
+ * A vendor. Functions marked P: control plane (may allocate). R: on the cpu that runs v, from run()'s caller or a handler.
+ */
+struct virt_ops {
+	const char *name;
+	/* P, boot cpu. ERR_NOTSUP with every missing required feature named in why. */
+	enum err (*probe)(struct text *why);
+	/* P: allocates what cpu needs; then, on that cpu, cpu_on() turns virtualization on. */
+	enum err (*cpu_prepare)(unsigned cpu, unsigned node);
+	enum err (*cpu_on)(struct text *why);
+
+	/* P. An empty space; pages of tables from node. */
+	enum err (*space_create)(unsigned node, struct virt_space **out);
+	/* P: gpa -> hpa for size bytes (page multiple), readable, writable, executable; 2 MiB leaves where both are aligned. */
+	enum err (*space_map)(struct virt_space *s, gpa_t at, hpa_t to, uint64_t size);
+	/* P: no vCPU uses it any more. */
+	void (*space_destroy)(struct virt_space *s);
+	uint64_t (*space_pages)(const struct virt_space *s);	/* pages its tables take */
+
+	/* P. */
+	enum err (*vcpu_create)(const struct virt_config *config, struct virt_vcpu **out);
+	void (*vcpu_destroy)(struct virt_vcpu *v);
+	uint64_t (*vcpu_bytes)(void);				/* memory one takes */
+	/* P, while v is put and nothing is loaded on the calling cpu: registers as at INIT, then as start says. */
+	void (*vcpu_reset)(struct virt_vcpu *v, const struct virt_start *start);
+
+	/* R: enters the guest, handles exits, until a handler says LEAVE or the cpu was poked. Loads v's state first if needed. */
+	int (*run)(struct virt_vcpu *v);
+	/* R: v's state becomes memory. Does nothing when it is not loaded here. */
+	void (*put)(struct virt_vcpu *v);
+
+	/* R, in before_entry or a handler. */
+	bool (*can_inject)(struct virt_vcpu *v);		/* an external interrupt, now? */
+	void (*inject)(struct virt_vcpu *v, uint8_t vector);
+	void (*want_window)(struct virt_vcpu *v, bool on);	/* VIRT_EXIT_INJECT_WINDOW when can_inject() becomes true */
+	void (*inject_exception)(struct virt_vcpu *v, uint8_t vector, bool has_error, uint32_t error);
+	bool (*interrupts_on)(struct virt_vcpu *v);		/* RFLAGS.IF */
+	void (*get_state)(struct virt_vcpu *v, struct virt_state *out);
+	void (*set_rip)(struct virt_vcpu *v, uint64_t rip);	/* instead of SKIP, for string instructions half done */
+	void (*set_rflags)(struct virt_vcpu *v, uint64_t rflags);
+	void (*set_tsc_offset)(struct virt_vcpu *v, uint64_t offset);
+	/* False: #GP is due. */
+	bool (*write_efer)(struct virt_vcpu *v, uint64_t value);
+	uint64_t (*read_efer)(struct virt_vcpu *v);
+	bool (*write_xcr0)(struct virt_vcpu *v, uint64_t value);
+	uint64_t (*read_cr4)(struct virt_vcpu *v);
+
+	/* Appends registers to out, for a VM's crash report. R or P while put. */
+	void (*dump)(struct virt_vcpu *v, struct text *out);
+};
+
+/* The machine's vendor after virt_init(); NULL, with the reason in virt_why_not(), where there is none. */
+extern const struct virt_ops *virt;
+const char *virt_why_not(void);
+/* P, boot cpu: probes the vendors that are linked in. */
+void virt_init(void);
+
+/* The host cpu's own CPUID, for the policy tables of vm/. */
+struct virt_cpuid { uint32_t eax, ebx, ecx, edx; };
+struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf);
+uint64_t virt_host_xcr0(void);			/* 0: no XSAVE */
+uint64_t virt_host_tsc(void);
+uint64_t virt_host_tsc_hz(void);
+uint64_t virt_ns_to_tsc(uint64_t ns);		/* host TSC of a time; NS_NEVER -> UINT64_MAX */
+uint64_t virt_tsc_to_ns(uint64_t tsc);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* This cpu's local APIC, in xAPIC or x2APIC mode: EOI, IPIs by physical destination, the one-shot timer. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/lib/addr.h"
+
+/* Chooses the mode for the machine (x2APIC where the cpu has it) and maps the registers; once, on the boot cpu. */
+void apic_init(hpa_t registers);
+/* Switches this cpu's APIC on in that mode, everything masked but what Tarn uses. */
+void apic_init_cpu(void);
+bool apic_is_x2apic(void);
+uint32_t apic_id(void);
+void apic_eoi(void);
+
+void apic_send(uint32_t apic_id, uint8_t vector);
+void apic_send_nmi(uint32_t apic_id);
+void apic_send_nmi_to_others(void);
+void apic_send_init(uint32_t apic_id);
+void apic_send_startup(uint32_t apic_id, uint8_t page);
+
+/* Arms the one-shot timer for an absolute TSC value (VECTOR_TIMER); UINT64_MAX disarms. */
+void apic_timer_arm(uint64_t tsc);

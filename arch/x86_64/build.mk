@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# offsets.c is compiled to assembler text only; its marks become equates for NASM.
+
+KERNEL_SRCS := $(filter-out arch/x86_64/offsets.c, $(KERNEL_SRCS))
+KERNEL_OBJS := $(filter-out %/offsets.o, $(KERNEL_OBJS)) $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard arch/x86_64/vmx/pure/*.c))
+
+$(BUILD)/gen/offsets.inc: arch/x86_64/offsets.c
+	@mkdir -p $(@D)
+	@echo "  GEN   $@"
+	@$(CC) $(KERNEL_CFLAGS) -MMD -MP -MF $(BUILD)/gen/offsets.d -MT $@ -S $< -o $(BUILD)/gen/offsets.s
+	@sed -n 's/^[ \t]*#OFFSET \([A-Z0-9_]*\) \([0-9]*\)/%define \1 \2/p' $(BUILD)/gen/offsets.s > $@
+
+$(BUILD)/obj/arch/x86_64/vmx/enter.asm.o: $(BUILD)/gen/offsets.inc
+
+-include $(BUILD)/gen/offsets.d

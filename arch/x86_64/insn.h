@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Every inline-assembly statement of the hypervisor outside VMX (those are in vmx/vmx_insn.h), one function each. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdnoreturn.h>
+
+struct cpuid {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid insn_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid r;
+
+	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+	return r;
+}
+
+static inline uint64_t insn_rdmsr(uint32_t msr)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline void insn_wrmsr(uint32_t msr, uint64_t value)
+{
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+/* Not serializing: a few ticks early or late do not matter to any caller. */
+static inline uint64_t insn_rdtsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline uint8_t insn_in8(uint16_t port)
+{
+	uint8_t v;
+
+	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
+	return v;
+}
+
+static inline void insn_out8(uint16_t port, uint8_t v)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
+}
+
+static inline uint16_t insn_in16(uint16_t port)
+{
+	uint16_t v;
+
+	__asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port));
+	return v;
+}
+
+static inline void insn_out16(uint16_t port, uint16_t v)
+{
+	__asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
+}
+
+static inline uint32_t insn_in32(uint16_t port)
+{
+	uint32_t v;
+
+	__asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
+	return v;
+}
+
+static inline void insn_out32(uint16_t port, uint32_t v)
+{
+	__asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
+}
+
+#define INSN_CR(n) \
+	static inline uint64_t insn_read_cr##n(void) \
+	{ \
+		uint64_t v; \
+		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v)); \
+		return v; \
+	} \
+	static inline void insn_write_cr##n(uint64_t v) \
+	{ \
+		__asm__ volatile("mov %0, %%cr" #n : : "r"(v) : "memory"); \
+	}
+
+INSN_CR(0)
+INSN_CR(2)
+INSN_CR(3)
+INSN_CR(4)
+
+#define INSN_DR(n) \
+	static inline uint64_t insn_read_dr##n(void) \
+	{ \
+		uint64_t v; \
+		__asm__ volatile("mov %%dr" #n ", %0" : "=r"(v)); \
+		return v; \
+	} \
+	static inline void insn_write_dr##n(uint64_t v) \
+	{ \
+		__asm__ volatile("mov %0, %%dr" #n : : "r"(v)); \
+	}
+
+INSN_DR(0)
+INSN_DR(1)
+INSN_DR(2)
+INSN_DR(3)
+INSN_DR(6)
+
+static inline uint64_t insn_xgetbv(uint32_t index)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(index));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline void insn_xsetbv(uint32_t index, uint64_t value)
+{
+	__asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+/* area: 64-byte aligned, as large as CPUID 0xD says for XCR0. */
+static inline void insn_xsave(void *area, uint64_t mask)
+{
+	__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32)) : "memory");
+}
+
+static inline void insn_xrstor(const void *area, uint64_t mask)
+{
+	__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32)) : "memory");
+}
+
+static inline void insn_fxsave(void *area)
+{
+	__asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+}
+
+static inline void insn_fxrstor(const void *area)
+{
+	__asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+}
+
+struct insn_table {
+	uint16_t limit;
+	uint64_t base;
+} __attribute__((packed));
+
+static inline void insn_lgdt(const struct insn_table *t)
+{
+	__asm__ volatile("lgdt %0" : : "m"(*t));
+}
+
+static inline void insn_lidt(const struct insn_table *t)
+{
+	__asm__ volatile("lidt %0" : : "m"(*t));
+}
+
+static inline void insn_ltr(uint16_t selector)
+{
+	__asm__ volatile("ltr %0" : : "r"(selector));
+}
+
+static inline void insn_lldt(uint16_t selector)
+{
+	__asm__ volatile("lldt %0" : : "r"(selector));
+}
+
+/* Reloads CS with code and the data segments with data; FS and GS with 0 (their bases are MSRs). */
+static inline void insn_load_segments(uint16_t code, uint16_t data)
+{
+	__asm__ volatile("pushq %0\n\t"
+			 "leaq 1f(%%rip), %%rax\n\t"
+			 "pushq %%rax\n\t"
+			 "lretq\n"
+			 "1:\tmovl %1, %%ds\n\t"
+			 "movl %1, %%es\n\t"
+			 "movl %1, %%ss\n\t"
+			 "movl %2, %%fs\n\t"
+			 "movl %2, %%gs\n"
+			 : : "r"((uint64_t)code), "r"((uint32_t)data), "r"(0) : "rax", "memory");
+}
+
+static inline void insn_invlpg(uint64_t va)
+{
+	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
+}
+
+static inline void insn_wbinvd(void)
+{
+	__asm__ volatile("wbinvd" : : : "memory");
+}
+
+static inline void insn_pause(void)
+{
+	__asm__ volatile("pause");
+}
+
+/* Lets pending interrupts in for one instruction. */
+static inline void insn_interrupt_window(void)
+{
+	__asm__ volatile("sti; nop; cli" : : : "memory");
+}
+
+/* Waits for an interrupt with no gap between enabling and halting; interrupts are off again after. */
+static inline void insn_sti_hlt_cli(void)
+{
+	__asm__ volatile("sti; hlt; cli" : : : "memory");
+}
+
+static inline void insn_cli(void)
+{
+	__asm__ volatile("cli" : : : "memory");
+}
+
+static inline noreturn void insn_halt_forever(void)
+{
+	for (;;) {
+		__asm__ volatile("cli; hlt");
+	}
+}
+
+/* Runs the NMI handler as the cpu would, so that its IRET unblocks further NMIs. */
+static inline void insn_int_nmi(void)
+{
+	__asm__ volatile("int $2" : : : "memory");
+}
+
+static inline uint64_t insn_frame_pointer(void)
+{
+	uint64_t v;
+
+	__asm__ volatile("mov %%rbp, %0" : "=r"(v));
+	return v;
+}
+
+/* The word at gs:[offset], offset a constant. */
+#define insn_gs_u64(offset) ({ \
+	uint64_t gs_value_; \
+	__asm__ volatile("movq %%gs:%c1, %0" : "=r"(gs_value_) : "i"(offset)); \
+	gs_value_; })
+
+/* Fills count 8-byte words; one instruction, so that a large clear costs little on any cpu. */
+static inline void insn_fill64(void *to, uint64_t value, uint64_t count)
+{
+	__asm__ volatile("rep stosq" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+}

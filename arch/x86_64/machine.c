@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The boot cpu's way from the loader to kernel_main(), and arch.h's odds and ends. */
+#include "arch/x86_64/machine.h"
+
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/insn.h"
+#include "arch/x86_64/paging.h"
+#include "arch/x86_64/percpu.h"
+#include "arch/x86_64/regs.h"
+#include "arch/x86_64/time.h"
+#include "arch/x86_64/vectors.h"
+#include "kernel/log.h"
+
+#define COM1	0x3f8
+
+struct percpu percpu_boot;
+
+noreturn void entry_switch_stack(uint64_t top, void (*fn)(void));
+
+void arch_entry(uint64_t boot_info_hpa)
+{
+	static const uint64_t no_stacks[3];
+	const struct boot_info *info = arch_direct(hpa(boot_info_hpa));
+
+	cpu_init(&percpu_boot.cpu, 0);
+	desc_init(&percpu_boot, no_stacks);
+	desc_init_idt();
+	desc_load(&percpu_boot);
+	percpu_boot.cpu.state = CPU_ONLINE;
+	percpu_boot.cpu.apic_id = apic_id();
+	cpu_install(&percpu_boot.cpu);
+	serial_init(COM1);
+	if (info->magic != BOOT_INFO_MAGIC || info->version != BOOT_INFO_VERSION || info->size != sizeof(*info)) {
+		panic("boot_info: magic 0x%lx version %u size %u, expected 0x%lx, %u, %lu: loader and kernel do not match",
+		      info->magic, info->version, info->size, BOOT_INFO_MAGIC, BOOT_INFO_VERSION, sizeof(*info));
+	}
+	kernel_main(info);
+}
+
+void machine_adopt_boot_cpu(const struct topology *t)
+{
+	struct cpu *c = &percpu_boot.cpu;
+
+	for (unsigned i = 0; i < t->cpu_count; i++) {
+		if (t->cpu[i].apic_id == c->apic_id) {
+			cpu_uninstall_all();
+			c->id = i;
+			c->node = t->cpu[i].node;
+			cpu_install(c);
+			return;
+		}
+	}
+	panic("the boot cpu (APIC id %u) is not in the topology", c->apic_id);
+}
+
+void machine_leave_boot_stack(void (*fn)(void))
+{
+	uint64_t top[STACK_KINDS];
+	struct percpu *p = &percpu_boot;
+
+	for (unsigned kind = 0; kind < STACK_KINDS; kind++) {
+		top[kind] = paging_map_stack(p->cpu.id, kind, p->cpu.node);
+		ASSERT(top[kind] != 0);
+	}
+	p->stack_top = top[0];
+	desc_init(p, top + 1);
+	desc_load(p);
+	entry_switch_stack(top[0], fn);
+}
+
+uint32_t machine_apic_id(void)
+{
+	return apic_id();
+}
+
+struct percpu *percpu_of(unsigned cpu)
+{
+	return CONTAINER_OF(cpu_get(cpu), struct percpu, cpu);
+}
+
+unsigned arch_this_cpu(void)
+{
+	return percpu_this()->cpu.id;
+}
+
+void arch_relax(void)
+{
+	insn_pause();
+}
+
+void *arch_direct(hpa_t at)
+{
+	return (void *)(DIRECT_BASE + at.v);
+}
+
+hpa_t arch_direct_hpa(const void *ptr)
+{
+	return hpa((uint64_t)ptr - DIRECT_BASE);
+}
+
+void arch_poke(unsigned cpu)
+{
+	apic_send(cpu_get(cpu)->apic_id, VECTOR_POKE);
+}
+
+void arch_poke_nmi(unsigned cpu)
+{
+	apic_send_nmi(cpu_get(cpu)->apic_id);
+}
+
+/*
+ * A poke sets cpu_remote.poked and then sends the IPI. It is looked at with interrupts off, and HLT follows STI with
+ * nothing between, so a poke either is seen here or ends the halt.
+ */
+void arch_idle(uint64_t until_ns)
+{
+	uint64_t tsc = time_ns_to_tsc(until_ns);
+
+	if (atomic_load_explicit(&percpu_this()->cpu.remote.poked, memory_order_acquire) != 0) {
+		return;
+	}
+	if (until_ns != NS_NEVER && tsc <= insn_rdtsc()) {
+		return;
+	}
+	apic_timer_arm(tsc);
+	insn_sti_hlt_cli();
+	apic_timer_arm(UINT64_MAX);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The console's 16550 (COM1 or what SPCR names) at 115200 8N1. */
+#include "arch/x86_64/insn.h"
+#include "arch/x86_64/ioapic.h"
+#include "arch/x86_64/machine.h"
+#include "arch/x86_64/vectors.h"
+#include "kernel/arch.h"
+
+/* Registers (16550 data sheet) */
+#define REG_DATA		0
+#define REG_IER			1
+#define  IER_RX			0x01
+#define  IER_TX			0x02
+#define REG_FCR			2
+#define  FCR_ON_CLEAR_TRIGGER8	0x87
+#define REG_LCR			3
+#define  LCR_8N1		0x03
+#define  LCR_DLAB		0x80
+#define REG_MCR			4
+#define  MCR_DTR_RTS_OUT2	0x0b	/* OUT2 lets the interrupt line out on a PC */
+#define  MCR_LOOPBACK		0x1e
+#define REG_LSR			5
+#define  LSR_DATA		0x01
+#define  LSR_THR_EMPTY		0x20
+#define FIFO_SIZE		16u
+#define DIVISOR_115200		1
+
+static struct {
+	uint16_t port;
+	bool present;
+	bool irq;
+	unsigned room;		/* bytes that still fit since the FIFO was last seen empty */
+	uint8_t ier;
+} serial;
+
+static uint8_t reg_read(unsigned reg)
+{
+	return insn_in8((uint16_t)(serial.port + reg));
+}
+
+static void reg_write(unsigned reg, uint8_t v)
+{
+	insn_out8((uint16_t)(serial.port + reg), v);
+}
+
+/* A byte sent in loop-back comes back only where there is a UART. */
+static bool answers(void)
+{
+	reg_write(REG_MCR, MCR_LOOPBACK);
+	reg_write(REG_DATA, 0xae);
+	for (unsigned i = 0; i < 100000; i++) {
+		if ((reg_read(REG_LSR) & LSR_DATA) != 0) {
+			return reg_read(REG_DATA) == 0xae;
+		}
+	}
+	return false;
+}
+
+void serial_init(uint16_t port)
+{
+	serial.port = port;
+	reg_write(REG_IER, 0);
+	reg_write(REG_LCR, LCR_DLAB);
+	reg_write(REG_DATA, DIVISOR_115200);
+	reg_write(REG_IER, 0);
+	reg_write(REG_LCR, LCR_8N1);
+	reg_write(REG_FCR, FCR_ON_CLEAR_TRIGGER8);
+	serial.present = answers();
+	reg_write(REG_MCR, MCR_DTR_RTS_OUT2);
+}
+
+bool serial_init_irq(const struct platform *p)
+{
+	if (!serial.present ||
+	    !ioapic_route(p, p->serial_gsi, VECTOR_SERIAL, machine_apic_id(), p->serial_level, p->serial_low)) {
+		return false;
+	}
+	serial.irq = true;
+	serial.ier = IER_RX;
+	reg_write(REG_IER, serial.ier);
+	return true;
+}
+
+bool arch_serial_present(void)
+{
+	return serial.present;
+}
+
+unsigned arch_serial_tx_room(void)
+{
+	if (serial.room == 0 && serial.present && (reg_read(REG_LSR) & LSR_THR_EMPTY) != 0) {
+		serial.room = FIFO_SIZE;
+	}
+	return serial.room;
+}
+
+void arch_serial_tx(uint8_t byte)
+{
+	if (serial.room > 0) {
+		serial.room--;
+	}
+	reg_write(REG_DATA, byte);
+}
+
+int arch_serial_rx(void)
+{
+	if (!serial.present || (reg_read(REG_LSR) & LSR_DATA) == 0) {
+		return -1;
+	}
+	return reg_read(REG_DATA);
+}
+
+void arch_serial_want_tx_irq(bool on)
+{
+	uint8_t ier = (uint8_t)(on ? serial.ier | IER_TX : serial.ier & ~IER_TX);
+
+	if (serial.irq && ier != serial.ier) {
+		serial.ier = ier;
+		reg_write(REG_IER, ier);
+	}
+}
+
+void arch_screen_putc(char c)
+{
+	(void)c;	/* no framebuffer text yet: boot_info.framebuffer is handed over and not drawn on */
+}

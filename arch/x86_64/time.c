@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* TSC calibration and conversion; see time.h. */
+#include "arch/x86_64/time.h"
+
+#include "arch/x86_64/insn.h"
+#include "kernel/arch.h"
+#include "kernel/lib/util.h"
+#include "kernel/log.h"
+
+#define PM_TIMER_HZ		3579545ul	/* ACPI 6.4 4.8.2.1 */
+#define PM_TIMER_MASK		0xfffffful	/* 24 bits are always there */
+#define PIT_HZ			1193182ul
+#define PIT_CHANNEL2		0x42
+#define PIT_COMMAND		0x43
+#define PIT_GATE		0x61
+#define  GATE_ON		0x01
+#define  GATE_SPEAKER		0x02
+#define  GATE_OUT		0x20
+#define CALIBRATE_MS		10ul
+#define CALIBRATE_SPINS		100000000ul
+#define TSC_HZ_MIN		1000000ul
+#define SHIFT			32
+
+/* ns = (tsc - zero) * to_ns >> SHIFT, tsc = zero + ns * to_tsc >> SHIFT: fixed point, so that no path divides. */
+static struct {
+	uint64_t hz;
+	uint64_t zero;
+	uint64_t to_ns;
+	uint64_t to_tsc;
+} clock;
+
+/* TSC ticks a second by the PM timer; 0 when it does not move. */
+static uint64_t measure_pm(uint16_t port)
+{
+	uint64_t want = PM_TIMER_HZ * CALIBRATE_MS / 1000;
+	uint64_t first = insn_in32(port) & PM_TIMER_MASK, start, passed = 0;
+
+	for (unsigned long i = 0; (insn_in32(port) & PM_TIMER_MASK) == first; i++) {
+		if (i == CALIBRATE_SPINS / 1000) {
+			return 0;
+		}
+	}
+	first = insn_in32(port) & PM_TIMER_MASK;
+	start = insn_rdtsc();
+	for (unsigned long i = 0; passed < want && i < CALIBRATE_SPINS; i++) {
+		passed = ((insn_in32(port) & PM_TIMER_MASK) - first) & PM_TIMER_MASK;
+	}
+	return passed < want ? 0 : (insn_rdtsc() - start) * PM_TIMER_HZ / passed;
+}
+
+/* The same by PIT channel 2 in mode 0: OUT rises when the count is done. */
+static uint64_t measure_pit(void)
+{
+	uint64_t count = PIT_HZ * CALIBRATE_MS / 1000, start, took;
+	uint8_t gate = (uint8_t)((insn_in8(PIT_GATE) & ~GATE_SPEAKER) | GATE_ON);
+
+	insn_out8(PIT_GATE, gate);
+	insn_out8(PIT_COMMAND, 0xb0);
+	insn_out8(PIT_CHANNEL2, (uint8_t)count);
+	insn_out8(PIT_CHANNEL2, (uint8_t)(count >> 8));
+	start = insn_rdtsc();
+	for (unsigned long i = 0; (insn_in8(PIT_GATE) & GATE_OUT) == 0; i++) {
+		if (i == CALIBRATE_SPINS) {
+			return 0;
+		}
+	}
+	took = insn_rdtsc() - start;
+	return took * PIT_HZ / count;
+}
+
+void time_init(uint16_t pm_timer, uint64_t zero_tsc)
+{
+	const char *against = "ACPI PM timer";
+	uint64_t hz = pm_timer != 0 ? measure_pm(pm_timer) : 0;
+
+	if (hz < TSC_HZ_MIN) {
+		against = "PIT";
+		hz = measure_pit();
+	}
+	if (hz < TSC_HZ_MIN) {
+		panic("cannot calibrate the TSC: neither the ACPI PM timer (port 0x%x) nor the PIT counts", pm_timer);
+	}
+	clock.hz = hz;
+	clock.zero = zero_tsc;
+	clock.to_ns = time_scale(NS_PER_S, 1ul << SHIFT, hz);
+	clock.to_tsc = time_scale(hz, 1ul << SHIFT, NS_PER_S);
+	log_printf("time: TSC runs at %lu.%03lu MHz (measured against the %s)", hz / 1000000, hz / 1000 % 1000, against);
+}
+
+uint64_t time_tsc_hz(void)
+{
+	return clock.hz;
+}
+
+uint64_t time_tsc_to_ns(uint64_t tsc)
+{
+	if (tsc == UINT64_MAX) {
+		return NS_NEVER;
+	}
+	return tsc < clock.zero ? 0 : (uint64_t)((unsigned __int128)(tsc - clock.zero) * clock.to_ns >> SHIFT);
+}
+
+uint64_t time_ns_to_tsc(uint64_t ns)
+{
+	unsigned __int128 tsc = ((unsigned __int128)ns * clock.to_tsc >> SHIFT) + clock.zero;
+
+	return ns == NS_NEVER || tsc > UINT64_MAX ? UINT64_MAX : (uint64_t)tsc;
+}
+
+uint64_t arch_now_ns(void)
+{
+	return time_tsc_to_ns(insn_rdtsc());
+}
+
+void time_wait_us(uint64_t us)
+{
+	uint64_t end = insn_rdtsc() + clock.hz * us / 1000000;
+
+	while (insn_rdtsc() < end) {
+		insn_pause();
+	}
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The TSC as the machine's clock: calibrated once against a timer of known rate, never written. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Measures the TSC against the ACPI PM timer at port pm_timer (0: there is none), else against PIT channel 2. zero_tsc is
+ * the TSC value that counts as time 0. CPUID 15H and 16H are not believed: emulators and early steppings lie there.
+ */
+void time_init(uint16_t pm_timer, uint64_t zero_tsc);
+uint64_t time_tsc_hz(void);
+/* Nanoseconds since time 0 to a TSC value, and back. NS_NEVER and UINT64_MAX map to each other. */
+uint64_t time_ns_to_tsc(uint64_t ns);
+uint64_t time_tsc_to_ns(uint64_t tsc);
+/* value * to / from without overflow (to < 2^64, result must fit). */
+static inline uint64_t time_scale(uint64_t value, uint64_t to, uint64_t from)
+{
+	return (uint64_t)((unsigned __int128)value * to / from);
+}
+/* Spins for us microseconds. */
+void time_wait_us(uint64_t us);

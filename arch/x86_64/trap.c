@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Exceptions, interrupts and NMIs while the hypervisor runs, and panic. Interrupt handlers only acknowledge: whatever
+ * they announce is found by the dispatch loop. An exception is our own fault: registers, backtrace, stop.
+ *
+ * NMI and guest entry: the last look at cpu_remote.poked and VMRESUME are a window [virt_entry_window_start,
+ * virt_entry_window_end). An NMI that hits inside would be forgotten once the guest runs, so the handler moves RIP to
+ * virt_entry_window_abort, which leaves as if the guest had exited.
+ */
+#include "arch/x86_64/trap.h"
+
+#include <stdatomic.h>
+
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/insn.h"
+#include "arch/x86_64/paging.h"
+#include "arch/x86_64/percpu.h"
+#include "arch/x86_64/regs.h"
+#include "arch/x86_64/vectors.h"
+#include "kernel/console.h"
+#include "kernel/lib/format.h"
+#include "kernel/log.h"
+
+#define BACKTRACE_MAX	16u
+
+extern const char kernel_text_start[], kernel_text_end[];
+extern const char virt_entry_window_start[], virt_entry_window_end[], virt_entry_window_abort[];
+
+/* Set once by the cpu that stops the machine; tested by every NMI handler. */
+static _Atomic bool stopping;
+
+static const char *const exception_names[32] = {
+	"divide error", "debug", "NMI", "breakpoint", "overflow", "bound", "invalid opcode", "no FPU", "double fault",
+	"coprocessor overrun", "invalid TSS", "segment not present", "stack fault", "general protection", "page fault",
+	"reserved", "x87 error", "alignment check", "machine check", "SIMD error", "virtualization", "control protection",
+	"reserved", "reserved", "reserved", "reserved", "reserved", "reserved", "hypervisor injection", "VMM communication",
+	"security", "reserved",
+};
+
+static void panic_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void panic_line(const char *fmt, ...)
+{
+	char buf[200];
+	struct text t = text_make(buf, sizeof(buf));
+	va_list args;
+
+	va_start(args, fmt);
+	text_vprintf(&t, fmt, args);
+	va_end(args);
+	console_panic_puts(buf);
+	console_panic_puts("\n");
+}
+
+/* Frame pointers are followed only while they rise and stay within a stack's length of where we are. */
+static void backtrace(uint64_t rbp, uint64_t rip)
+{
+	uint64_t low = insn_frame_pointer();
+
+	panic_line("backtrace (addr2line -fe build/tarn.elf ADDRESS...):");
+	for (unsigned i = 0; i < BACKTRACE_MAX; i++) {
+		const uint64_t *frame = (const uint64_t *)rbp;
+
+		panic_line("  %016lx", rip);
+		if (rbp < low || rbp > low + 4 * PAGE_SIZE * STACK_PAGES || !is_aligned(rbp, 8)) {
+			return;
+		}
+		low = rbp + 1;
+		rip = frame[1];
+		rbp = frame[0];
+		if (rip < (uint64_t)kernel_text_start || rip >= (uint64_t)kernel_text_end) {
+			return;
+		}
+	}
+}
+
+static noreturn void stop_others_and_halt(void)
+{
+	atomic_store(&stopping, true);
+	apic_send_nmi_to_others();
+	insn_halt_forever();
+}
+
+/* Two cpus that fault at once: the second one only halts. */
+static bool first_to_panic(void)
+{
+	static _Atomic bool taken;
+
+	return !atomic_exchange(&taken, true);
+}
+
+static void dump(const struct trap_frame *f)
+{
+	panic_line("rip %016lx  rsp %016lx  rflags %016lx", f->rip, f->rsp, f->rflags);
+	panic_line("rax %016lx  rbx %016lx  rcx %016lx", f->rax, f->rbx, f->rcx);
+	panic_line("rdx %016lx  rsi %016lx  rdi %016lx", f->rdx, f->rsi, f->rdi);
+	panic_line("rbp %016lx  r8  %016lx  r9  %016lx", f->rbp, f->r8, f->r9);
+	panic_line("r10 %016lx  r11 %016lx  r12 %016lx", f->r10, f->r11, f->r12);
+	panic_line("r13 %016lx  r14 %016lx  r15 %016lx", f->r13, f->r14, f->r15);
+	panic_line("cr0 %016lx  cr2 %016lx  cr3 %016lx  cr4 %016lx", insn_read_cr0(), insn_read_cr2(), insn_read_cr3(),
+		   insn_read_cr4());
+}
+
+static noreturn void fault(const struct trap_frame *f)
+{
+	const char *name = f->vector < 32 ? exception_names[f->vector] : "unexpected interrupt";
+
+	if (!first_to_panic()) {
+		insn_halt_forever();
+	}
+	panic_line("\ntarn: panic: %s (vector %lu, error 0x%lx) on cpu %u%s", name, f->vector, f->error,
+		   percpu_this()->cpu.id,
+		   (f->vector == VECTOR_PAGE_FAULT || f->vector == VECTOR_DOUBLE_FAULT) &&
+		   paging_is_guard(insn_read_cr2()) ? ": stack overflow" : "");
+	dump(f);
+	backtrace(f->rbp, f->rip);
+	panic_line("tarn: stopped");
+	stop_others_and_halt();
+}
+
+static void handle_nmi(struct trap_frame *f)
+{
+	if (atomic_load(&stopping)) {
+		insn_halt_forever();
+	}
+	if (f->rip >= (uint64_t)virt_entry_window_start && f->rip < (uint64_t)virt_entry_window_end) {
+		f->rip = (uint64_t)virt_entry_window_abort;
+	}
+}
+
+void trap_handle(struct trap_frame *f)
+{
+	switch (f->vector) {
+	case VECTOR_NMI:
+		handle_nmi(f);
+		return;
+	case VECTOR_POKE:
+	case VECTOR_TIMER:
+	case VECTOR_SERIAL:
+		apic_eoi();
+		return;
+	case VECTOR_SPURIOUS:
+		return;
+	default:
+		if (f->vector >= 32) {
+			log_printf("cpu %u: unexpected interrupt, vector %lu", percpu_this()->cpu.id, f->vector);
+			apic_eoi();
+			return;
+		}
+		fault(f);
+	}
+}
+
+void panic(const char *fmt, ...)
+{
+	char buf[200];
+	struct text t = text_make(buf, sizeof(buf));
+	va_list args;
+
+	if (!first_to_panic()) {
+		insn_halt_forever();
+	}
+	va_start(args, fmt);
+	text_vprintf(&t, fmt, args);
+	va_end(args);
+	panic_line("\ntarn: panic: %s on cpu %u", buf, percpu_this()->cpu.id);
+	backtrace(insn_frame_pointer(), (uint64_t)__builtin_return_address(0));
+	panic_line("tarn: stopped");
+	stop_others_and_halt();
+}
+
+void arch_halt_all(void)
+{
+	stop_others_and_halt();
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The VMX instructions (SDM 3C 30), one function each. Those that can fail return 0, or 1 (VMfailInvalid), 2 (VMfailValid). */
+#pragma once
+
+#include <stdint.h>
+
+#include "kernel/lib/addr.h"
+
+#define VMX_INSN_ON_ADDRESS(name) \
+	static inline unsigned name(hpa_t at) \
+	{ \
+		uint8_t invalid, valid; \
+		__asm__ volatile(#name " %2; setc %0; setz %1" \
+				 : "=q"(invalid), "=q"(valid) : "m"(at.v) : "cc", "memory"); \
+		return (unsigned)(invalid | valid << 1); \
+	}
+
+VMX_INSN_ON_ADDRESS(vmxon)
+VMX_INSN_ON_ADDRESS(vmclear)
+VMX_INSN_ON_ADDRESS(vmptrld)
+
+static inline void vmxoff(void)
+{
+	__asm__ volatile("vmxoff" : : : "cc", "memory");
+}
+
+/* Of the current VMCS. A field that does not exist reads as what was there: fields are constants, checked at start-up. */
+static inline uint64_t vmread(uint64_t field)
+{
+	uint64_t value;
+
+	__asm__ volatile("vmread %1, %0" : "=r"(value) : "r"(field) : "cc");
+	return value;
+}
+
+static inline void vmwrite(uint64_t field, uint64_t value)
+{
+	__asm__ volatile("vmwrite %1, %0" : : "r"(field), "r"(value) : "cc", "memory");
+}
+
+struct vmx_inv_descriptor {
+	uint64_t low, high;
+};
+
+#define INV_SINGLE_CONTEXT	1ul
+
+static inline void invept(uint64_t type, uint64_t eptp)
+{
+	struct vmx_inv_descriptor d = { eptp, 0 };
+
+	__asm__ volatile("invept %0, %1" : : "m"(d), "r"(type) : "cc", "memory");
+}
+
+static inline void invvpid(uint64_t type, uint16_t vpid)
+{
+	struct vmx_inv_descriptor d = { vpid, 0 };
+
+	__asm__ volatile("invvpid %0, %1" : : "m"(d), "r"(type) : "cc", "memory");
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of vmx/ share among themselves. */
+#pragma once
+
+#include "arch/x86_64/percpu.h"
+#include "arch/x86_64/virt.h"
+#include "arch/x86_64/vmx/pure/controls.h"
+
+struct virt_space {
+	hpa_t root;			/* EPT PML4 */
+	unsigned node;
+	uint64_t pages;			/* of tables, the root and this struct's own left out */
+};
+
+struct vmx_vcpu {
+	struct virt_vcpu virt;		/* offset 0: enter.asm */
+	hpa_t vmcs;
+	uint16_t vpid;
+	unsigned node;
+	unsigned last_cpu;		/* whose TLB may hold its entries; CPU_NONE: never loaded */
+	struct virt_space *space;
+	uint32_t proc_controls;		/* as in the VMCS, so that the window bit costs no VMREAD */
+	uint64_t cr4_allowed, xcr0_allowed;
+	bool recheck;			/* before_entry() is due */
+	bool entry_failed;
+	/* Guest state that is in registers while loaded, here while put. */
+	uint64_t cr2, dr[4], dr6;
+	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
+	uint64_t xcr0;
+	void *fpu;			/* XSAVE area, 64-byte aligned, fpu_bytes */
+};
+
+/* The machine's capabilities, controls, and the pages that all virtual cpus share. */
+struct vmx_machine {
+	struct vmx_caps caps;
+	struct vmx_controls controls;
+	hpa_t io_bitmap;		/* two pages, all ones: every port exits */
+	hpa_t msr_bitmap;		/* closed but for the MSRs that are switched with the guest */
+	unsigned preemption_shift;	/* timer ticks = TSC ticks >> this */
+	uint64_t xcr0;			/* host's full set; 0: no XSAVE */
+	size_t fpu_bytes;
+	bool has_tsc_aux;
+	uint64_t cr0_guest_mask;	/* bits the host keeps */
+	uint16_t vpid_next;
+};
+
+extern struct vmx_machine vmx;
+
+/* vmcs.c: fills a fresh, current VMCS. */
+void vmx_vmcs_init(struct vmx_vcpu *v);
+void vmx_vmcs_reset(struct vmx_vcpu *v, const struct virt_start *start);
+/* vcpu.c */
+void vmx_load(struct vmx_vcpu *v);
+/* exit.c */
+bool vmx_handle_exit(struct vmx_vcpu *v);
+void vmx_entry_failed(struct vmx_vcpu *v);
+void vmx_skip(struct vmx_vcpu *v);
+/* cr.c: an access to CR0, CR4 or CR8 that the masks made exit. */
+unsigned vmx_handle_cr(struct vmx_vcpu *v);
+bool vmx_write_efer(struct virt_vcpu *v, uint64_t value);
+uint64_t vmx_read_efer(struct virt_vcpu *v);
+uint64_t vmx_read_cr4(struct virt_vcpu *v);
+/* ept.c */
+uint64_t vmx_ept_pointer(const struct virt_space *s);
+enum err vmx_space_create(unsigned node, struct virt_space **out);
+enum err vmx_space_map(struct virt_space *s, gpa_t at, hpa_t to, uint64_t size);
+void vmx_space_destroy(struct virt_space *s);
+uint64_t vmx_space_pages(const struct virt_space *s);
+/* enter.asm */
+void vmx_enter(struct vmx_vcpu *v);
+
+static inline struct vmx_vcpu *vmx_of(struct virt_vcpu *v)
+{
+	return (struct vmx_vcpu *)v;
+}
