@@ -298,7 +298,11 @@ static void key_clear(struct lineedit *e)
 
 static void key_cancel(struct lineedit *e)
 {
-	out(e, "^C\n", 3);
+	/* At the right edge its echo would wrap. */
+	if (columns(e, e->first, e->cursor) + 2 <= room_columns(e)) {
+		out(e, "^C", 2);
+	}
+	out(e, "\n", 1);
 	lineedit_begin(e);
 	lineedit_draw(e);
 }

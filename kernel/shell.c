@@ -51,7 +51,7 @@ enum err shell_usage(void)
 {
 	const struct shell_command *cmd = shell.running;
 
-	return shell_fail(ERR_INVAL, cmd->name, "usage: %s %s", cmd->name, cmd->usage);
+	return shell_fail(ERR_INVAL, cmd->name, "usage: %s%s%s", cmd->name, cmd->usage[0] != '\0' ? " " : "", cmd->usage);
 }
 
 /* --- Words. */
