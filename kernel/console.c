@@ -15,7 +15,9 @@
  *
  * In plain mode nothing is erased: a line that comes while something is typed begins on a line of its own.
  *
- * Lock order: the log's lock, then the console's. Panic takes neither.
+ * The lock is a bare flag, not a struct spinlock, because the console speaks before there is a struct cpu to hold
+ * ranks, and because a waiter must give up when another cpu panics. Order: the log's lock, then the console's, then
+ * no other; panic takes neither.
  */
 #include "kernel/console.h"
 
@@ -28,6 +30,7 @@
 #include "kernel/printable.h"
 
 #define TX_BYTES	(64 * KIB)
+#define KEPT_BYTES	(TX_BYTES / 4)	/* of the ring, that guests' lines leave to the log and to commands */
 #define WAIT_NS		NS_PER_S	/* for room, or for the port to take one byte */
 #define WAIT_POLLS	(1u << 22)	/* the same, before the clock runs */
 #define CHUNK_BYTES	1024u		/* of text put under one lock hold */
@@ -341,7 +344,7 @@ void console_guest_line(const char *name, const char *line, size_t len)
 		return;
 	}
 	if (!con.plain && !console_attached() &&
-	    reserve(len + strlen(name) + 3 + LINE_SLACK, len + strlen(name) + 4)) {
+	    reserve(KEPT_BYTES + len + strlen(name) + 3 + LINE_SLACK, len + strlen(name) + 4)) {
 		open_line();
 		put('[');
 		put_raw(name);

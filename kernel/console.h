@@ -4,6 +4,9 @@
  * empties into the serial port and the screen with console_pump(). Lines of the log and of guests are whole: they
  * appear above the line being edited, which is drawn again afterwards.
  *
+ * The screen (arch_screen_putc) gets the same bytes as the port: text in UTF-8, CR, LF, BS, BEL, of the escape
+ * sequences ESC [ K, ESC [ n C, ESC [ H and ESC [ 2 J, and while a guest is attached whatever that one sends.
+ *
  * "Any cpu" below: never waits but for the ring's lock. "Housekeeping": only there, may wait up to a second for room.
  */
 #pragma once

@@ -180,7 +180,9 @@ static enum err run_command(const struct shell_command *cmd, const struct shell_
 	enum err e;
 
 	shell.running = cmd;
-	console_hold(args->json);
+	if (outer == NULL) {
+		console_hold(args->json);
+	}
 	e = cmd->run(args);
 	con_end_line();
 	shell.running = outer;
@@ -216,6 +218,15 @@ static bool is_empty(const char *line)
 	return *line == '\0';
 }
 
+/* The log lines that a command's output or an attachment held back. */
+static void show_held(void)
+{
+	console_hold(false);
+	if (!console_attached()) {
+		log_show();
+	}
+}
+
 enum err shell_run(const char *line)
 {
 	char copy[LINEEDIT_MAX + 1];
@@ -235,9 +246,8 @@ enum err shell_run(const char *line)
 		con_printf("ok\n");
 	}
 	shell.failed = false;
-	console_hold(false);
-	if (!console_attached()) {
-		log_show();
+	if (shell.running == NULL) {
+		show_held();
 	}
 	return e;
 }

@@ -28,33 +28,44 @@ struct completion {
 	size_t len;			/* of word[2] */
 	char common[WORD_MAX];
 	unsigned count;
-	struct text choices;
-	char choices_buf[CHOICES_MAX];
+	char choices[CHOICES_MAX];	/* sorted, two blanks behind each */
+	size_t choices_len;
 };
 
-/* Is candidate among the choices, two blanks between each? Two commands share "pool". */
-static bool listed(const struct completion *c, const char *candidate)
+/* Puts candidate where it belongs among the choices; false when it is there already (two commands share "pool"). */
+static bool add_choice(struct completion *c, const char *candidate)
 {
-	size_t len = strlen(candidate);
+	size_t len = strlen(candidate), at = 0;
 
-	for (const char *at = c->choices_buf; *at != '\0'; at++) {
-		bool starts = at == c->choices_buf || at[-1] == ' ';
+	while (c->choices[at] != '\0') {
+		int order = strncmp(c->choices + at, candidate, len);
 
-		if (starts && strncmp(at, candidate, len) == 0 && (at[len] == ' ' || at[len] == '\0')) {
-			return true;
+		if (order == 0 && c->choices[at + len] == ' ') {
+			return false;
 		}
+		if (order >= 0) {
+			break;
+		}
+		at = (size_t)(strchr(c->choices + at, ' ') + 2 - c->choices);
 	}
-	return false;
+	/* More than anybody reads; those that fit are shown. */
+	if (c->choices_len + len + 2 < CHOICES_MAX) {
+		memmove(c->choices + at + len + 2, c->choices + at, c->choices_len - at + 1);
+		memcpy(c->choices + at, candidate, len);
+		memcpy(c->choices + at + len, "  ", 2);
+		c->choices_len += len + 2;
+	}
+	return true;
 }
 
 static void offer(struct completion *c, const char *candidate)
 {
 	size_t same = 0;
 
-	if (strncmp(candidate, c->word[2], c->len) != 0 || listed(c, candidate)) {
+	if (strncmp(candidate, c->word[2], c->len) != 0 || strchr(candidate, ' ') != NULL ||
+	    strlen(candidate) >= WORD_MAX || !add_choice(c, candidate)) {
 		return;
 	}
-	text_printf(&c->choices, "%s%s", c->count > 0 ? "  " : "", candidate);
 	if (c->count++ == 0) {
 		str_copy(c->common, sizeof(c->common), candidate);
 		return;
@@ -174,20 +185,20 @@ void shell_complete(void *ctx, struct lineedit *e)
 	struct completion c = { .word_count = 0 };
 
 	(void)ctx;
-	c.choices = text_make(c.choices_buf, sizeof(c.choices_buf));
 	if (!parse(&c, e->line, e->cursor)) {
 		return;
 	}
 	offer_all(&c);
 	if (c.count == 1) {
-		struct text t = text_make(c.choices_buf, sizeof(c.choices_buf));
+		char rest[WORD_MAX + 1];
+		struct text t = text_make(rest, sizeof(rest));
 
 		text_printf(&t, "%s ", c.common + c.len);
-		lineedit_insert(e, t.buf, t.len);
+		lineedit_insert(e, rest, t.len);
 	} else if (strlen(c.common) > c.len) {
 		lineedit_insert(e, c.common + c.len, strlen(c.common + c.len));
 	} else if (c.count > 1) {
-		console_say(c.choices_buf, c.choices.len);
+		console_say(c.choices, c.choices_len - 2);
 		console_edit_sync();
 	}
 }

@@ -85,10 +85,9 @@ void arch_reboot(void)
 /* A clock that a wait always reaches the end of: 10 us a look. */
 __attribute__((weak)) uint64_t arch_now_ns(void)
 {
-	static uint64_t now_ns;
+	static _Atomic uint64_t now_ns;
 
-	now_ns += 10000;
-	return now_ns;
+	return now_ns += 10000;
 }
 
 __attribute__((weak)) void arch_relax(void)

@@ -2,6 +2,7 @@
 /* kernel: the console's ring and lines, the log, what is printable, JSON. */
 #include "tests/host/test.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -359,6 +360,70 @@ static void receive(uint8_t byte)
 {
 	received[received_len++] = (char)byte;
 	received[received_len] = '\0';
+}
+
+TEST(flood, "a guest that floods the console leaves room for the log")
+{
+	fresh();
+	fake_serial.endless = false;
+	for (unsigned i = 0; i < 3000; i++) {
+		console_guest_line("vm1", "0123456789012345678901234567890123456789", 40);
+	}
+	log_printf("important");
+	fake_serial.endless = true;
+	pump_all();
+	CHECK(strstr(fake_serial.sent, "] important\r\n[console: ") != NULL);
+}
+
+#define CPUS 3
+#define LINES 200
+
+static void *one_cpu(void *arg)
+{
+	unsigned cpu = *(unsigned *)arg;
+	char line[32];
+
+	for (unsigned i = 0; i < LINES; i++) {
+		log_printf("log %u %u", cpu, i);
+		console_guest_line("vm", line, (size_t)snprintf(line, sizeof(line), "guest %u %u", cpu, i));
+	}
+	return NULL;
+}
+
+TEST(many_cpus, "lines of several cpus come whole, each cpu's in order, while the prompt is redrawn")
+{
+	static unsigned ids[CPUS] = { 0, 1, 2 };
+	unsigned next_log[CPUS] = { 0 }, next_guest[CPUS] = { 0 }, cpu, n, total = 0;
+	pthread_t threads[CPUS];
+
+	fresh();
+	console_edit_open(draw_prompt);
+	for (unsigned i = 0; i < CPUS; i++) {
+		CHECK(pthread_create(&threads[i], NULL, one_cpu, &ids[i]) == 0);
+	}
+	for (unsigned i = 0; i < 2000; i++) {
+		console_pump();
+		console_edit_write("k", 1);
+	}
+	for (unsigned i = 0; i < CPUS; i++) {
+		pthread_join(threads[i], NULL);
+		pump_all();
+	}
+	for (char *line = strtok(fake_serial.sent, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+		char *log = strstr(line, "] log "), *guest = strstr(line, "[vm] guest ");
+		int end = 0;
+
+		if (log != NULL) {
+			CHECK(sscanf(log, "] log %u %u\r%n", &cpu, &n, &end) == 2 && log[end] == '\0');
+			CHECK_EQ(n, next_log[cpu]++);
+			total++;
+		} else if (guest != NULL) {
+			CHECK(sscanf(guest, "[vm] guest %u %u\r%n", &cpu, &n, &end) == 2 && guest[end] == '\0');
+			CHECK_EQ(n, next_guest[cpu]++);
+			total++;
+		}
+	}
+	CHECK_EQ(total, CPUS * LINES * 2);
 }
 
 TEST(receive, "input is taken in while output waits for room")

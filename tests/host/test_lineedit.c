@@ -348,7 +348,7 @@ TEST(fuzz, "random keys keep the line within bounds and the row true")
 	struct test_rng rng = { 5 };
 
 	fresh();
-	for (unsigned i = 0; i < 60000; i++) {
+	for (unsigned i = 0; i < 25000; i++) {
 		uint64_t kind = test_rand_below(&rng, 8);
 		char any[2] = { (char)test_rand(&rng), 0 };
 		const char *key = kind == 0 ? any : kind < 4 ? keys[test_rand_below(&rng, sizeof(keys) / sizeof(keys[0]))] :
