@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "kernel/lib/err.h"
 
@@ -19,14 +20,16 @@ struct shell_args {
 };
 
 /* What Tab can complete in an argument's place. */
-enum shell_complete { SHELL_NOTHING, SHELL_POOL, SHELL_VM, SHELL_FILE, SHELL_SCHED, SHELL_COMMAND_NAME };
+enum shell_complete {
+	SHELL_NOTHING, SHELL_POOL, SHELL_VM, SHELL_FILE, SHELL_SCHED, SHELL_COMMAND_NAME, SHELL_COMPLETE_KINDS
+};
 
 struct shell_command {
 	const char *name;		/* "pool list": one or two words */
 	const char *usage;		/* arguments, "[-c]" or "P SET" */
 	const char *help;		/* one sentence */
 	const char *alias;		/* Xen users' name, or NULL */
-	enum shell_complete complete;
+	enum shell_complete complete;	/* of every argument */
 	/* Returns ERR_OK, or an error after shell_fail() has said what and why (else the error's own words are used). */
 	enum err (*run)(const struct shell_args *args);
 };
@@ -38,5 +41,34 @@ struct shell_command {
 /* Says what failed and why: `error: WHAT: WHY`; returns e for `return shell_fail(ERR_NOENT, "pool x", ...)`. */
 enum err shell_fail(enum err e, const char *what, const char *why_fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* Fails with the running command's usage: `return shell_usage();` where words are missing or too many. */
+enum err shell_usage(void);
+
 /* Runs one command line as if typed (manifest `run =`). Prints prompt-less. Returns the command's error. */
 enum err shell_run(const char *line);
+
+/* --- For main: shell_init() once, shell_start() prints the first prompt, then the housekeeping loop. */
+void shell_init(void);
+void shell_start(void);
+/* Keeps a received byte; nothing runs. */
+void shell_input(uint8_t byte);
+/* Edits with what was kept, or hands it to the attached guest; runs at most one line. True: call again, more waits. */
+bool shell_poll(void);
+
+/* nth(0), nth(1), ... name what can be completed, NULL ends; called on the housekeeping cpu. */
+void shell_set_names(enum shell_complete kind, const char *(*nth)(unsigned i));
+
+/* --- For help and completion. */
+extern const struct shell_command __start_shell_commands[], __stop_shell_commands[];
+
+#define SHELL_FOREACH(cmd) \
+	for (const struct shell_command *cmd = __start_shell_commands; cmd < __stop_shell_commands; cmd++)
+
+/* The command that these words begin with, two words before one; second may be NULL. *words says how many it has. */
+const struct shell_command *shell_find(const char *first, const char *second, int *words);
+/* Is this the first of a command's two words? */
+bool shell_is_group(const char *first);
+
+struct lineedit;
+/* Completes what stands before the cursor, or shows the choices. */
+void shell_complete(void *ctx, struct lineedit *e);
