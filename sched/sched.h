@@ -41,6 +41,7 @@
 #define SCHED_NAME_LEN		16u
 
 struct sched;
+struct pool;
 
 /* --- Tunables: the table is the only place that names one. ----------------------------------------------------- */
 
@@ -70,6 +71,11 @@ struct sched_group {
 	struct sched_values values;	/* written by the core before tune() */
 	void *priv;			/* ops->group_size bytes, zeroed by the core before the first add() */
 	char name[32];			/* for describe() */
+
+	/* The core's own (pool/); a policy does not look at it. */
+	struct pool *pool;		/* NULL: in none */
+	struct list link;		/* among the groups of the pool */
+	unsigned entity_count;
 };
 
 /* Why a runnable entity may not run now. */
@@ -80,14 +86,13 @@ struct sched_entity {
 	struct sched_group *group;
 	void *priv;			/* ops->entity_size bytes, zeroed */
 	unsigned number;		/* within its group */
-	struct list link;		/* the core's own list of all entities of a pool */
 
 	/* Written by the core under the entity's domain, before the op that tells of it. */
 	struct sched_values values;
 	struct cpuset hard, soft;	/* slots it may and would rather run on; hard meets the pool's slots */
 	bool runnable;
 	bool on_slot;			/* running on `slot`, or left it and not yet released() */
-	unsigned slot;			/* where it runs or last ran; the policy chooses on wake by out->poke and pick */
+	unsigned slot;			/* where it runs or last ran, or SCHED_NO_SLOT; a policy may write it in leave and pull */
 	uint64_t runnable_since_ns;
 	uint64_t used_ns;		/* time charged since creation */
 	uint64_t wait_ns, switches;
@@ -95,6 +100,13 @@ struct sched_entity {
 	/* Written by the policy under the entity's domain. */
 	enum sched_park parked;
 	uint64_t parked_until_ns;
+
+	/* The core's own (pool/), under the entity's domain; a policy does not look at it. runnable = awake and not paused. */
+	struct pool *pool;		/* NULL: in none */
+	struct list link;		/* among all entities of the pool */
+	bool awake;			/* its guest has something to do */
+	bool wake_pending;		/* woken while awake: its next block is void; cleared at pick */
+	unsigned pauses;		/* how many want it held */
 };
 
 /* Where a slot is in the machine. Numbers are machine-wide. */
@@ -114,11 +126,13 @@ struct sched_snapshot {
 /* --- Decisions. ------------------------------------------------------------------------------------------------- */
 
 struct sched_out {
+	bool any;			/* poke is not empty: spares the core a look at every word of it */
 	struct cpuset poke;		/* slots that must pick again now */
 };
 
 static inline void sched_poke(struct sched_out *out, unsigned slot)
 {
+	out->any = true;
 	cpuset_add(&out->poke, slot);
 }
 
@@ -166,12 +180,15 @@ struct sched_ops {
 			 struct sched_out *out);
 	/*
 	 * slot stops; nothing is on it. Entities queued there go to other slots of s; when none is left they wait in s.
-	 * An event of the policy's own that this slot's `until` carried gets a new owner in out.
+	 * A policy with several domains points `slot` of each entity that names this one at another; what still names it
+	 * afterwards the core sets to SCHED_NO_SLOT. An event of the policy's own that this slot's `until` carried gets a
+	 * new owner in out.
 	 */
 	void (*leave)(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);
 
 	/*
-	 * Would e's group with these values fit beside what is there? Changes nothing. slots: the slots the pool would have.
+	 * Would g with these values and that many entities fit beside what is there? Changes nothing. slots: the slots the
+	 * pool would have. g NULL, entities 0: would what is there fit on those slots (a slot wants to leave)?
 	 * ERR_ADMISSION with the arithmetic in why. NULL op: everything fits.
 	 */
 	enum err (*admit)(struct sched *s, const struct sched_group *g, unsigned entities,
@@ -186,9 +203,16 @@ struct sched_ops {
 	/* e->hard or e->soft changed; if e is on a slot outside hard the policy pokes that slot. */
 	void (*set_affinity)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
 
-	/* e became runnable (e->runnable was set). Pokes the slot that should pick it, if one should at once. */
+	/*
+	 * e became runnable (e->runnable was set). Pokes the slot that should pick it, if one should at once. e may still be
+	 * on_slot, blocked a moment ago: then released() follows, and chooses the slot.
+	 */
 	void (*wake)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
-	/* e stopped being runnable (e->runnable was cleared): in the hold of its slot's charge, or while queued (pause). */
+	/*
+	 * e stopped being runnable (e->runnable was cleared): in the hold of its slot's charge, or while it waits (pause),
+	 * which includes the time between the pick of another and released(). To take a runnable e off a slot for reasons
+	 * of its own the core calls charge, block, released, wake.
+	 */
 	void (*block)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
 	/* The running e gives way once. Followed by pick() on its slot. */
 	void (*yield)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The cpu table: one struct cpu for each logical processor, allocated on its own node and installed by main().
+ * Everything in it belongs to its cpu and is touched by that cpu's loop only, but `remote`, the timer queue (which has
+ * a lock) and what is marked.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernel/arch.h"
+#include "kernel/lib/cpuset.h"
+#include "kernel/lib/util.h"
+#include "kernel/spinlock.h"
+#include "kernel/timer.h"
+
+struct call;
+struct pool;
+struct sched_entity;
+
+#define CPU_LINE		64u
+#define CPU_POKES_MAX		16u
+#define CPU_NMI_AFTER_NS	(50 * NS_PER_US)
+
+enum cpu_state { CPU_ABSENT, CPU_STARTING, CPU_ONLINE, CPU_DEAD };
+
+/*
+ * What other cpus write. `poked` is first: assembly tests it (32 bits) right before it enters a guest, with interrupts
+ * off. Pokers set it to 1; the loop of the cpu clears it at its top, before it looks at anything else.
+ */
+struct cpu_remote {
+	_Atomic uint32_t poked;
+	_Atomic(struct call *) calls;		/* newest first; pushed by anyone, taken whole by the owner */
+} __attribute__((aligned(CPU_LINE)));
+
+/* A poke that was sent and not seen acknowledged. */
+struct cpu_poke {
+	unsigned cpu;
+	uint64_t since_ns;
+};
+
+struct cpu {
+	struct cpu_remote remote;		/* offset 0 */
+
+	/* Written at start-up, then constant; `state` by the starting cpu and by this one. */
+	unsigned id;				/* 0..cpu_count()-1 */
+	uint32_t apic_id;
+	unsigned core, llc, package, node;	/* numbers, machine-wide */
+	_Atomic unsigned state;			/* enum cpu_state */
+	bool housekeeping;			/* exactly one cpu has it set; changed at start-up only */
+
+	/* The dispatch loop's (pool/dispatch.c). pool and domain change in a call on this cpu only; others may read. */
+	struct pool *_Atomic pool;		/* NULL: free */
+	struct spinlock *domain;		/* lock of this slot's domain; NULL where pool is */
+	struct sched_entity *current;		/* whose state is on this cpu */
+	unsigned why;				/* enum dispatch_why of the run that is not charged yet */
+	bool uncharged;				/* current ran since it was charged */
+	uint64_t run_start_ns, run_end_ns;
+	_Atomic uint64_t busy_ns, idle_ns;	/* written by this cpu; read by anyone */
+	_Atomic uint64_t switches;		/* entities taken on; as above */
+
+	/* Pokes of mine to watch. */
+	unsigned poke_count;
+	struct cpu_poke poke[CPU_POKES_MAX];
+
+	struct spin_held held;
+	struct timer_queue timers;
+	void *arch;				/* the machine's own per-cpu data, or NULL */
+} __attribute__((aligned(CPU_LINE)));
+
+_Static_assert(offsetof(struct cpu, remote) == 0 && offsetof(struct cpu_remote, poked) == 0, "assembly tests poked");
+_Static_assert(sizeof(struct cpu_remote) == CPU_LINE, "remote has a line of its own");
+
+extern struct cpu *cpu_table[CPU_MAX];
+
+/* Fills a zeroed struct with what every cpu starts from; state CPU_ABSENT. */
+void cpu_init(struct cpu *c, unsigned id);
+/* Puts c at c->id of the table. Once for each id, in any order, before another cpu looks it up. */
+void cpu_install(struct cpu *c);
+/* Forgets all cpus: for tests. */
+void cpu_uninstall_all(void);
+/* Highest installed number + 1. */
+unsigned cpu_count(void);
+/* The housekeeping cpu's number, CPU_NONE before there is one. */
+unsigned cpu_housekeeping(void);
+
+/* NULL where there is none of that number. */
+static inline struct cpu *cpu_get(unsigned id)
+{
+	return id < CPU_MAX ? cpu_table[id] : NULL;
+}
+
+/* NULL early at start-up. */
+static inline struct cpu *cpu_this(void)
+{
+	return cpu_table[arch_this_cpu()];
+}
+
+static inline bool cpu_is_online(unsigned id)
+{
+	const struct cpu *c = cpu_get(id);
+
+	return c != NULL && atomic_load_explicit(&c->state, memory_order_acquire) == CPU_ONLINE;
+}
+
+/* Makes cpu id go through its loop soon: leave its guest, end its halt. Any cpu, any lock held; does not wait. */
+void cpu_poke(unsigned id);
+/* Top of the loop: clears this cpu's poked. True when it was set. */
+bool cpu_poke_ack(struct cpu *self);
+/* Sends an NMI to those I poked more than 50 us ago that have not acknowledged. Forgets those that have. */
+void cpu_poke_check(struct cpu *self, uint64_t now_ns);
+/* When cpu_poke_check() has work again; NS_NEVER: nothing outstanding. */
+uint64_t cpu_poke_next(const struct cpu *self);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Pools: a set of cpus, one scheduler object, the groups (VMs) and entities (vCPUs) that run there.
+ *
+ * Control operations (all but pool_entity_wake()) run on the housekeeping cpu only, one at a time: so the list of pools
+ * and a pool's lists need no lock. What they do to a cpu they do by a call on that cpu. Each either succeeds or changes
+ * nothing and says why. They may run other calls and take entities off cpus: hold no lock.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/cpu.h"
+#include "kernel/spinlock.h"
+#include "sched/sched.h"
+
+#define POOL_NAME_LEN	32u
+#define POOL_MAX	256u
+
+struct pool_domain {
+	struct spinlock lock;
+} __attribute__((aligned(CPU_LINE)));
+
+struct pool {
+	char name[POOL_NAME_LEN];
+	struct list link;		/* in order of creation */
+	struct sched sched;
+	struct cpuset cpus;		/* members; equals sched.slots */
+	unsigned node;			/* where its memory comes from */
+	unsigned width;			/* cpu_count() at creation: bound of the arrays below */
+	struct pool_domain *domain;	/* [width], by domain number */
+	unsigned domain_count;		/* domains ever used: 0..domain_count-1 are what "all domains" means */
+	unsigned *slot_domain;		/* [width], by slot */
+	struct list groups, entities;
+	unsigned group_count, entity_count;
+	bool had_entities;		/* a waker may still look at its locks: wait for every cpu before freeing */
+};
+
+/* --- Pools. */
+/*
+ * Makes an empty pool, without cpus. values: of scope SCHED_POOL, in ops->tunables order; NULL: defaults. The memory
+ * comes from node. ERR_EXIST, ERR_LIMIT, ERR_INVAL (name), ERR_RANGE or what the policy says, ERR_NOMEM.
+ */
+enum err pool_create(const char *name, const struct sched_ops *ops, const struct sched_values *values, unsigned node,
+		     struct pool **out, struct sched_reason *why);
+/* ERR_BUSY while a group is in it. Its cpus become free. p is gone afterwards. */
+enum err pool_destroy(struct pool *p, struct sched_reason *why);
+enum err pool_rename(struct pool *p, const char *name, struct sched_reason *why);
+struct pool *pool_find(const char *name);	/* NULL: none */
+struct pool *pool_at(unsigned i);		/* in order of creation; NULL: i is past the last */
+unsigned pool_count(void);
+
+/* --- Cpus. */
+/* The pool of a cpu; NULL: free, or no such cpu. */
+struct pool *pool_of_cpu(unsigned cpu);
+/* cpu must be online and free. */
+enum err pool_add_cpu(struct pool *p, unsigned cpu, struct sched_reason *why);
+/* cpu becomes free. ERR_BUSY: last cpu of a pool with groups, or some entity may run nowhere else. */
+enum err pool_remove_cpu(struct pool *p, unsigned cpu, struct sched_reason *why);
+/* In one step: from one pool (NULL: free) to another (NULL: free). */
+enum err pool_move_cpu(struct pool *from, struct pool *to, unsigned cpu, struct sched_reason *why);
+/* New pool values, checked by the caller for range; ERR_STATE: one that is not live changed while groups are there. */
+enum err pool_tune(struct pool *p, const struct sched_values *values, struct sched_reason *why);
+
+/* --- Groups and entities. */
+/*
+ * Takes g and its n entities into p. The caller has set g->name, g->values, each e->values (sched_values_default() and
+ * what was asked for), e->number, and e->hard and e->soft (an empty set means all). Private memory is allocated here,
+ * on p's node. The entities are asleep and held by one pause; pool_entity_start() lets them go.
+ * ERR_STATE: p has no cpu. ERR_INVAL: some e->hard meets no cpu of p. ERR_ADMISSION: the policy's refusal.
+ */
+enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_entity *const *e, unsigned n,
+			struct sched_reason *why);
+/*
+ * Takes g and all its entities out of its pool; pauses them first. The caller sees to it that nobody wakes them any
+ * more. Does nothing when g is in no pool.
+ */
+void pool_group_remove(struct sched_group *g);
+/* Moves g with its entities, their standing carried along; running ones go on there. */
+enum err pool_group_move(struct sched_group *g, struct pool *to, struct sched_reason *why);
+/* Gives g (e NULL) or e new values, checked by the caller for range. */
+enum err pool_group_tune(struct sched_group *g, const struct sched_values *values, struct sched_reason *why);
+enum err pool_entity_tune(struct sched_entity *e, const struct sched_values *values, struct sched_reason *why);
+/* ERR_INVAL: hard meets no cpu of the pool. */
+enum err pool_entity_pin(struct sched_entity *e, const struct cpuset *hard, const struct cpuset *soft,
+			 struct sched_reason *why);
+
+/*
+ * Something happened that e must see: wakes it if it sleeps; if it runs on another cpu, makes it leave its guest;
+ * if it is just about to block, keeps it from that. Any cpu, also a device's exit path; takes the lock of e's domain
+ * only (rank SPIN_RANK_DOMAIN). What happened must be written before the call.
+ */
+void pool_entity_wake(struct sched_entity *e);
+/* Lets e run: drops the pause it has since pool_group_add(), and wakes it. */
+void pool_entity_start(struct sched_entity *e);
+/* Holds e. When it returns e is on no cpu and its state is memory. Pauses add up. Works for a current entity too. */
+void pool_entity_pause(struct sched_entity *e);
+/* Takes one pause back. e goes on if it had something to do, or was woken meanwhile. */
+void pool_entity_resume(struct sched_entity *e);
+
+/* --- For the loop and for pool.c. */
+/* Locks e's domain and returns its lock; NULL, with nothing locked, when e is in no pool. */
+struct spinlock *pool_entity_lock(struct sched_entity *e);
+/* Pokes what out names and empties it. No domain is held. */
+void pool_send_pokes(struct sched_out *out);
+/* All invariants of p and its policy; panics never. For tests and `sched dump`. */
+bool pool_check(struct pool *p, struct sched_reason *why);
