@@ -126,14 +126,28 @@ struct sched_snapshot {
 /* --- Decisions. ------------------------------------------------------------------------------------------------- */
 
 struct sched_out {
-	bool any;			/* poke is not empty: spares the core a look at every word of it */
+	bool any;			/* false: poke has not been written yet, not even cleared */
 	struct cpuset poke;		/* slots that must pick again now */
 };
 
+/* Empty. Costs nothing until something is poked: most calls poke nobody. */
+static inline void sched_out_init(struct sched_out *out)
+{
+	out->any = false;
+}
+
 static inline void sched_poke(struct sched_out *out, unsigned slot)
 {
-	out->any = true;
+	if (!out->any) {
+		out->any = true;
+		cpuset_clear(&out->poke);
+	}
 	cpuset_add(&out->poke, slot);
+}
+
+static inline bool sched_pokes(const struct sched_out *out, unsigned slot)
+{
+	return out->any && cpuset_has(&out->poke, slot);
 }
 
 struct sched_pick {
