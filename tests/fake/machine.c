@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The fake machine: cpus, clock, IPIs, memory, panic. The serial line is in serial.c. */
+/* The fake machine: cpus, clock, IPIs, memory, panic. The serial line, the screen and the power button are in serial.c. */
+#include "tests/host/test.h"	/* first: <stdnoreturn.h> spoils its attribute */
 #include "tests/fake/machine.h"
 
 #include <setjmp.h>
@@ -10,7 +11,6 @@
 #include "kernel/heap.h"
 #include "kernel/log.h"
 #include "pool/dispatch.h"
-#include "tests/host/test.h"
 
 struct fake_machine fake;
 
@@ -128,21 +128,6 @@ void *arch_direct(hpa_t at)
 hpa_t arch_direct_hpa(const void *ptr)
 {
 	return hpa((uintptr_t)ptr);
-}
-
-void arch_screen_putc(char c)
-{
-	(void)c;
-}
-
-noreturn void arch_poweroff(void)
-{
-	panic("power off");
-}
-
-noreturn void arch_reboot(void)
-{
-	panic("reboot");
 }
 
 noreturn void arch_halt_all(void)
