@@ -29,6 +29,7 @@ bool call_post(unsigned cpu, struct call *c);
 bool call_run(void);
 /*
  * Runs fn(arg) on cpu and returns when it has returned; on the calling cpu itself directly. Incoming calls are run
- * while it waits, so two cpus that call each other both get through. No lock may be held. Panics after 5 s.
+ * while it waits, so two cpus that call each other both get through. No lock may be held, and not from inside
+ * dispatch_ops.run(): a call may take the current entity off. Panics after 5 s.
  */
 void call_sync(unsigned cpu, void (*fn)(void *arg), void *arg);

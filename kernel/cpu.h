@@ -58,6 +58,7 @@ struct cpu {
 	struct sched_entity *current;		/* whose state is on this cpu */
 	unsigned why;				/* enum dispatch_why of the run that is not charged yet */
 	bool uncharged;				/* current ran since it was charged */
+	bool in_run;				/* inside dispatch_ops.run(): current cannot be taken off */
 	uint64_t run_start_ns, run_end_ns;
 	_Atomic uint64_t busy_ns, idle_ns;	/* written by this cpu; read by anyone */
 	_Atomic uint64_t switches;		/* entities taken on; as above */

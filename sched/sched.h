@@ -126,14 +126,28 @@ struct sched_snapshot {
 /* --- Decisions. ------------------------------------------------------------------------------------------------- */
 
 struct sched_out {
-	bool any;			/* poke is not empty: spares the core a look at every word of it */
+	bool any;			/* false: poke has not been written yet, not even cleared */
 	struct cpuset poke;		/* slots that must pick again now */
 };
 
+/* Empty. Costs nothing until something is poked: most calls poke nobody. */
+static inline void sched_out_init(struct sched_out *out)
+{
+	out->any = false;
+}
+
 static inline void sched_poke(struct sched_out *out, unsigned slot)
 {
-	out->any = true;
+	if (!out->any) {
+		out->any = true;
+		cpuset_clear(&out->poke);
+	}
 	cpuset_add(&out->poke, slot);
+}
+
+static inline bool sched_pokes(const struct sched_out *out, unsigned slot)
+{
+	return out->any && cpuset_has(&out->poke, slot);
 }
 
 struct sched_pick {
@@ -158,6 +172,7 @@ enum sched_honours {			/* capability flags: what else is set is reported as with
 	SCHED_HONOURS_PER_ENTITY	= 1 << 6,
 };
 
+/* init, join, leave, add, set_affinity, wake, block, yield, pick, released, describe and check are never NULL. */
 struct sched_ops {
 	const char *name;		/* as in `sched =`, shorter than SCHED_NAME_LEN */
 	const char *summary;		/* one line for `sched list` */
@@ -169,7 +184,7 @@ struct sched_ops {
 
 	/* Makes an empty object from s->values. May refuse. Paired with fini(). */
 	enum err (*init)(struct sched *s);
-	/* Called with no slot and no entity left. */
+	/* Called with no slot and no entity left. NULL op: nothing to undo. */
 	void (*fini)(struct sched *s);
 
 	/*
@@ -198,7 +213,7 @@ struct sched_ops {
 
 	/* e comes, blocked, off every slot. */
 	void (*add)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
-	/* e goes; the core has blocked it and it is off every slot. */
+	/* e goes; the core has blocked it and it is off every slot. NULL op: a blocked entity is in none of our lists. */
 	void (*remove)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
 	/* e->hard or e->soft changed; if e is on a slot outside hard the policy pokes that slot. */
 	void (*set_affinity)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
@@ -217,7 +232,7 @@ struct sched_ops {
 	/* The running e gives way once. Followed by pick() on its slot. */
 	void (*yield)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
 
-	/* e ran on e->slot for ran_ns up to now. Called before block, yield or pick, once a run. */
+	/* e ran on e->slot for ran_ns up to now. Called before block, yield or pick, once a run. NULL op: not counted. */
 	void (*charge)(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns,
 		       struct sched_out *out);
 	/*
@@ -228,10 +243,13 @@ struct sched_ops {
 	/* e's state has left the cpu (e->on_slot was cleared): any slot may pick it from now on, and should if it waits. */
 	void (*released)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
 
-	/* Values of that scope changed: s->values, g->values (e NULL) or e->values. */
+	/* Values of that scope changed: s->values, g->values (e NULL) or e->values. NULL op: values are read when needed. */
 	void (*tune)(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns,
 		     struct sched_out *out);
-	/* The standing of e in s; then, in another s, what add() made of e is adjusted to it. e is blocked. */
+	/*
+	 * The standing of e in s, beside used time and affinity, which the core fills in; then, in another s, what add()
+	 * made of e is adjusted to it. e is blocked. NULL op: nothing to carry.
+	 */
 	void (*export)(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to);
 	void (*import)(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns);
 
@@ -257,6 +275,9 @@ struct sched {
 
 #define SCHED_POLICY(ident, ...) \
 	const struct sched_ops ident __attribute__((used, section("sched_policies"), aligned(8))) = { __VA_ARGS__ }
+
+/* Writes words into why and returns e: for `return sched_refuse(ERR_ADMISSION, why, "...", ...)`. */
+enum err sched_refuse(enum err e, struct sched_reason *why, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Every policy that is linked in: sched/registry.c. */
 unsigned sched_policy_count(void);

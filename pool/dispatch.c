@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The loop of every cpu:
+ *
+ *      acknowledge pokes -> calls -> housekeeping (one cpu) -> timers -> schedule -> run or halt -> again
+ *
+ * A run is charged in the schedule of the next round, in one hold of the slot's domain with block or yield and pick.
+ * So what calls, commands and timers cost in between is charged to nobody. If pick returns the same entity it simply
+ * goes on; else the old one is put (its state made memory) with no lock held, and then released in a second hold.
+ *
+ *      current == e, on_slot   from the pick of e to the pick of another
+ *      on_slot alone           until released: on its way off; no other cpu may pick it
+ *
+ * On this path a cpu touches its own struct cpu, the entity, and what its pool's domain covers; nothing that two pools
+ * share is locked or written.
+ */
+#include "pool/dispatch.h"
+
+#include "kernel/call.h"
+#include "kernel/cpu.h"
+#include "kernel/log.h"
+#include "pool/pool_internal.h"
+
+static const struct dispatch_ops *guest;
+static void (*housekeeping)(void);
+static uint64_t (*housekeeping_next_ns)(void);
+
+void dispatch_set_ops(const struct dispatch_ops *ops)
+{
+	guest = ops;
+}
+
+void dispatch_set_housekeeping(void (*fn)(void), uint64_t (*next_ns)(void))
+{
+	housekeeping = fn;
+	housekeeping_next_ns = next_ns;
+}
+
+/* Adds to a counter that only this cpu writes. */
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+/* Books the last run of the current entity: time, and why it ended. The domain is held. */
+static void settle(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct sched *s = &e->pool->sched;
+	unsigned why = self->why;
+
+	if (!self->uncharged) {
+		why = DISPATCH_POKED;
+	} else {
+		uint64_t ran_ns = self->run_end_ns - self->run_start_ns;
+
+		self->uncharged = false;
+		e->used_ns += ran_ns;
+		if (s->ops->charge != NULL) {
+			s->ops->charge(s, e, ran_ns, now_ns, out);
+		}
+	}
+	if (why == DISPATCH_STOPPED || (why == DISPATCH_BLOCKED && !e->wake_pending)) {
+		e->awake = false;
+	}
+	if (e->runnable && (!e->awake || e->pauses > 0)) {
+		pool_make_blocked(e, now_ns, out);
+	} else if (why == DISPATCH_YIELDED) {
+		s->ops->yield(s, e, now_ns, out);
+	}
+}
+
+/* e is on this cpu from now on. The domain is held. */
+static void take_on(struct cpu *self, struct sched_entity *e, uint64_t now_ns)
+{
+	e->on_slot = true;
+	__atomic_store_n(&e->slot, self->id, __ATOMIC_RELAXED);
+	e->wait_ns += now_ns - e->runnable_since_ns;
+	e->switches++;
+	count(&self->switches, 1);
+}
+
+/* e, no longer current, goes off this cpu. No lock is held. */
+static void release(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	guest->put(e);
+	spin_lock(self->domain);
+	if (e->runnable && e->pauses > 0) {
+		pool_make_blocked(e, now_ns, out);	/* paused since its pick was over */
+	}
+	e->on_slot = false;
+	pool_ops(e->pool)->released(&e->pool->sched, e, now_ns, out);
+	if (e->awake && e->pauses == 0 && !e->runnable) {
+		pool_make_runnable(e, now_ns, out);	/* dispatch_drop_current() took it off against its will */
+	}
+	spin_unlock(self->domain);
+}
+
+static struct sched_pick schedule(struct cpu *self, uint64_t now_ns)
+{
+	struct pool *p = atomic_load_explicit(&self->pool, memory_order_relaxed);
+	struct sched_entity *last = self->current;
+	struct sched_pick next;
+	struct sched_out out;
+
+	if (p == NULL) {
+		return (struct sched_pick){ NULL, NS_NEVER };
+	}
+	sched_out_init(&out);
+	spin_lock(self->domain);
+	if (last != NULL) {
+		settle(self, last, now_ns, &out);
+	}
+	next = p->sched.ops->pick(&p->sched, self->id, now_ns, &out);
+	if (next.entity != NULL) {
+		next.entity->wake_pending = false;
+		if (next.entity != last) {
+			take_on(self, next.entity, now_ns);
+		}
+	}
+	if (last != NULL && last != next.entity && last->runnable) {
+		last->runnable_since_ns = now_ns;
+	}
+	spin_unlock(self->domain);
+	self->current = next.entity;
+	if (last != NULL && last != next.entity) {
+		release(self, last, now_ns, &out);
+	}
+	pool_send_pokes(&out);
+	return next;
+}
+
+void dispatch_drop_current(void)
+{
+	struct cpu *self = cpu_this();
+	struct sched_entity *e = self->current;
+	uint64_t now_ns = arch_now_ns();
+	struct sched_out out;
+
+	if (e == NULL) {
+		return;
+	}
+	ASSERT(!self->in_run);
+	sched_out_init(&out);
+	spin_lock(self->domain);
+	settle(self, e, now_ns, &out);
+	if (e->runnable) {
+		pool_make_blocked(e, now_ns, &out);
+	}
+	self->current = NULL;
+	spin_unlock(self->domain);
+	release(self, e, now_ns, &out);
+	pool_send_pokes(&out);
+}
+
+static void run(struct cpu *self, struct sched_entity *e, uint64_t now_ns, uint64_t until_ns)
+{
+	self->run_start_ns = now_ns;
+	self->in_run = true;
+	self->why = guest->run(e, until_ns);
+	self->in_run = false;
+	self->run_end_ns = arch_now_ns();
+	self->uncharged = true;
+	count(&self->busy_ns, self->run_end_ns - now_ns);
+}
+
+static void idle(struct cpu *self, uint64_t now_ns, uint64_t until_ns)
+{
+	arch_idle(until_ns);
+	count(&self->idle_ns, arch_now_ns() - now_ns);
+}
+
+void dispatch_once(void)
+{
+	struct cpu *self = cpu_this();
+	struct sched_pick next;
+	uint64_t now_ns, until_ns;
+	bool worked;
+
+	cpu_poke_ack(self);
+	worked = call_run();
+	if (self->housekeeping && housekeeping != NULL) {
+		housekeeping();
+		worked = true;
+	}
+	now_ns = self->uncharged && !worked ? self->run_end_ns : arch_now_ns();
+	if (timer_expire(&self->timers, now_ns)) {
+		now_ns = arch_now_ns();
+	}
+	cpu_poke_check(self, now_ns);
+
+	next = schedule(self, now_ns);
+
+	until_ns = MIN(next.until_ns, timer_next(&self->timers));
+	until_ns = MIN(until_ns, cpu_poke_next(self));
+	if (self->housekeeping && housekeeping_next_ns != NULL) {
+		until_ns = MIN(until_ns, housekeeping_next_ns());
+	}
+	if (next.entity != NULL) {
+		run(self, next.entity, now_ns, until_ns);
+	} else {
+		idle(self, now_ns, until_ns);
+	}
+}
+
+noreturn void dispatch_loop(void)
+{
+	for (;;) {
+		dispatch_once();
+	}
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Pools as objects: made, found, renamed, tuned, checked, destroyed. */
+#include "pool/pool_internal.h"
+
+#include "kernel/call.h"
+#include "kernel/heap.h"
+#include "kernel/lib/string.h"
+#include "kernel/log.h"
+
+static struct list pools = { &pools, &pools };
+static unsigned count;
+
+void pool_assert_control(void)
+{
+	ASSERT(arch_this_cpu() == cpu_housekeeping());
+	spin_assert_none();
+}
+
+void pool_lock_all(struct pool *p)
+{
+	spin_lock(&p->domain[0].lock);
+	for (unsigned i = 1; i < p->domain_count; i++) {
+		spin_lock_next(&p->domain[i].lock);
+	}
+}
+
+void pool_unlock_all(struct pool *p)
+{
+	for (unsigned i = p->domain_count; i > 0; i--) {
+		spin_unlock(&p->domain[i - 1].lock);
+	}
+}
+
+void pool_send_pokes(struct sched_out *out)
+{
+	if (!out->any) {
+		return;
+	}
+	CPUSET_FOREACH(slot, &out->poke) {
+		cpu_poke(slot);
+	}
+	sched_out_init(out);
+}
+
+static void pass_by(void *arg)
+{
+	(void)arg;
+}
+
+void pool_wait_all_cpus(void)
+{
+	for (unsigned id = 0; id < cpu_count(); id++) {
+		if (cpu_is_online(id)) {
+			call_sync(id, pass_by, NULL);
+		}
+	}
+}
+
+/* --- The list. */
+
+struct pool *pool_at(unsigned i)
+{
+	LIST_FOREACH(node, &pools) {
+		if (i-- == 0) {
+			return LIST_ENTRY(node, struct pool, link);
+		}
+	}
+	return NULL;
+}
+
+struct pool *pool_find(const char *name)
+{
+	LIST_FOREACH(node, &pools) {
+		struct pool *p = LIST_ENTRY(node, struct pool, link);
+
+		if (str_eq(p->name, name)) {
+			return p;
+		}
+	}
+	return NULL;
+}
+
+unsigned pool_count(void)
+{
+	return count;
+}
+
+/* A name is a word that no cpu set and no option looks like. */
+static enum err check_name(const char *name, struct sched_reason *why)
+{
+	size_t len = strlen(name);
+
+	if (len == 0 || len >= POOL_NAME_LEN || name[0] == '-') {
+		return sched_refuse(ERR_INVAL, why, "a name has 1 to %u characters and does not start with -",
+				    POOL_NAME_LEN - 1);
+	}
+	for (const char *c = name; *c != '\0'; c++) {
+		bool word = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+			    *c == '-' || *c == '_' || *c == '.';
+
+		if (!word) {
+			return sched_refuse(ERR_INVAL, why, "a name is made of letters, digits, - _ and .");
+		}
+	}
+	if (str_eq(name, "free") || str_eq(name, "all")) {
+		return sched_refuse(ERR_INVAL, why, "\"%s\" names a set of cpus", name);
+	}
+	if (pool_find(name) != NULL) {
+		return sched_refuse(ERR_EXIST, why, "pool %s exists already", name);
+	}
+	return ERR_OK;
+}
+
+/* --- Making and freeing. */
+
+static void free_parts(struct pool *p)
+{
+	heap_free(p->sched.priv, p->sched.ops->object_size);
+	heap_free(p->sched.slot_priv, p->width * sizeof(p->sched.slot_priv[0]));
+	heap_free(p->slot_domain, p->width * sizeof(p->slot_domain[0]));
+	heap_free(p->domain, p->width * sizeof(p->domain[0]));
+	heap_free(p, sizeof(*p));
+}
+
+static struct pool *allocate(const struct sched_ops *ops, unsigned node)
+{
+	struct pool *p = heap_alloc(sizeof(*p), node);
+
+	if (p == NULL) {
+		return NULL;
+	}
+	p->node = node;
+	p->width = cpu_count();
+	p->sched.ops = ops;
+	p->domain = heap_alloc(p->width * sizeof(p->domain[0]), node);
+	p->slot_domain = heap_alloc(p->width * sizeof(p->slot_domain[0]), node);
+	p->sched.slot_priv = heap_alloc(p->width * sizeof(p->sched.slot_priv[0]), node);
+	p->sched.priv = ops->object_size > 0 ? heap_alloc(ops->object_size, node) : NULL;
+	if (p->domain == NULL || p->slot_domain == NULL || p->sched.slot_priv == NULL ||
+	    (p->sched.priv == NULL && ops->object_size > 0)) {
+		free_parts(p);
+		return NULL;
+	}
+	for (unsigned i = 0; i < p->width; i++) {
+		spin_init(&p->domain[i].lock, SPIN_RANK_DOMAIN);
+	}
+	p->domain_count = 1;
+	list_init(&p->groups);
+	list_init(&p->entities);
+	return p;
+}
+
+static enum err check_values(const struct sched_ops *ops, const struct sched_values *values, struct sched_reason *why)
+{
+	for (unsigned i = 0; i < ops->tunable_count; i++) {
+		const struct sched_tunable *t = &ops->tunables[i];
+
+		if ((t->type == SCHED_INT || t->type == SCHED_TIME) && t->scope == SCHED_POOL &&
+		    (values->v[i] < t->min || values->v[i] > t->max)) {
+			return sched_refuse(ERR_RANGE, why, "%s is out of range", t->name);
+		}
+	}
+	return ops->validate == NULL ? ERR_OK : ops->validate(values, SCHED_POOL, why);
+}
+
+enum err pool_create(const char *name, const struct sched_ops *ops, const struct sched_values *values, unsigned node,
+		     struct pool **out, struct sched_reason *why)
+{
+	struct sched_values v;
+	struct pool *p;
+	enum err e = check_name(name, why);
+
+	pool_assert_control();
+	if (e != ERR_OK) {
+		return e;
+	}
+	if (count == POOL_MAX) {
+		return sched_refuse(ERR_LIMIT, why, "there are %u pools already", POOL_MAX);
+	}
+	sched_values_default(ops, &v);
+	v = values != NULL ? *values : v;
+	e = check_values(ops, &v, why);
+	if (e != ERR_OK) {
+		return e;
+	}
+	p = allocate(ops, node);
+	if (p == NULL) {
+		return sched_refuse(ERR_NOMEM, why, "no memory for a pool on node %u", node);
+	}
+	str_copy(p->name, sizeof(p->name), name);
+	p->sched.values = v;
+	pool_lock_all(p);
+	e = ops->init(&p->sched);
+	pool_unlock_all(p);
+	if (e != ERR_OK) {
+		free_parts(p);
+		return sched_refuse(e, why, "%s: %s", ops->name, err_words(e));
+	}
+	list_push_back(&pools, &p->link);
+	count++;
+	*out = p;
+	return ERR_OK;
+}
+
+enum err pool_destroy(struct pool *p, struct sched_reason *why)
+{
+	pool_assert_control();
+	if (p->group_count > 0) {
+		return sched_refuse(ERR_BUSY, why, "%u VMs are in it", p->group_count);
+	}
+	/* Without a group nothing in here can refuse: leaving needs no memory. */
+	while (!cpuset_empty(&p->cpus)) {
+		enum err e = pool_remove_cpu(p, cpuset_first(&p->cpus), why);
+
+		ASSERT(e == ERR_OK);
+	}
+	if (p->had_entities) {
+		pool_wait_all_cpus();
+	}
+	if (p->sched.ops->fini != NULL) {
+		pool_lock_all(p);
+		p->sched.ops->fini(&p->sched);
+		pool_unlock_all(p);
+	}
+	list_remove(&p->link);
+	count--;
+	free_parts(p);
+	return ERR_OK;
+}
+
+enum err pool_rename(struct pool *p, const char *name, struct sched_reason *why)
+{
+	enum err e;
+
+	pool_assert_control();
+	if (str_eq(p->name, name)) {
+		return ERR_OK;
+	}
+	e = check_name(name, why);
+	if (e == ERR_OK) {
+		str_copy(p->name, sizeof(p->name), name);
+	}
+	return e;
+}
+
+enum err pool_tune(struct pool *p, const struct sched_values *values, struct sched_reason *why)
+{
+	const struct sched_ops *ops = p->sched.ops;
+	struct sched_out out;
+	enum err e = check_values(ops, values, why);
+
+	pool_assert_control();
+	if (e != ERR_OK) {
+		return e;
+	}
+	for (unsigned i = 0; i < ops->tunable_count; i++) {
+		if (!ops->tunables[i].live && values->v[i] != p->sched.values.v[i] && p->group_count > 0) {
+			return sched_refuse(ERR_STATE, why, "%s cannot change while VMs are in the pool",
+					    ops->tunables[i].name);
+		}
+	}
+	sched_out_init(&out);
+	pool_lock_all(p);
+	p->sched.values = *values;
+	if (ops->tune != NULL) {
+		ops->tune(&p->sched, NULL, NULL, arch_now_ns(), &out);
+	}
+	pool_unlock_all(p);
+	pool_send_pokes(&out);
+	return ERR_OK;
+}
+
+/* --- Invariants. */
+
+static bool check_entity(const struct pool *p, const struct sched_entity *e, struct sched_reason *why)
+{
+	if (e->pool != p || e->group->pool != p) {
+		return sched_refuse(ERR_STATE, why, "%s.%u: points to another pool", e->group->name, e->number) == ERR_OK;
+	}
+	if (e->slot != SCHED_NO_SLOT && !cpuset_has(&p->cpus, e->slot)) {
+		return sched_refuse(ERR_STATE, why, "%s.%u: on a slot not ours", e->group->name, e->number) == ERR_OK;
+	}
+	if (e->runnable && !(e->awake && e->pauses == 0) && !e->on_slot) {
+		return sched_refuse(ERR_STATE, why, "%s.%u: runnable, but held", e->group->name, e->number) == ERR_OK;
+	}
+	if (!e->runnable && e->awake && e->pauses == 0) {
+		return sched_refuse(ERR_STATE, why, "%s.%u: forgotten", e->group->name, e->number) == ERR_OK;
+	}
+	return true;
+}
+
+static bool check_cpus(const struct pool *p, struct sched_reason *why)
+{
+	for (unsigned id = 0; id < p->width; id++) {
+		bool member = cpuset_has(&p->cpus, id);
+
+		if (member != (pool_of_cpu(id) == p) || member != cpuset_has(&p->sched.slots, id)) {
+			return sched_refuse(ERR_STATE, why, "cpu %u: membership is not agreed on", id) == ERR_OK;
+		}
+		if (p->sched.ops->slot_size > 0 && member != (p->sched.slot_priv[id] != NULL)) {
+			return sched_refuse(ERR_STATE, why, "cpu %u: private memory does not match", id) == ERR_OK;
+		}
+	}
+	return true;
+}
+
+bool pool_check(struct pool *p, struct sched_reason *why)
+{
+	unsigned entities = 0;
+	bool right = check_cpus(p, why);
+
+	pool_lock_all(p);
+	LIST_FOREACH(node, &p->entities) {
+		right = right && check_entity(p, LIST_ENTRY(node, struct sched_entity, link), why);
+		entities++;
+	}
+	if (right && entities != p->entity_count) {
+		right = sched_refuse(ERR_STATE, why, "%u entities, %u counted", entities, p->entity_count) == ERR_OK;
+	}
+	right = right && p->sched.ops->check(&p->sched, why);
+	pool_unlock_all(p);
+	return right;
+}

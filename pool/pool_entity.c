@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Waking, pausing and resuming an entity.
+ *
+ * `awake` is what the guest wants, `pauses` what control operations want; the policy sees only runnable = awake and not
+ * paused, told of by wake() and block(). While an entity is on a slot only that slot's cpu turns `runnable` off: at the
+ * end of a run (dispatch.c) or when it is released.
+ *
+ * A wake that meets an awake entity sets wake_pending, and if the entity blocks before it is picked again the block is
+ * void. pick clears it: run() looks for events after pick, so whatever the wake was for is seen.
+ */
+#include "pool/pool_internal.h"
+
+#include "kernel/call.h"
+#include "kernel/log.h"
+#include "pool/dispatch.h"
+
+static unsigned domain_of(const struct pool *p, unsigned slot)
+{
+	return slot == SCHED_NO_SLOT ? 0 : p->slot_domain[slot];
+}
+
+struct spinlock *pool_entity_lock(struct sched_entity *e)
+{
+	for (;;) {
+		/* Both may change until the lock is held; a pool lives on until every cpu has been through its loop. */
+		struct pool *p = __atomic_load_n(&e->pool, __ATOMIC_ACQUIRE);
+		unsigned slot = __atomic_load_n(&e->slot, __ATOMIC_RELAXED);
+		struct spinlock *lock;
+
+		if (p == NULL) {
+			return NULL;
+		}
+		if (slot != SCHED_NO_SLOT && slot >= p->width) {
+			continue;	/* slot of one pool, width of another */
+		}
+		lock = &p->domain[domain_of(p, slot)].lock;
+		spin_lock(lock);
+		if (e->pool == p && e->slot == slot) {
+			return lock;
+		}
+		spin_unlock(lock);
+	}
+}
+
+void pool_entity_wake(struct sched_entity *e)
+{
+	unsigned kick = CPU_NONE;
+	struct sched_out out;
+	struct spinlock *lock = pool_entity_lock(e);
+
+	if (lock == NULL) {
+		return;
+	}
+	sched_out_init(&out);
+	if (e->awake) {
+		e->wake_pending = true;
+		if (e->on_slot && e->slot != arch_this_cpu()) {
+			kick = e->slot;
+		}
+	} else {
+		e->awake = true;
+		if (e->pauses == 0) {
+			pool_make_runnable(e, arch_now_ns(), &out);
+		}
+	}
+	spin_unlock(lock);
+	pool_send_pokes(&out);
+	if (kick != CPU_NONE) {
+		cpu_poke(kick);
+	}
+}
+
+/* On e's slot, at a safe point. Should e be on its way off, it is off by the time this runs. */
+static void drop(void *arg)
+{
+	if (cpu_this()->current == arg) {
+		dispatch_drop_current();
+	}
+}
+
+void pool_entity_pause(struct sched_entity *e)
+{
+	unsigned on = CPU_NONE;
+	struct sched_out out;
+	struct spinlock *lock;
+
+	pool_assert_control();
+	lock = pool_entity_lock(e);
+	ASSERT(lock != NULL);
+	sched_out_init(&out);
+	e->pauses++;
+	if (e->on_slot) {
+		on = e->slot;
+	} else if (e->runnable) {
+		pool_make_blocked(e, arch_now_ns(), &out);
+	}
+	spin_unlock(lock);
+	pool_send_pokes(&out);
+	if (on != CPU_NONE) {
+		call_sync(on, drop, e);
+	}
+	ASSERT(!e->on_slot && !e->runnable);
+}
+
+void pool_entity_resume(struct sched_entity *e)
+{
+	struct sched_out out;
+	struct spinlock *lock;
+
+	pool_assert_control();
+	lock = pool_entity_lock(e);
+	ASSERT(lock != NULL && e->pauses > 0);
+	sched_out_init(&out);
+	if (--e->pauses == 0 && e->awake) {
+		pool_make_runnable(e, arch_now_ns(), &out);
+	}
+	spin_unlock(lock);
+	pool_send_pokes(&out);
+}
+
+void pool_entity_start(struct sched_entity *e)
+{
+	pool_entity_wake(e);
+	pool_entity_resume(e);
+}

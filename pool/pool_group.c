@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Groups come, go, move and change their values. Each operation asks and allocates first; from the point where
+ * something changes, nothing can fail. An entity that changes hands is paused: then only the core's own fields are
+ * touched by a wake, whichever pool it finds.
+ */
+#include "pool/pool_internal.h"
+
+#include "kernel/heap.h"
+#include "kernel/log.h"
+
+/* --- Private memory of a group and its entities: one block each. */
+
+struct memory {
+	void *group;
+	void **entity;			/* [n], itself allocated */
+	unsigned n;
+};
+
+static void free_memory(const struct sched_ops *ops, struct memory *m)
+{
+	for (unsigned i = 0; m->entity != NULL && i < m->n; i++) {
+		heap_free(m->entity[i], ops->entity_size);
+	}
+	heap_free(m->entity, m->n * sizeof(m->entity[0]));
+	heap_free(m->group, ops->group_size);
+	*m = (struct memory){ 0 };
+}
+
+static bool allocate(const struct sched_ops *ops, unsigned node, unsigned n, struct memory *m)
+{
+	*m = (struct memory){ .n = n };
+	if (ops->group_size > 0) {
+		m->group = heap_alloc(ops->group_size, node);
+		if (m->group == NULL) {
+			return false;
+		}
+	}
+	m->entity = n > 0 ? heap_alloc(n * sizeof(m->entity[0]), node) : NULL;
+	if (n > 0 && m->entity == NULL) {
+		free_memory(ops, m);
+		return false;
+	}
+	for (unsigned i = 0; i < n && ops->entity_size > 0; i++) {
+		m->entity[i] = heap_alloc(ops->entity_size, node);
+		if (m->entity[i] == NULL) {
+			free_memory(ops, m);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* --- Asking. */
+
+static enum err may_enter(struct pool *p, const struct sched_group *g, unsigned n, struct sched_reason *why)
+{
+	const struct sched_ops *ops = p->sched.ops;
+	enum err e = ops->validate == NULL ? ERR_OK : ops->validate(&g->values, SCHED_GROUP, why);
+
+	if (cpuset_empty(&p->cpus)) {
+		return sched_refuse(ERR_STATE, why, "pool %s has no cpu", p->name);
+	}
+	if (e == ERR_OK && ops->admit != NULL) {
+		e = ops->admit(&p->sched, g, n, &p->cpus, why);
+	}
+	return e;
+}
+
+static enum err may_run_there(const struct pool *p, const struct sched_entity *e, struct sched_reason *why)
+{
+	const struct sched_ops *ops = p->sched.ops;
+
+	if (!cpuset_empty(&e->hard) && !cpuset_intersects(&e->hard, &p->cpus)) {
+		return sched_refuse(ERR_INVAL, why, "vCPU %u is pinned to cpus that pool %s lacks", e->number, p->name);
+	}
+	return ops->validate == NULL ? ERR_OK : ops->validate(&e->values, SCHED_ENTITY, why);
+}
+
+/* --- Coming and going. */
+
+static void enter(struct pool *p, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	e->runnable = false;
+	e->on_slot = false;
+	e->parked = SCHED_NOT_PARKED;
+	__atomic_store_n(&e->slot, SCHED_NO_SLOT, __ATOMIC_RELAXED);
+	__atomic_store_n(&e->pool, p, __ATOMIC_RELEASE);
+	p->sched.ops->add(&p->sched, e, now_ns, out);
+	list_push_back(&p->entities, &e->link);
+	p->entity_count++;
+}
+
+static void go(struct pool *p, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	if (p->sched.ops->remove != NULL) {
+		p->sched.ops->remove(&p->sched, e, now_ns, out);
+	}
+	list_remove(&e->link);
+	p->entity_count--;
+}
+
+static void list_group(struct pool *p, struct sched_group *g)
+{
+	list_push_back(&p->groups, &g->link);
+	g->pool = p;
+	p->group_count++;
+	p->had_entities = true;
+}
+
+static void unlist_group(struct sched_group *g)
+{
+	list_remove(&g->link);
+	g->pool->group_count--;
+	g->pool = NULL;
+}
+
+/* The first entity of g at or after node in p's list; they need not lie together. */
+static struct sched_entity *next_of(struct pool *p, const struct sched_group *g, struct list *node)
+{
+	for (; node != &p->entities; node = node->next) {
+		struct sched_entity *e = LIST_ENTRY(node, struct sched_entity, link);
+
+		if (e->group == g) {
+			return e;
+		}
+	}
+	return NULL;
+}
+
+#define FOREACH_OF_GROUP(e, p, g) \
+	for (struct sched_entity *e = next_of(p, g, (p)->entities.next); e != NULL; e = next_of(p, g, e->link.next))
+
+enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_entity *const *e, unsigned n,
+			struct sched_reason *why)
+{
+	struct memory m;
+	struct sched_out out;
+	enum err err;
+
+	pool_assert_control();
+	ASSERT(g->pool == NULL);
+	err = may_enter(p, g, n, why);
+	for (unsigned i = 0; i < n && err == ERR_OK; i++) {
+		err = may_run_there(p, e[i], why);
+	}
+	if (err != ERR_OK) {
+		return err;
+	}
+	if (!allocate(p->sched.ops, p->node, n, &m)) {
+		return sched_refuse(ERR_NOMEM, why, "no memory for %u vCPUs on node %u", n, p->node);
+	}
+	g->priv = m.group;
+	g->entity_count = n;
+	list_group(p, g);
+	sched_out_init(&out);
+	pool_lock_all(p);
+	for (unsigned i = 0; i < n; i++) {
+		e[i]->group = g;
+		e[i]->priv = m.entity[i];
+		e[i]->awake = false;
+		e[i]->wake_pending = false;
+		e[i]->pauses = 1;
+		if (cpuset_empty(&e[i]->hard)) {
+			cpuset_fill(&e[i]->hard, CPU_MAX);
+		}
+		if (cpuset_empty(&e[i]->soft)) {
+			cpuset_fill(&e[i]->soft, CPU_MAX);
+		}
+		enter(p, e[i], arch_now_ns(), &out);
+	}
+	pool_unlock_all(p);
+	heap_free(m.entity, n * sizeof(m.entity[0]));
+	pool_send_pokes(&out);
+	return ERR_OK;
+}
+
+void pool_group_remove(struct sched_group *g)
+{
+	struct pool *p = g->pool;
+	struct sched_entity *e;
+	struct sched_out out;
+
+	pool_assert_control();
+	if (p == NULL) {
+		return;
+	}
+	FOREACH_OF_GROUP(each, p, g) {
+		pool_entity_pause(each);
+	}
+	sched_out_init(&out);
+	while ((e = next_of(p, g, p->entities.next)) != NULL) {
+		pool_lock_all(p);
+		go(p, e, arch_now_ns(), &out);
+		__atomic_store_n(&e->pool, NULL, __ATOMIC_RELEASE);
+		pool_unlock_all(p);
+		heap_free(e->priv, p->sched.ops->entity_size);
+		e->priv = NULL;
+	}
+	heap_free(g->priv, p->sched.ops->group_size);
+	g->priv = NULL;
+	g->entity_count = 0;
+	unlist_group(g);
+	pool_send_pokes(&out);
+}
+
+/* --- Moving. */
+
+/* Values of one policy as another's: those of the same name, type and scope that are in range; else the default. */
+static struct sched_values translate(const struct sched_ops *from, const struct sched_ops *to,
+				     const struct sched_values *values)
+{
+	struct sched_values v;
+
+	sched_values_default(to, &v);
+	for (unsigned i = 0; i < to->tunable_count; i++) {
+		const struct sched_tunable *t = &to->tunables[i];
+		unsigned at = 0;
+		const struct sched_tunable *old = sched_tunable_find(from, t->name, &at);
+
+		if (old != NULL && old->type == t->type && old->scope == t->scope && values->v[at] >= t->min &&
+		    values->v[at] <= t->max) {
+			v.v[i] = values->v[at];
+		}
+	}
+	return v;
+}
+
+/* All of g, paused, leaves `from`. A wake finds it in `to` from here on, held, and only notes itself. */
+static void leave_pool(struct pool *from, struct pool *to, struct sched_group *g, struct sched_snapshot *standing,
+		       struct list *transit)
+{
+	struct sched_entity *e;
+	struct sched_out out;
+	unsigned i = 0;
+
+	sched_out_init(&out);
+	pool_lock_all(from);
+	while ((e = next_of(from, g, from->entities.next)) != NULL) {
+		struct sched_snapshot *s = &standing[i++];
+
+		*s = (struct sched_snapshot){ .used_ns = e->used_ns, .hard = e->hard, .soft = e->soft };
+		if (from->sched.ops->export != NULL) {
+			from->sched.ops->export(&from->sched, e, s);
+		}
+		go(from, e, arch_now_ns(), &out);
+		list_push_back(transit, &e->link);
+		/* This order: who finds the new pool shall not find the old slot. */
+		__atomic_store_n(&e->slot, SCHED_NO_SLOT, __ATOMIC_RELAXED);
+		__atomic_store_n(&e->pool, to, __ATOMIC_RELEASE);
+	}
+	pool_unlock_all(from);
+	pool_send_pokes(&out);
+}
+
+static void enter_pool(struct pool *from, struct pool *to, struct list *transit, const struct memory *m,
+		       const struct sched_snapshot *standing)
+{
+	const uint64_t now_ns = arch_now_ns();
+	struct sched_out out;
+	struct list *node;
+	unsigned i = 0;
+
+	sched_out_init(&out);
+	pool_lock_all(to);
+	while ((node = list_first(transit)) != NULL) {
+		struct sched_entity *e = LIST_ENTRY(node, struct sched_entity, link);
+
+		list_remove(node);
+		e->priv = m->entity[i];
+		e->values = translate(from->sched.ops, to->sched.ops, &e->values);
+		enter(to, e, now_ns, &out);
+		if (to->sched.ops->import != NULL) {
+			to->sched.ops->import(&to->sched, e, &standing[i], now_ns);
+		}
+		i++;
+	}
+	pool_unlock_all(to);
+	pool_send_pokes(&out);
+}
+
+/* Nothing here can fail. */
+static void change_hands(struct pool *from, struct pool *to, struct sched_group *g, const struct memory *m,
+			 struct sched_snapshot *standing)
+{
+	struct list transit;
+
+	list_init(&transit);
+	FOREACH_OF_GROUP(e, from, g) {
+		pool_entity_pause(e);
+	}
+	leave_pool(from, to, g, standing, &transit);
+	LIST_FOREACH(node, &transit) {
+		heap_free(LIST_ENTRY(node, struct sched_entity, link)->priv, from->sched.ops->entity_size);
+	}
+	heap_free(g->priv, from->sched.ops->group_size);
+	g->priv = m->group;
+	g->values = translate(from->sched.ops, to->sched.ops, &g->values);
+	unlist_group(g);
+	list_group(to, g);
+	enter_pool(from, to, &transit, m, standing);
+	FOREACH_OF_GROUP(e, to, g) {
+		pool_entity_resume(e);
+	}
+}
+
+/* May g come to `to`, with its values as that policy knows them? */
+static enum err ask_move(struct sched_group *g, struct pool *to, const struct sched_values *values,
+			 struct sched_reason *why)
+{
+	struct sched_group there = { .values = *values };
+	enum err err = may_enter(to, &there, g->entity_count, why);
+
+	FOREACH_OF_GROUP(e, g->pool, g) {
+		struct sched_entity probe = { .number = e->number, .hard = e->hard };
+
+		probe.values = translate(g->pool->sched.ops, to->sched.ops, &e->values);
+		err = err == ERR_OK ? may_run_there(to, &probe, why) : err;
+	}
+	return err;
+}
+
+enum err pool_group_move(struct sched_group *g, struct pool *to, struct sched_reason *why)
+{
+	struct sched_snapshot *standing = NULL;
+	const unsigned n = g->entity_count;
+	const size_t bytes = n * sizeof(*standing);
+	struct pool *from = g->pool;
+	struct sched_values values;
+	struct memory m;
+	enum err err;
+
+	pool_assert_control();
+	ASSERT(from != NULL);
+	if (from == to) {
+		return ERR_OK;
+	}
+	values = translate(from->sched.ops, to->sched.ops, &g->values);
+	err = ask_move(g, to, &values, why);
+	if (err != ERR_OK) {
+		return err;
+	}
+	if (n > 0) {
+		standing = heap_alloc(bytes, to->node);
+	}
+	if ((n > 0 && standing == NULL) || !allocate(to->sched.ops, to->node, n, &m)) {
+		heap_free(standing, bytes);
+		return sched_refuse(ERR_NOMEM, why, "no memory for %u vCPUs on node %u", n, to->node);
+	}
+	change_hands(from, to, g, &m, standing);
+	heap_free(m.entity, n * sizeof(m.entity[0]));
+	heap_free(standing, bytes);
+	return ERR_OK;
+}
+
+/* --- Values and affinity. */
+
+static void tell_tune(struct pool *p, struct sched_group *g, struct sched_entity *e, struct sched_out *out)
+{
+	if (p->sched.ops->tune != NULL) {
+		p->sched.ops->tune(&p->sched, g, e, arch_now_ns(), out);
+	}
+}
+
+enum err pool_group_tune(struct sched_group *g, const struct sched_values *values, struct sched_reason *why)
+{
+	struct pool *p = g->pool;
+	struct sched_out out;
+	enum err err;
+
+	pool_assert_control();
+	ASSERT(p != NULL);
+	err = p->sched.ops->validate == NULL ? ERR_OK : p->sched.ops->validate(values, SCHED_GROUP, why);
+	if (err != ERR_OK) {
+		return err;
+	}
+	sched_out_init(&out);
+	pool_lock_all(p);
+	g->values = *values;
+	tell_tune(p, g, NULL, &out);
+	pool_unlock_all(p);
+	pool_send_pokes(&out);
+	return ERR_OK;
+}
+
+enum err pool_entity_tune(struct sched_entity *e, const struct sched_values *values, struct sched_reason *why)
+{
+	struct pool *p = e->pool;
+	struct sched_out out;
+	enum err err;
+
+	pool_assert_control();
+	ASSERT(p != NULL);
+	err = p->sched.ops->validate == NULL ? ERR_OK : p->sched.ops->validate(values, SCHED_ENTITY, why);
+	if (err != ERR_OK) {
+		return err;
+	}
+	sched_out_init(&out);
+	pool_lock_all(p);
+	e->values = *values;
+	tell_tune(p, e->group, e, &out);
+	pool_unlock_all(p);
+	pool_send_pokes(&out);
+	return ERR_OK;
+}
+
+enum err pool_entity_pin(struct sched_entity *e, const struct cpuset *hard, const struct cpuset *soft,
+			 struct sched_reason *why)
+{
+	struct pool *p = e->pool;
+	struct sched_out out;
+
+	pool_assert_control();
+	ASSERT(p != NULL);
+	if (!cpuset_intersects(hard, &p->cpus)) {
+		return sched_refuse(ERR_INVAL, why, "pool %s has none of these cpus", p->name);
+	}
+	sched_out_init(&out);
+	pool_lock_all(p);
+	e->hard = *hard;
+	e->soft = *soft;
+	p->sched.ops->set_affinity(&p->sched, e, arch_now_ns(), &out);
+	pool_unlock_all(p);
+	pool_send_pokes(&out);
+	return ERR_OK;
+}

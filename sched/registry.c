@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The policies that are linked in, and their tunables as text: found, parsed with range, printed. */
+#include "sched/sched.h"
+
+#include "kernel/lib/string.h"
+
+extern const struct sched_ops __start_sched_policies[], __stop_sched_policies[];
+
+/* A time may be any multiple of these; the longest unit that fits is printed by text_ns(). */
+static const struct {
+	const char *name;
+	int64_t ns;
+} time_units[] = {
+	{ "ns", 1 }, { "us", NS_PER_US }, { "ms", NS_PER_MS }, { "s", NS_PER_S },
+};
+
+static const struct {
+	const char *word;
+	bool value;
+} bool_words[] = {
+	{ "yes", true }, { "no", false }, { "on", true }, { "off", false },
+	{ "true", true }, { "false", false }, { "1", true }, { "0", false },
+};
+
+unsigned sched_policy_count(void)
+{
+	return (unsigned)(__stop_sched_policies - __start_sched_policies);
+}
+
+const struct sched_ops *sched_policy_at(unsigned i)
+{
+	return i < sched_policy_count() ? &__start_sched_policies[i] : NULL;
+}
+
+const struct sched_ops *sched_policy_find(const char *name)
+{
+	for (unsigned i = 0; i < sched_policy_count(); i++) {
+		if (str_eq(sched_policy_at(i)->name, name)) {
+			return sched_policy_at(i);
+		}
+	}
+	return NULL;
+}
+
+const struct sched_tunable *sched_tunable_find(const struct sched_ops *ops, const char *name, unsigned *index)
+{
+	for (unsigned i = 0; i < ops->tunable_count; i++) {
+		if (str_eq(ops->tunables[i].name, name)) {
+			*index = i;
+			return &ops->tunables[i];
+		}
+	}
+	return NULL;
+}
+
+void sched_values_default(const struct sched_ops *ops, struct sched_values *values)
+{
+	*values = (struct sched_values){ 0 };
+	for (unsigned i = 0; i < ops->tunable_count; i++) {
+		values->v[i] = ops->tunables[i].def;
+	}
+}
+
+enum err sched_refuse(enum err e, struct sched_reason *why, const char *fmt, ...)
+{
+	struct text t = text_make(why->words, sizeof(why->words));
+	va_list args;
+
+	va_start(args, fmt);
+	text_vprintf(&t, fmt, args);
+	va_end(args);
+	return e;
+}
+
+/* Digits with an optional minus; *rest is what follows. False: no digit, or more than an int64_t holds. */
+static bool take_number(const char *text, int64_t *value, const char **rest)
+{
+	bool negative = *text == '-';
+	const char *at = text + negative;
+	int64_t v = 0;
+
+	if (*at < '0' || *at > '9') {
+		return false;
+	}
+	for (; *at >= '0' && *at <= '9'; at++) {
+		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *at - '0', &v)) {
+			return false;
+		}
+	}
+	*value = negative ? -v : v;
+	*rest = at;
+	return true;
+}
+
+static enum err parse_int(const struct sched_tunable *t, const char *text, int64_t *value, struct sched_reason *why)
+{
+	const char *rest;
+
+	if (!take_number(text, value, &rest) || !(*rest == '\0' || (t->unit != NULL && str_eq(rest, t->unit)))) {
+		return sched_refuse(ERR_INVAL, why, "%s: found \"%s\", expected a whole number", t->name, text);
+	}
+	return ERR_OK;
+}
+
+static enum err parse_time(const struct sched_tunable *t, const char *text, int64_t *value, struct sched_reason *why)
+{
+	const char *rest;
+
+	if (take_number(text, value, &rest)) {
+		for (unsigned i = 0; i < ARRAY_SIZE(time_units); i++) {
+			if (str_eq(rest, time_units[i].name) && !__builtin_mul_overflow(*value, time_units[i].ns, value)) {
+				return ERR_OK;
+			}
+		}
+	}
+	return sched_refuse(ERR_INVAL, why, "%s: found \"%s\", expected a time such as 500us, 10ms or 1s", t->name, text);
+}
+
+static enum err parse_bool(const struct sched_tunable *t, const char *text, int64_t *value, struct sched_reason *why)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(bool_words); i++) {
+		if (str_eq(text, bool_words[i].word)) {
+			*value = bool_words[i].value;
+			return ERR_OK;
+		}
+	}
+	return sched_refuse(ERR_INVAL, why, "%s: found \"%s\", expected yes or no", t->name, text);
+}
+
+static enum err parse_enum(const struct sched_tunable *t, const char *text, int64_t *value, struct sched_reason *why)
+{
+	struct text to;
+
+	for (int64_t i = 0; t->words[i] != NULL; i++) {
+		if (str_eq(text, t->words[i])) {
+			*value = i;
+			return ERR_OK;
+		}
+	}
+	to = text_make(why->words, sizeof(why->words));
+	text_printf(&to, "%s: found \"%s\", expected one of", t->name, text);
+	for (unsigned i = 0; t->words[i] != NULL; i++) {
+		text_printf(&to, " %s", t->words[i]);
+	}
+	return ERR_INVAL;
+}
+
+static enum err check_range(const struct sched_tunable *t, int64_t value, struct sched_reason *why)
+{
+	struct text to;
+
+	if (value >= t->min && value <= t->max) {
+		return ERR_OK;
+	}
+	to = text_make(why->words, sizeof(why->words));
+	text_printf(&to, "%s: found ", t->name);
+	sched_value_print(t, value, &to);
+	text_puts(&to, ", expected ");
+	sched_value_print(t, t->min, &to);
+	text_puts(&to, " to ");
+	sched_value_print(t, t->max, &to);
+	return ERR_RANGE;
+}
+
+enum err sched_value_parse(const struct sched_tunable *t, const char *text, int64_t *value, struct sched_reason *why)
+{
+	int64_t v = 0;
+	enum err e = ERR_NOTSUP;
+
+	switch (t->type) {
+	case SCHED_INT:
+		e = parse_int(t, text, &v, why);
+		break;
+	case SCHED_TIME:
+		e = parse_time(t, text, &v, why);
+		break;
+	case SCHED_BOOL:
+		e = parse_bool(t, text, &v, why);
+		break;
+	case SCHED_ENUM:
+		e = parse_enum(t, text, &v, why);
+		break;
+	case SCHED_LIST:
+		e = sched_refuse(ERR_NOTSUP, why, "%s: a list is set by the manifest's own key", t->name);
+		break;
+	}
+	if (e == ERR_OK && (t->type == SCHED_INT || t->type == SCHED_TIME)) {
+		e = check_range(t, v, why);
+	}
+	if (e == ERR_OK) {
+		*value = v;
+	}
+	return e;
+}
+
+void sched_value_print(const struct sched_tunable *t, int64_t value, struct text *to)
+{
+	switch (t->type) {
+	case SCHED_TIME:
+		if (value < 0) {
+			text_putc(to, '-');
+		}
+		text_ns(to, value < 0 ? 0 - (unsigned long)value : (unsigned long)value);
+		break;
+	case SCHED_BOOL:
+		text_puts(to, value != 0 ? "yes" : "no");
+		break;
+	case SCHED_ENUM:
+		text_puts(to, value >= t->min && value <= t->max ? t->words[value] : "?");
+		break;
+	case SCHED_INT:
+	case SCHED_LIST:
+		text_printf(to, "%ld%s", value, t->unit != NULL ? t->unit : "");
+		break;
+	}
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The fake machine: cpus, clock, IPIs, memory, panic. The serial line, the screen and the power button are in serial.c. */
+#include "tests/host/test.h"	/* first: <stdnoreturn.h> spoils its attribute */
+#include "tests/fake/machine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernel/heap.h"
+#include "kernel/log.h"
+#include "pool/dispatch.h"
+
+struct fake_machine fake;
+
+static jmp_buf panic_out;
+static char panic_words[256];
+
+static struct cpu *new_cpu(unsigned id)
+{
+	struct cpu *c = aligned_alloc(CPU_LINE, sizeof(*c));
+
+	memset(c, 0, sizeof(*c));
+	cpu_init(c, id);
+	c->apic_id = id * 2;
+	c->core = c->llc = id / 2;
+	c->package = c->node = id / 4;
+	c->housekeeping = id == 0;
+	atomic_store(&c->state, CPU_ONLINE);
+	return c;
+}
+
+void fake_machine_init(unsigned cpus)
+{
+	fake_machine_fini();
+	fake.cpu_count = cpus;
+	fake.now_ns = NS_PER_S;
+	fake.relax_runs_others = true;
+	for (unsigned id = 0; id < cpus; id++) {
+		fake.cpu[id].cpu = new_cpu(id);
+		cpu_install(fake.cpu[id].cpu);
+	}
+}
+
+void fake_machine_fini(void)
+{
+	cpu_uninstall_all();
+	for (unsigned id = 0; id < fake.cpu_count; id++) {
+		free(fake.cpu[id].cpu);
+	}
+	fake = (struct fake_machine){ 0 };
+}
+
+void fake_be_cpu(unsigned cpu)
+{
+	fake.this_cpu = cpu;
+}
+
+void fake_run_cpu(unsigned cpu)
+{
+	unsigned was = fake.this_cpu;
+
+	fake.this_cpu = cpu;
+	fake.cpu[cpu].busy = true;
+	fake.cpu[cpu].idle_until_ns = 0;
+	dispatch_once();
+	fake.cpu[cpu].busy = false;
+	fake.this_cpu = was;
+}
+
+void fake_run_all(void)
+{
+	for (unsigned id = 0; id < fake.cpu_count; id++) {
+		fake_run_cpu(id);
+	}
+}
+
+/* --- kernel/arch.h */
+
+uint64_t arch_now_ns(void)
+{
+	return fake.now_ns;
+}
+
+unsigned arch_this_cpu(void)
+{
+	return fake.this_cpu;
+}
+
+/* Time passes for all while one waits. */
+void arch_relax(void)
+{
+	unsigned waiting = fake.this_cpu;
+	bool was_busy = fake.cpu[waiting].busy;
+
+	fake.now_ns += FAKE_RELAX_NS;
+	fake.cpu[waiting].busy = true;
+	for (unsigned id = 0; id < fake.cpu_count && fake.relax_runs_others; id++) {
+		if (!fake.cpu[id].busy && !fake.cpu[id].stuck) {
+			fake_run_cpu(id);
+		}
+	}
+	fake.cpu[waiting].busy = was_busy;
+}
+
+void arch_idle(uint64_t until_ns)
+{
+	fake.cpu[fake.this_cpu].idle_until_ns = until_ns;
+	fake.cpu[fake.this_cpu].idles++;
+}
+
+void arch_poke(unsigned cpu)
+{
+	fake.cpu[cpu].pokes++;
+}
+
+void arch_poke_nmi(unsigned cpu)
+{
+	fake.cpu[cpu].nmis++;
+}
+
+void *arch_direct(hpa_t at)
+{
+	return (void *)at.v;	/* the test's own address space is its RAM */
+}
+
+hpa_t arch_direct_hpa(const void *ptr)
+{
+	return hpa((uintptr_t)ptr);
+}
+
+noreturn void arch_halt_all(void)
+{
+	panic("halt");
+}
+
+/* --- kernel/heap.h */
+
+void *heap_alloc(size_t bytes, unsigned node)
+{
+	void *ptr;
+
+	(void)node;
+	if (fake.heap_fail_in > 0 && --fake.heap_fail_in == 0) {
+		return NULL;
+	}
+	bytes = (bytes + CPU_LINE - 1) / CPU_LINE * CPU_LINE;
+	ptr = aligned_alloc(CPU_LINE, bytes);
+	memset(ptr, 0, bytes);
+	fake.heap_bytes += (long)bytes;
+	fake.heap_blocks++;
+	return ptr;
+}
+
+void heap_free(void *ptr, size_t bytes)
+{
+	if (ptr != NULL) {
+		fake.heap_bytes -= (long)((bytes + CPU_LINE - 1) / CPU_LINE * CPU_LINE);
+		fake.heap_blocks--;
+		free(ptr);
+	}
+}
+
+/* --- kernel/log.h: a panic fails the test, unless it is what the test wants. */
+
+noreturn void panic(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(panic_words, sizeof(panic_words), fmt, args);
+	va_end(args);
+	if (fake.panic_expected) {
+		longjmp(panic_out, 1);
+	}
+	test_fail(__FILE__, __LINE__, "panic: %s", panic_words);
+}
+
+const char *fake_panic_of(void (*fn)(void *arg), void *arg)
+{
+	const char *volatile words = NULL;
+
+	fake.panic_expected = true;
+	if (setjmp(panic_out) == 0) {
+		fn(arg);
+	} else {
+		words = panic_words;
+	}
+	fake.panic_expected = false;
+	return words;
+}
