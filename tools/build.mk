@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Host programs. Each is built twice: plain, and with ASan and UBSan for the tests (from the host tests' objects).
+
+TOOL_CFLAGS := $(COMMON) -O2 -DTARN_HOST
+
+# tarn-check: the manifest and topology linter.
+CHECK_SRCS := tools/tarn-check.c tools/tables.c $(wildcard tools/check_*.c)
+CHECK_LIB_SRCS := $(filter-out kernel/lib/mem.c,$(wildcard kernel/lib/*.c)) $(wildcard acpi/*.c) kernel/topology.c
+CHECK_OBJS := $(CHECK_SRCS:%.c=$(BUILD)/host/tool/%.o) $(CHECK_LIB_SRCS:%.c=$(BUILD)/host/tool/%.o)
+CHECK_ASAN_OBJS := $(CHECK_SRCS:%.c=$(BUILD)/host/obj/%.o) $(CHECK_LIB_SRCS:%.c=$(BUILD)/host/obj/%.o)
+
+$(BUILD)/host/tool/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  TOOL  $<"
+	@$(CC) $(TOOL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/host/tarn-check: $(CHECK_OBJS)
+	@echo "  LINK  $@"
+	@$(CC) $(TOOL_CFLAGS) -o $@ $(CHECK_OBJS)
+
+$(BUILD)/host/tarn-check-asan: $(CHECK_ASAN_OBJS)
+	@echo "  LINK  $@"
+	@$(CC) $(HOST_CFLAGS) -o $@ $(CHECK_ASAN_OBJS)
+
+-include $(CHECK_OBJS:.o=.d) $(CHECK_ASAN_OBJS:.o=.d)
