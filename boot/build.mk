@@ -64,3 +64,53 @@ $(BUILD)/BOOTTEST.EFI: $(LOADER_OBJS) $(BUILD)/boottest.blob.o
 	$(call efi_link,$^)
 
 -include $(BOOTTEST_OBJS:.o=.d)
+
+# --- Disk images. The variables are a user's; a change of one rebuilds (the stamp holds what they were).
+IMAGE	?= $(BUILD)/tarn.img
+MANIFEST ?= $(wildcard manifests/example.conf)
+FILES	?=
+ACPI	?=
+CPUS	?= 4
+NODES	?= 2
+MEM	?= 1024
+# The program that the image starts: a test puts another one here.
+IMAGE_TARN ?= $(BUILD)/BOOTX64.EFI
+
+# $(call stamp,FILE,TEXT): writes TEXT into FILE where it says something else.
+stamp = $(shell mkdir -p $(dir $(1)); printf '%s\n' "$(2)" | cmp -s - $(1) || printf '%s\n' "$(2)" >$(1))
+ifneq ($(filter image run usb $(IMAGE),$(MAKECMDGOALS)),)
+$(call stamp,$(IMAGE).args,$(MANIFEST) | $(FILES) | $(ACPI) | $(CPUS) $(NODES) $(MEM) | $(IMAGE_TARN))
+endif
+
+.PHONY: image
+image: $(IMAGE)
+	@echo "$(IMAGE): $(CPUS) cpus, $(NODES) nodes, $(MEM) MiB where the firmware has no ACPI$(if $(ACPI),; tables of $(ACPI))"
+
+$(BUILD)/acpi/$(CPUS)-$(NODES)-$(MEM)/FACP.dat: tools/acpi-gen.py
+	@mkdir -p $(@D)
+	@echo "  ACPI  $(@D)"
+	@tools/acpi-gen.py $(CPUS) $(NODES) $(MEM) $(@D)
+
+# The machine's own part of the tables, which ACPI=dir does not bring.
+$(BUILD)/acpi/base/FACP.dat: $(BUILD)/acpi/$(CPUS)-$(NODES)-$(MEM)/FACP.dat
+	@mkdir -p $(@D)
+	@cp $(<D)/DSDT.dat $< $(@D)
+
+IMAGE_TABLES = $(if $(ACPI),--acpi $(ACPI) --replace --base $(BUILD)/acpi/base,--acpi $(BUILD)/acpi/$(CPUS)-$(NODES)-$(MEM))
+IMAGE_CONTENTS = $(if $(MANIFEST),--manifest $(MANIFEST)) $(addprefix --file ,$(FILES))
+IMAGE_INPUTS = $(MANIFEST) $(FILES) tools/image.py
+
+$(IMAGE): $(IMAGE_TARN) $(BUILD)/FRONT.EFI $(IMAGE_INPUTS) $(wildcard $(ACPI)/*.dat) $(wildcard $(IMAGE).args) \
+	   $(BUILD)/acpi/$(if $(ACPI),base,$(CPUS)-$(NODES)-$(MEM))/FACP.dat
+	@echo "  IMAGE $@"
+	@tools/image.py $@ --tarn $(IMAGE_TARN) --front $(BUILD)/FRONT.EFI $(IMAGE_TABLES) $(IMAGE_CONTENTS)
+
+.PHONY: usb
+usb: $(BUILD)/BOOTX64.EFI $(IMAGE_INPUTS)
+	@tools/image.py $(BUILD)/usb.img --tarn $(BUILD)/BOOTX64.EFI $(IMAGE_CONTENTS)
+	@tools/usb.sh "$(DEV)" $(BUILD)/usb.img
+
+.PHONY: run
+EMU	?= auto
+run: $(IMAGE)
+	@tools/run.py --emu $(EMU) --cpus $(CPUS) --nodes $(NODES) --mem $(MEM) $(IMAGE)
