@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A local APIC, xAPIC and x2APIC (SDM 3A, chapter 11). One register model serves both: `offset` is the xAPIC's, and
+ * an x2APIC MSR m is offset (m - 0x800) * 16.
+ *
+ * Who may call what: vlapic_accept(), vlapic_match() and vlapic_has() may be called from any cpu at any time,
+ * without a lock; they touch only struct vlapic_shared and the constant id. Everything else belongs to the vCPU that
+ * owns the APIC (or to whoever stopped it).
+ *
+ * All times are in ticks of the guest's TSC. A write may make a vector deliverable (EOI, TPR, an IPI to itself, SVR) or
+ * move the deadline: after one, ask vlapic_pending() and vlapic_deadline() again.
+ *
+ * Kept so that the entry path is cheap: the highest vector in service and the processor priority are cached, the
+ * timer's deadline is one load, and finding a pending vector looks at four words.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/lib/err.h"
+#include "vm/vapic.h"
+#include "vm/vlapic_timer.h"
+
+#define VLAPIC_WORDS		4u	/* of 64 vectors */
+#define VLAPIC_LVTS		6u
+
+#define VLAPIC_MSR_BASE		0x1bu	/* IA32_APIC_BASE */
+#define VLAPIC_MSR_DEADLINE	0x6e0u	/* IA32_TSC_DEADLINE */
+
+enum vlapic_shorthand { VLAPIC_TO_DEST, VLAPIC_TO_SELF, VLAPIC_TO_ALL, VLAPIC_TO_OTHERS };
+
+/* What a write to ICR asks for. Never an INIT level de-assert (it does nothing) nor a fixed IPI to itself alone. */
+struct vlapic_ipi {
+	enum vapic_mode mode;
+	uint8_t vector;		/* STARTUP: page of the start address */
+	bool logical;
+	bool level;		/* trigger bit: for TMR nothing, IPIs are edges */
+	enum vlapic_shorthand shorthand;
+	uint32_t dest;		/* with VLAPIC_TO_DEST; as vlapic_match() wants it */
+	uint32_t source;	/* APIC id of the sender */
+};
+
+struct vlapic_config {
+	void *ctx;
+	uint32_t id;
+	bool bsp;
+	uint64_t tsc_hz, timer_hz;	/* timer_hz: the APIC timer's clock before its divider */
+	void (*ipi)(void *ctx, const struct vlapic_ipi *ipi);
+	void (*eoi)(void *ctx, uint8_t vector);		/* of a level-triggered vector, by a register write */
+};
+
+/* shared.flags; the owner writes, anybody reads. */
+#define VLAPIC_ENABLED		0x1u	/* by IA32_APIC_BASE */
+#define VLAPIC_X2APIC		0x2u
+#define VLAPIC_ACCEPTING	0x4u	/* and by SVR */
+
+struct vlapic_shared {
+	/* irr: other cpus set bits, only the owner clears them. The setting of a bit (release) pairs with the owner's
+	 * load (acquire). tmr: written before the bit in irr. */
+	_Atomic uint64_t irr[VLAPIC_WORDS];
+	_Atomic uint64_t tmr[VLAPIC_WORDS];
+	_Atomic uint32_t errors;	/* ESR bits since the guest last wrote ESR */
+	_Atomic uint32_t ldr, dfr, flags;
+};
+
+struct vlapic {
+	struct vlapic_shared shared;
+	/* The owner's. */
+	struct vlapic_timer timer;
+	uint64_t isr[VLAPIC_WORDS];
+	uint8_t isr_highest;		/* 0: none */
+	uint8_t tpr, ppr;
+	uint32_t svr, esr, divide;
+	uint32_t lvt[VLAPIC_LVTS];	/* timer, thermal, performance, LINT0, LINT1, error */
+	uint64_t icr;			/* as x2APIC has it; xAPIC's ICR2 is its upper half */
+	struct vlapic_config config;
+};
+
+/* Power-up: enabled as xAPIC; on the BSP, LINT0 is as firmware leaves it (virtual wire: the 8259 gets through). */
+void vlapic_init(struct vlapic *l, const struct vlapic_config *config);
+/* INIT: all registers but the APIC base, and so the mode (SDM 3A 11.4.7.3). */
+void vlapic_reset(struct vlapic *l);
+
+/* Registers, whatever the way. INVAL: in x2APIC mode, a register or bits that are not there: #GP. */
+enum err vlapic_read(struct vlapic *l, unsigned offset, uint64_t now_tsc, uint64_t *value);
+enum err vlapic_write(struct vlapic *l, unsigned offset, uint64_t now_tsc, uint64_t value);
+/* MSRs: IA32_APIC_BASE, IA32_TSC_DEADLINE, 0x800-0x8ff. INVAL: #GP. NOENT: not one of these. */
+enum err vlapic_rdmsr(struct vlapic *l, uint32_t msr, uint64_t now_tsc, uint64_t *value);
+enum err vlapic_wrmsr(struct vlapic *l, uint32_t msr, uint64_t now_tsc, uint64_t value);
+
+/* The end of the highest vector in service; returns it when the I/O APIC must hear of it (level), else -1. */
+int vlapic_eoi(struct vlapic *l);
+/* The highest vector that may be delivered now, or -1. */
+int vlapic_pending(const struct vlapic *l);
+/* The cpu takes the vector that vlapic_pending() returned. */
+void vlapic_ack(struct vlapic *l, uint8_t vector);
+void vlapic_set_tpr(struct vlapic *l, uint8_t tpr);	/* CR8 is tpr >> 4 */
+
+/* An interrupt arrives. True: it was not waiting already, the owner is to be told. Dropped while disabled. */
+bool vlapic_accept(struct vlapic *l, uint8_t vector, bool level);
+/* Does a message with that destination mean this APIC? */
+bool vlapic_match(const struct vlapic *l, uint32_t dest, bool logical);
+
+/* Sets what is due; to be called at vlapic_deadline(), harmless at any time. */
+void vlapic_expire(struct vlapic *l, uint64_t now_tsc);
+/* Does the 8259's output reach this cpu? */
+bool vlapic_takes_extint(const struct vlapic *l);
+/* The guest's TSC was set: it jumped by delta (modulo 2^64). */
+void vlapic_tsc_moved(struct vlapic *l, uint64_t delta);
+
+/* Tests: is all that is cached what it should be? NULL, or what is wrong. */
+const char *vlapic_check(const struct vlapic *l);
+
+/* Absolute TSC of the next vlapic_expire(), or UINT64_MAX. */
+static inline uint64_t vlapic_deadline(const struct vlapic *l)
+{
+	return l->timer.deadline_tsc;
+}
+
+static inline bool vlapic_has(const struct vlapic *l, uint32_t flag)
+{
+	return (atomic_load_explicit(&l->shared.flags, memory_order_relaxed) & flag) != 0;
+}
