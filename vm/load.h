@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the loaders share: between vm/image.c, vm/load_linux.c, vm/load_pvh.c and vm/load.c only. */
+#pragma once
+
+#include "kernel/lib/reader.h"
+#include "vm/image.h"
+
+/* A part of guest memory, as memory maps tell it; the types of e820 and of PVH's memory map are the same. */
+#define LOAD_MAP_RAM		1u
+#define LOAD_MAP_RESERVED	2u
+#define LOAD_MAP_MAX		6u
+
+struct load_range {
+	uint64_t base, size;
+	uint32_t type;
+};
+
+struct load {
+	struct gmem *mem;
+	const struct image_files *files;
+	struct virt_start *start;
+	struct load_error *why;
+	gpa_t rsdp;
+	uint64_t image_end;	/* first byte after the image in RAM: initrd and modules lie above */
+	uint64_t top;		/* blobs are placed downwards from here */
+	uint64_t cmdline_used;	/* bytes of the command line area */
+};
+
+/* Each notes the reason and returns e. */
+enum err load_fail(struct load *l, enum err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* Fills map with the guest's memory map; returns how many. */
+unsigned load_map(const struct gmem *g, struct load_range map[LOAD_MAP_MAX]);
+
+/* Reserves nothing, checks only: may `what` lie at [at, at + size) (above 1 MiB, in RAM below 4 GiB)? */
+enum err load_check_range(struct load *l, const char *what, uint64_t at, uint64_t size);
+
+/* Copies a blob page aligned below l->top and above the image; *at says where. */
+enum err load_blob(struct load *l, const char *what, const struct image_blob *blob, uint64_t *at);
+
+/* Copies a command line of at most limit bytes; *at is 0 for an empty one. */
+enum err load_cmdline(struct load *l, const char *what, const char *text, size_t limit, uint64_t *at);
+
+/* Flat GDT and start state: LOAD_SELECTOR_CODE, _DATA; for LONG64 also the identity map of the low 4 GiB. */
+enum err load_start(struct load *l, enum virt_mode mode, uint64_t rip);
+
+enum err load_linux(struct load *l);
+enum err load_pvh(struct load *l);
+
+/* Finds the PVH entry point; false when the ELF has no such note. */
+bool load_pvh_entry(struct reader *r, uint64_t *entry);

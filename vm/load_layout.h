@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where a loader puts what it hands to a guest: low memory that guests treat as free once they have read it. The
+ * image itself, initrd and modules lie at or above VMAP_HIGH_RAM_BASE.
+ *
+ *	0x00000  real mode vectors, BIOS data: left zero
+ *	0x01000  GDT
+ *	0x02000  boot_params (Linux) or hvm_start_info, module list, memory map (PVH)
+ *	0x03000  page tables: PML4, PDPT, 4 page directories (long mode start)
+ *	0x0a000  start-up stack, downwards
+ *	0x0a000  command line, then those of modules
+ *	0x10000  free
+ */
+#pragma once
+
+#define LOAD_GDT		0x01000ul
+#define LOAD_INFO		0x02000ul
+#define LOAD_INFO_BYTES		0x01000ul
+#define LOAD_PAGE_TABLES	0x03000ul	/* 6 pages */
+#define LOAD_STACK_TOP		0x0a000ul
+#define LOAD_CMDLINE		0x0a000ul
+#define LOAD_CMDLINE_BYTES	0x06000ul	/* all of them, with their terminators */
+#define LOAD_MIN_BYTES		0x100000ul	/* RAM a guest must have at the least */
+
+/* Selectors of the GDT at LOAD_GDT. */
+#define LOAD_SELECTOR_CODE	0x10u
+#define LOAD_SELECTOR_DATA	0x18u
+#define LOAD_GDT_BYTES		0x20u
