@@ -31,3 +31,8 @@ host-tests: $(HOST_TESTS)
 	@for t in $(HOST_TESTS); do $$t || exit 1; done
 
 -include $(HOST_OBJS:.o=.d) $(SCHED_OBJS:.o=.d)
+
+# Objects of test programs are kept: make would take them for intermediate files and compile them again every time.
+.SECONDARY:
+
+include tests/machine/build.mk
