@@ -3,7 +3,7 @@
 # any goal, and starts over when one changed: so this comes first for every goal, and what the makefiles ask of the
 # tools while they are read is asked again.
 
-# Where Debian keeps sgdisk and mkfs.vfat, which a user's PATH lacks.
+# Where Debian keeps sgdisk, which a user's PATH may lack.
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # Not for goals that need nothing, nor for `make -n`.

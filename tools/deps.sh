@@ -49,7 +49,6 @@ want gnu-efi		"headers and start-up code of the UEFI program"	/usr/include/efi/e
 want python3		"runs the tools and the test runner"		/usr/bin/python3
 want mtools		"fills the FAT file system of the image"	mformat mcopy mmd
 want gdisk		"makes the image's partition table"		sgdisk
-want dosfstools		"makes the image's FAT32 file system"		mkfs.vfat
 want acpica-tools	"compiles the ACPI tables of test machines"	iasl
 want qemu-system-x86	"boots the image (without VT-x)"		qemu-system-x86_64
 want ovmf		"UEFI firmware for the emulators"		/usr/share/ovmf/OVMF.fd /usr/share/OVMF/OVMF_CODE_4M.fd

@@ -18,8 +18,9 @@ check-layers:
 
 host-programs: $(HOST_TESTS)
 
-# Host-side programs that tests use. A makefile elsewhere adds its own the same way: host-tools: build/host/NAME
-host-tools: $(foreach t,tarn-check tarn-sim,$(if $(wildcard tools/$(t).c tools/$(t)/*.c),$(BUILD)/host/$(t)))
+# Host-side programs that tests use, where their sources are there.
+host-tools: $(foreach t,tarn-check tarn-sim,$(if $(wildcard tools/$(t).c),$(BUILD)/host/$(t))) \
+	   $(if $(wildcard tools/tarn-check.c),$(BUILD)/host/tarn-check-asan)
 
 # What machine tests put into their images: the tiny guests (tests/guests/), and Linux with a busybox.
 test-guests: $(BUILD)/guest/vmlinuz $(BUILD)/guest/initrd.gz

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The serial console as a person sees it: wait for a text, type a line, read the answer."""
 
-import os
 import re
-import select
 import time
 
 PROMPT = "tarn> "
@@ -29,35 +27,27 @@ def shorten(text):
 
 
 class Console:
-    def __init__(self, fd, log_path, slow=1.0):
-        self.fd = fd
-        self.log = open(log_path, "wb", buffering=0)
+    """`machine` has read(seconds) -> bytes, write(bytes) and poll() -> None while it runs: tools/emulator.py."""
+
+    def __init__(self, machine, slow=1.0):
+        self.machine = machine
         self.slow = slow            # every wait is multiplied by it
         self.raw = b""              # what may still be an unfinished escape sequence
         self.text = ""              # read and not yet consumed
         self.last = "power-on"      # what was typed or seen last, for messages
         self.ended = False
 
-    def close(self):
-        self.log.close()
-
     def read(self, seconds):
         """Takes in what arrives within so many seconds, returning after the first of it. False: nothing came."""
         if self.ended:
             return False
-        ready, _, _ = select.select([self.fd], [], [], max(0.0, seconds))
-        if not ready:
-            return False
-        try:
-            data = os.read(self.fd, 65536)
-        except OSError:             # a pty whose other end is closed
-            data = b""
-        if not data:
-            self.ended = True
-            return False
-        self.log.write(data)
-        self.take(data)
-        return True
+        gone = self.machine.poll() is not None   # asked first: what it said last is still to be read
+        data = self.machine.read(0 if gone else max(0.0, seconds))
+        if data:
+            self.take(data)
+            return True
+        self.ended = gone
+        return False
 
     def take(self, data):
         data = ESCAPES.sub(b"", self.raw + data)
@@ -71,13 +61,11 @@ class Console:
 
     def type(self, text):
         self.last = f"typing '{shorten(text)}'"
-        data = text.encode()
-        while data:
-            try:
-                data = data[os.write(self.fd, data):]
-            except OSError as e:
-                self.ended = True
-                raise MachineEnded(f"the machine has ended: {e}") from e
+        try:
+            self.machine.write(text.encode())
+        except Exception as e:
+            self.ended = self.machine.poll() is not None
+            raise (MachineEnded if self.ended else Failure)(f"while {self.last}: {e}") from e
 
     def expect(self, pattern, seconds=20):
         """Waits for a regular expression; returns the match and drops everything up to its end."""
@@ -94,7 +82,7 @@ class Console:
             if left <= 0:
                 raise Failure(f"waited {time.monotonic() - begun:.0f} s for '{shorten(compiled.pattern)}' "
                               f"after {self.last}; last seen: '{shorten(self.text[-QUOTE_MAX:])}'")
-            if not self.read(min(left, 1.0)) and self.ended and not compiled.search(self.text):
+            if not self.read(min(left, 1.0)) and self.ended:
                 raise MachineEnded(f"the machine ended while waiting for '{shorten(compiled.pattern)}' "
                                    f"after {self.last}")
 

@@ -58,9 +58,10 @@ class Machine:
 class Run:
     """A booted machine, as a test sees it: `figures` of the ready line, `sh` its shell, `console` under it."""
 
-    def __init__(self, machine, console, shell, emulator):
+    def __init__(self, machine, console, shell, emulator, image):
         self.machine = machine
         self.console = console
         self.sh = shell
         self.emulator = emulator
+        self.image = image
         self.figures = {}

@@ -5,7 +5,7 @@
     run.py [--only TEXT] [--no-vtx] [--list] [--keep-images]
 
 --only keeps the tests whose sentence, or whose machine's name, holds TEXT. Each boot's console is kept in
-build/test-logs/MACHINE/console.log. TARN_SLOW=2 doubles every wait, for a busy computer.
+build/test-logs/MACHINE/serial.log. TARN_SLOW=2 doubles every wait, for a busy computer.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from machine import BUILD, ROOT, Machine, Run  # noqa: E402
 EMULATORS_AT_ONCE = 2
 TAIL_LINES = 30
 RECOVER_SECONDS = 15
+BOOT_LIFE_SECONDS = 3600        # whatever happens, no emulator outlives this
 LOGS = os.path.join(BUILD, "test-logs")
 SLOW = float(os.environ.get("TARN_SLOW", "1"))
 
@@ -92,7 +93,7 @@ class Lane:
         emulator.start()
 
     def end(self, emulator):
-        emulator.kill()
+        emulator.close()
         with self.lock:
             self.running.discard(emulator)
 
@@ -108,12 +109,11 @@ def boot(machine, folder, emulator_class, lane):
     """Starts the machine; returns a Run, on which nothing has been waited for yet."""
     image = image_make(machine, folder)
     extra = {k: getattr(machine, k) for k in ("model", "ips") if getattr(machine, k) is not None}
-    emulator = emulator_class(machine.emulator, image, machine.cpus, machine.nodes, machine.mem, folder, **extra)
+    emulator = emulator_class(machine.emulator, image, cpus=machine.cpus, nodes=machine.nodes, mem=machine.mem,
+                              workdir=folder, timeout=BOOT_LIFE_SECONDS * SLOW, **extra)
     lane.start(emulator)
-    console = Console(emulator.fd, os.path.join(folder, "console.log"), SLOW)
-    run = Run(machine, console, Shell(console), emulator)
-    run.image = image
-    return run
+    console = Console(emulator, SLOW)
+    return Run(machine, console, Shell(console), emulator, image)
 
 
 def run_one(run, sentence, function, report, log):
@@ -137,7 +137,7 @@ def run_machine(machine, tests, report, emulator_class, lane):
     """One boot and its tests. Returns the image used, if any."""
     folder = os.path.join(LOGS, machine.folder())
     os.makedirs(folder, exist_ok=True)
-    log = os.path.join(folder, "console.log")
+    log = os.path.join(folder, "serial.log")
     run = None
     report.say(f"     starting: {machine.name} ({len(tests)} tests)")
     left = list(tests)
@@ -165,7 +165,6 @@ def run_machine(machine, tests, report, emulator_class, lane):
     finally:
         if run:
             lane.end(run.emulator)
-            run.console.close()
     return run.image if run else None
 
 
