@@ -57,7 +57,7 @@ CASES = [
      "vm/c.c", SPDX + "#ifdef FAST\nint fast;\n#endif\n"),
     ("a file without a licence line is found", "the first line is not", "kernel/n.c", "int x;\n"),
     ("a makefile without a licence line is found", "the first line is not", "boot/build.mk", "all:\n"),
-    ("a script's licence line follows its interpreter line", None,
+    ("a script's licence line follows its interpreter line, and it is executable", "a script is executable",
      "tools/t.sh", "#!/bin/sh\n# SPDX-License-Identifier: BSD-2-Clause\n"),
     ("a blank at the end of a line is found", "blanks at the end", "kernel/t.c", SPDX + "int x; \n"),
     ("a file of 601 lines is found", "601 lines, at most 600", "kernel/l.c", SPDX + "\n" * 600),

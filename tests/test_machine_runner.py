@@ -69,6 +69,9 @@ class FakeEmulator:
     def poll(self):
         return self.process.poll()
 
+    def reason(self):
+        return f"ended with status {self.poll()}"
+
     def read(self, seconds):
         if not select.select([self.fd], [], [], seconds)[0]:
             return b""
@@ -165,7 +168,7 @@ def test_wait_runs_out():
 
 
 def test_machine_dies():
-    expect_report("qemu", [("d", lambda r: r.sh.cmd("die")), ("after", good)], 0, 2, "FAIL d: the machine ended",
+    expect_report("qemu", [("d", lambda r: r.sh.cmd("die")), ("after", good)], 0, 2, r"FAIL d: the machine ended .*\(ended with status 0\)",
                   "FAIL after: not tried")
 
 

@@ -181,6 +181,8 @@ def check_tree(root):
         with open(os.path.join(root, path), encoding="utf-8", errors="replace", newline="") as f:
             text = f.read()
         check_form(path, text, found)
+        if text.startswith("#!") and not os.access(os.path.join(root, path), os.X_OK):
+            found.add(path, 1, "a script is executable")
         room = room_of(path)
         if not path.endswith((".c", ".h")) or room is None:
             continue

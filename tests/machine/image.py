@@ -4,13 +4,13 @@
 import glob
 import hashlib
 import os
-import shutil
 import subprocess
 import threading
 
 from machine import BUILD, ROOT
 
 IMAGES = os.path.join(BUILD, "test-images")
+OUTPUT_MAX = 2000               # characters of make's output that a message shows
 # One at a time: they share the build folder.
 making = threading.Lock()
 
@@ -54,32 +54,30 @@ def arguments(machine, folder, image):
     return words
 
 
+def make(*words):
+    # A make of its own: not the flags and variables of the one that started the tests.
+    clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
+    command = ["make", "-s", f"BUILD={BUILD}", *words]
+    done = subprocess.run(command, cwd=ROOT, env=clean, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise ImageError(f"{' '.join(command)} failed:\n{done.stdout[-OUTPUT_MAX:].rstrip()}")
+
+
 def image_make(machine, folder):
     """Returns the path of the machine's image."""
     with making:
-        for name in machine.files:
-            if not os.path.exists(os.path.join(ROOT, BUILD, name)):
-                raise ImageError(f"{BUILD}/{name} was not built")
-        key = key_of(machine)
-        image = os.path.join(IMAGES, key + ".img")
+        make(os.path.join(BUILD, "BOOTX64.EFI"), *(os.path.join(BUILD, f) for f in machine.files))
+        image = os.path.join(IMAGES, key_of(machine) + ".img")
         if os.path.exists(image):
             return image
         os.makedirs(IMAGES, exist_ok=True)
-        # A make of its own: not the flags and variables of the one that started the tests.
-        clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
         part = os.path.join(IMAGES, "part.img")
-        if os.path.exists(part):
-            os.remove(part)
-        command = ["make", "-s", "image", f"BUILD={BUILD}", *arguments(machine, folder, part)]
-        done = subprocess.run(command, cwd=ROOT, env=clean, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode != 0 or not os.path.exists(part):
-            raise ImageError(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-2000:].rstrip()}")
-        os.rename(part, os.path.join(IMAGES, key_of(machine) + ".img"))
-        return os.path.join(IMAGES, key_of(machine) + ".img")
-
-
-def images_drop_all():
-    shutil.rmtree(IMAGES, ignore_errors=True)
+        make("image", *arguments(machine, folder, part))
+        # The front program may have been built only now, so the key is asked again.
+        image = os.path.join(IMAGES, key_of(machine) + ".img")
+        os.replace(part, image)
+        return image
 
 
 def images_keep(keep):

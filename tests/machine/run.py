@@ -124,7 +124,7 @@ def run_one(run, sentence, function, report, log):
         report.ok(sentence, time.monotonic() - begun)
         return True
     except MachineEnded as e:
-        report.fail(sentence, e, log)
+        report.fail(sentence, f"{e} ({run.emulator.reason()})", log)
         return False
     except Failure as e:
         report.fail(sentence, e, log)
