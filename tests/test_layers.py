@@ -55,6 +55,7 @@ CASES = [
     ("the word asm in a comment is no finding", None, "kernel/c.c", SPDX + "/* asm (of a kind) */\nint x;\n"),
     ("conditional compilation in a product source is found", "no conditional compilation",
      "vm/c.c", SPDX + "#ifdef FAST\nint fast;\n#endif\n"),
+    ("what the build leaves is not looked at", None, "build/gen/x.c", "int x;\n"),
     ("a file without a licence line is found", "the first line is not", "kernel/n.c", "int x;\n"),
     ("a makefile without a licence line is found", "the first line is not", "boot/build.mk", "all:\n"),
     ("a script's licence line follows its interpreter line, and it is executable", "a script is executable",

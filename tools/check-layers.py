@@ -17,6 +17,7 @@ COMPILER_HEADERS = {
     "stdint.h", "stdnoreturn.h",
 }
 LINES_MAX = 600
+LEFT_OUT = {".git", ".cache", "__pycache__", os.path.basename(os.environ.get("BUILD", "build"))}
 
 # The rooms, longest folder first, and what each may include: folders (ending in /) and single headers.
 # A room may always include itself. None: everything.
@@ -58,16 +59,12 @@ class Findings:
 
 
 def sources(root):
-    """Paths under root that git would track, or all where there is no git."""
-    git = subprocess.run(["git", "-C", root, "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True)
-    top = subprocess.run(["git", "-C", root, "rev-parse", "--show-toplevel"], capture_output=True, text=True)
-    if git.returncode == 0 and os.path.realpath(top.stdout.strip() or "/") == os.path.realpath(root):
-        found = git.stdout.splitlines()
-    else:
-        found = []
-        for folder, _, names in os.walk(root):
-            found += [os.path.relpath(os.path.join(folder, n), root) for n in names]
-    return sorted(p for p in set(found) if os.path.isfile(os.path.join(root, p)) and not p.startswith("build/"))
+    """Paths under root, without what the build, git and python leave there. Not asked of git: it may be missing."""
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [f for f in folders if f not in LEFT_OUT]
+        found += [os.path.relpath(os.path.join(folder, n), root) for n in names]
+    return sorted(p for p in found if os.path.isfile(os.path.join(root, p)))
 
 
 def room_of(path):
