@@ -36,3 +36,4 @@ host-tests: $(HOST_TESTS)
 .SECONDARY:
 
 include tests/machine/build.mk
+-include $(patsubst tests/host/%.c,$(BUILD)/host/obj/tests/host/%.d,$(wildcard tests/host/*.c))
