@@ -40,7 +40,10 @@ while True:
     if line == "die": sys.exit(0)
     if line == "hang": time.sleep(60)
     if line == "cpu list": say("cpu 0 online\r\ncpu 1 online\r\nok\r\n")
-    elif line == "late": say("one\r\nok\r\n[   1.000] a log line\r\n")
+    elif line == "late":
+        say("one\r\nok\r\n[   1.000] a log line\r\ntarn> \r\n[   1.001] another\r\n")
+        line = ""
+        continue
     elif line == "plain error": say("error: nothing else\r\n")
     elif line.startswith("vm console"):
         say("attached\r\n")
@@ -142,7 +145,7 @@ def test_answer_only():
 
 
 def test_log_line():
-    expect_report("qemu", [("late", lambda r: want(r.sh.cmd("late") == "one\n", "late"))], 1, 0)
+    expect_report("qemu", [("late", lambda r: want(r.sh.cmd("late") == "one\n", "late")), ("next", good)], 2, 0)
 
 
 def test_wrong_text():
@@ -223,7 +226,7 @@ def test_skip():
 TESTS = [
     ("a test that sees what it wants passes, and so do the ready line's figures", test_pass),
     ("an answer is what came between the echo and ok", test_answer_only),
-    ("a log line between ok and the prompt does not disturb", test_log_line),
+    ("log lines around the prompt do not disturb", test_log_line),
     ("a wrong answer fails with what was seen, and the next test runs", test_wrong_text),
     ("an error line fails a command that must work", test_error_is_failure),
     ("a command that must fail has to, and in the right form", test_error_wanted),

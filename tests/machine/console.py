@@ -7,8 +7,8 @@ import time
 PROMPT = "tarn> "
 # Colours and cursor movement, and the character-set and mode switches that firmware sends.
 ESCAPES = re.compile(rb"\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>78cDM])")
-# The answer's last line, then the prompt with nothing after it; a log line may come between the two.
-ANSWER_END = re.compile(r"(?:^|\n)(ok|error: [^\n]*)\n(?:[^\n]*\n)*?" + re.escape(PROMPT) + r"$")
+# The answer's last line, then the prompt; log lines may come between the two and after.
+ANSWER_END = re.compile(r"(?:^|\n)(ok|error: [^\n]*)\n(?:[^\n]*\n)*?" + re.escape(PROMPT))
 ATTACHED_END = "\x1d"  # Ctrl-]
 QUOTE_MAX = 60
 
@@ -190,16 +190,18 @@ class Shell:
         self.console.type(f"vm console {vm}\r")
 
     def detach(self, seconds=10):
-        self.console.type(ATTACHED_END)
-        self.console.expect(re.escape(PROMPT) + "$", seconds)
+        # Enter, for a prompt also where the console came back by itself because the VM is gone.
+        self.console.text = ""
+        self.console.type(ATTACHED_END + "\r")
+        self.console.expect(re.escape(PROMPT), seconds)
 
     def recover(self, seconds=15):
         """After a failed test: back to an empty prompt, wherever we are. False: nothing answers."""
         try:
             self.console.type(ATTACHED_END + "\x03\r")
-            self.console.expect(re.escape(PROMPT) + "$", seconds)
+            self.console.expect(re.escape(PROMPT), seconds)
             self.console.type("\r")
-            self.console.expect(re.escape(PROMPT) + "$", seconds)
+            self.console.expect(re.escape(PROMPT), seconds)
             return True
         except Failure:
             return False

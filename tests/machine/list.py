@@ -14,7 +14,7 @@ import re
 from console import Failure, MachineEnded, check, check_near
 from machine import ROOT, Machine
 
-SHELL = r"tarn> $"
+SHELL = r"tarn> "
 STOPPED = r"(stopped|crashed)"
 
 
