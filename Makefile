@@ -39,12 +39,17 @@ $(BUILD)/obj/%.asm.o: %.asm
 	@echo "  NASM  $<"
 	@$(NASM) -f elf64 -g -F dwarf -w+all -Werror -I. -I$(BUILD)/gen/ -MD $(@:.o=.d) $< -o $@
 
+include tools/deps.mk
 -include boot/build.mk
 -include tests/build.mk
 -include tools/build.mk
 -include arch/x86_64/build.mk
 -include $(KERNEL_OBJS:.o=.d)
 
-.PHONY: clean
+.PHONY: clean distclean
 clean:
 	rm -rf $(BUILD)
+
+# Also what was downloaded.
+distclean: clean
+	rm -rf .cache

@@ -33,3 +33,9 @@ host-tests: $(HOST_TESTS)
 	@for t in $(HOST_TESTS); do $$t || exit 1; done
 
 -include $(HOST_OBJS:.o=.d) $(SCHED_OBJS:.o=.d)
+
+# Objects of test programs are kept: make would take them for intermediate files and compile them again every time.
+.SECONDARY:
+
+include tests/machine/build.mk
+-include $(patsubst tests/host/%.c,$(BUILD)/host/obj/tests/host/%.d,$(wildcard tests/host/*.c))
