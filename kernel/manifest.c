@@ -277,6 +277,17 @@ static void fault_unknown(struct parser *p, const char *name)
 	fault(p, p->line.head.column, "unknown key \"%.*s\", expected one of: %s", SHOWN_MAX, name, names);
 }
 
+/* A key of ours, or the scheduler's; its name is kept only where it is not in the table. */
+static const struct manifest_key *find_key(const struct parser *p)
+{
+	for (unsigned i = 0; i < manifest_key_count; i++) {
+		if (manifest_keys[i].section == p->section && ini_span_is(&p->line.head, manifest_keys[i].name)) {
+			return &manifest_keys[i];
+		}
+	}
+	return NULL;
+}
+
 static void take_entry(struct parser *p)
 {
 	const struct manifest_key *key;
@@ -291,12 +302,12 @@ static void take_entry(struct parser *p)
 	if (p->section == MANIFEST_SECTIONS) {
 		return;
 	}
-	name = keep(p, &p->line.head);
+	key = find_key(p);
+	name = key != NULL ? key->name : keep(p, &p->line.head);
 	text = name != NULL ? keep(p, &p->line.body) : NULL;
 	if (text == NULL) {
 		return;
 	}
-	key = manifest_key_find(p->section, name);
 	if (key == NULL && p->section == MANIFEST_BOOT) {
 		fault_unknown(p, name);
 		return;

@@ -108,7 +108,7 @@ static void check_tunable(struct checking *c, const struct sched_ops *ops, enum 
 		FAULT(c, usable, &at, "found key \"%s\" here, expected it in a section [%s NAME]", t->key,
 		      known->scope == SCHED_POOL ? "pool" : "vm");
 	} else if (sched_value_parse(known, t->value.text, &value, &why) != ERR_OK) {
-		FAULT(c, usable, &t->value, "%s: %s", t->key, why.words);
+		FAULT(c, usable, &t->value, "%s", why.words);	/* begins with the key */
 	} else {
 		values->v[index] = value;
 	}
