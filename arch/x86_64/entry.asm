@@ -8,7 +8,7 @@ extern arch_entry
 global kernel_entry
 global entry_switch_stack
 
-section .text.kernel_entry
+section .text.entry
 
 ; In:  rdi = physical address of struct boot_info, state as in boot/boot_info.h.
 ; Out: does not return.
