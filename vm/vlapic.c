@@ -5,7 +5,6 @@
 #include <stddef.h>
 
 #include "kernel/lib/util.h"
-#include "vm/vmap.h"
 
 /* Table 11-1, by offset / 16 */
 enum {
@@ -16,11 +15,6 @@ enum {
 };
 
 enum { LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR };
-
-/* IA32_APIC_BASE (11.4.4) */
-#define BASE_BSP	(1ull << 8)
-#define BASE_X2APIC	(1ull << 10)
-#define BASE_ENABLE	(1ull << 11)
 
 #define VERSION		(0x14u | (VLAPIC_LVTS - 1) << 16)
 
@@ -482,79 +476,6 @@ enum err vlapic_write(struct vlapic *l, unsigned offset, uint64_t now_tsc, uint6
 		l->config.eoi(l->config.ctx, (uint8_t)vector);
 	}
 	return ERR_OK;
-}
-
-/* --- Modes (11.12.5) ---------------------------------------------------------------------------------------------- */
-
-static uint64_t read_base(const struct vlapic *l)
-{
-	return VMAP_LAPIC_BASE | (l->config.bsp ? BASE_BSP : 0) | (vlapic_has(l, VLAPIC_ENABLED) ? BASE_ENABLE : 0) |
-	       (vlapic_has(l, VLAPIC_X2APIC) ? BASE_X2APIC : 0);
-}
-
-/*
- * off <-> xAPIC -> x2APIC -> off; nothing else. The registers' place is fixed: moving it is refused. The BSP flag is
- * kept as it is.
- */
-static enum err write_base(struct vlapic *l, uint64_t value)
-{
-	uint64_t now = read_base(l) & (BASE_ENABLE | BASE_X2APIC), next = value & (BASE_ENABLE | BASE_X2APIC);
-	uint32_t id = l->config.id, x2_ldr = id >> 4 << 16 | 1u << (id & 15);
-
-	if ((value & ~(next | BASE_BSP)) != VMAP_LAPIC_BASE || next == BASE_X2APIC) {
-		return ERR_INVAL;
-	}
-	if (next == now) {
-		return ERR_OK;
-	}
-	if (next == 0) {
-		vlapic_reset(l);
-		shared_set(&l->shared.flags, 0);
-	} else if (next == BASE_ENABLE && now == 0) {
-		shared_set(&l->shared.flags, VLAPIC_ENABLED);
-	} else if (now == BASE_ENABLE) {
-		shared_set(&l->shared.ldr, x2_ldr);
-		shared_set(&l->shared.flags, shared_get(&l->shared.flags) | VLAPIC_X2APIC);
-	} else {
-		return ERR_INVAL;	/* off to x2APIC, or x2APIC to xAPIC */
-	}
-	return ERR_OK;
-}
-
-enum err vlapic_rdmsr(struct vlapic *l, uint32_t msr, uint64_t now_tsc, uint64_t *value)
-{
-	if (msr >= VMAP_X2APIC_MSR_BASE && msr <= VMAP_X2APIC_MSR_LAST) {
-		return vlapic_has(l, VLAPIC_X2APIC) ?
-			vlapic_read(l, (msr - VMAP_X2APIC_MSR_BASE) * 16, now_tsc, value) : ERR_INVAL;
-	}
-	switch (msr) {
-	case VLAPIC_MSR_BASE:
-		*value = read_base(l);
-		return ERR_OK;
-	case VLAPIC_MSR_DEADLINE:
-		*value = now_tsc < l->timer.tsc_deadline ? l->timer.tsc_deadline : 0;
-		return ERR_OK;
-	default:
-		return ERR_NOENT;
-	}
-}
-
-enum err vlapic_wrmsr(struct vlapic *l, uint32_t msr, uint64_t now_tsc, uint64_t value)
-{
-	if (msr >= VMAP_X2APIC_MSR_BASE && msr <= VMAP_X2APIC_MSR_LAST) {
-		return vlapic_has(l, VLAPIC_X2APIC) ?
-			vlapic_write(l, (msr - VMAP_X2APIC_MSR_BASE) * 16, now_tsc, value) : ERR_INVAL;
-	}
-	switch (msr) {
-	case VLAPIC_MSR_BASE:
-		return write_base(l, value);
-	case VLAPIC_MSR_DEADLINE:
-		settle_timer(l, now_tsc);
-		vlapic_timer_set_deadline(&l->timer, value);
-		return ERR_OK;
-	default:
-		return ERR_NOENT;
-	}
 }
 
 bool vlapic_takes_extint(const struct vlapic *l)

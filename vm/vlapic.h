@@ -26,9 +26,6 @@
 #define VLAPIC_WORDS		4u	/* of 64 vectors */
 #define VLAPIC_LVTS		6u
 
-#define VLAPIC_MSR_BASE		0x1bu	/* IA32_APIC_BASE */
-#define VLAPIC_MSR_DEADLINE	0x6e0u	/* IA32_TSC_DEADLINE */
-
 enum vlapic_shorthand { VLAPIC_TO_DEST, VLAPIC_TO_SELF, VLAPIC_TO_ALL, VLAPIC_TO_OTHERS };
 
 /* What a write to ICR asks for. Never an INIT level de-assert (it does nothing) nor a fixed IPI to itself alone. */
@@ -86,9 +83,6 @@ void vlapic_reset(struct vlapic *l);
 /* Registers, whatever the way. INVAL: in x2APIC mode, a register or bits that are not there: #GP. */
 enum err vlapic_read(struct vlapic *l, unsigned offset, uint64_t now_tsc, uint64_t *value);
 enum err vlapic_write(struct vlapic *l, unsigned offset, uint64_t now_tsc, uint64_t value);
-/* MSRs: IA32_APIC_BASE, IA32_TSC_DEADLINE, 0x800-0x8ff. INVAL: #GP. NOENT: not one of these. */
-enum err vlapic_rdmsr(struct vlapic *l, uint32_t msr, uint64_t now_tsc, uint64_t *value);
-enum err vlapic_wrmsr(struct vlapic *l, uint32_t msr, uint64_t now_tsc, uint64_t value);
 
 /* The end of the highest vector in service; returns it when the I/O APIC must hear of it (level), else -1. */
 int vlapic_eoi(struct vlapic *l);
