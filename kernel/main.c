@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Start-up, in order: console, ACPI, clock, memory, page tables, cpus, virtualization, pools, VMs, ready; then the loop.
+ * The only file that sees every room.
+ */
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/machine.h"
+#include "arch/x86_64/paging.h"
+#include "arch/x86_64/time.h"
+#include "arch/x86_64/virt.h"
+#include "kernel/arch.h"
+#include "kernel/call.h"
+#include "kernel/console.h"
+#include "kernel/cpu.h"
+#include "kernel/log.h"
+#include "kernel/machine.h"
+#include "kernel/manifest.h"
+#include "kernel/mem_boot.h"
+#include "kernel/shell.h"
+#include "kernel/version.h"
+#include "pool/dispatch.h"
+#include "pool/pool.h"
+#include "pool/pool_manifest.h"
+#include "vm/vm.h"
+#include "vm/vm_manifest.h"
+
+#define CONSOLE_TICK_NS	(10 * NS_PER_MS)	/* guests' lines, and input where the port has no interrupt */
+
+static struct manifest manifest;
+static bool more_console;
+
+static void say_text(const char *text, uint64_t size)
+{
+	uint64_t from = 0;
+
+	for (uint64_t i = 0; i <= size; i++) {
+		if (i == size || text[i] == '\n' || text[i] == '\r') {
+			if (i > from) {
+				log_printf("%.*s", (int)(i - from), text + from);
+			}
+			from = i + 1;
+		}
+	}
+}
+
+/* What the housekeeping cpu does once a round. */
+static void housekeeping(void)
+{
+	vm_housekeeping();
+	console_receive();
+	more_console = shell_poll();
+	if (console_pump()) {
+		arch_serial_want_tx_irq(true);
+		more_console |= !machine.serial_irq;
+	} else {
+		arch_serial_want_tx_irq(false);
+	}
+}
+
+static uint64_t housekeeping_next(void)
+{
+	if (more_console) {
+		return arch_now_ns();
+	}
+	return machine.serial_irq && !vm_any_running() ? NS_NEVER : arch_now_ns() + CONSOLE_TICK_NS;
+}
+
+static unsigned node_of_cpu(const void *context, unsigned cpu)
+{
+	(void)context;
+	return cpu_get(cpu)->node;
+}
+
+static unsigned core_of_cpu(const void *context, unsigned cpu)
+{
+	(void)context;
+	return cpu_get(cpu)->core;
+}
+
+static bool has_file(const void *context, const char *name)
+{
+	(void)context;
+	return machine_file(name) != NULL;
+}
+
+static void report(void *context, const struct manifest_error *error)
+{
+	char line[400];
+	struct text t = text_make(line, sizeof(line));
+
+	(void)context;
+	manifest_error_print(error, "tarn.conf", &t);
+	log_printf("%s", line);
+}
+
+static void read_manifest(void)
+{
+	const struct boot_info *b = machine.boot;
+	struct manifest_errors errors = { .report = report };
+	struct manifest_facts facts = {
+		.cpus = { .cpu_count = cpu_count(), .node_of = node_of_cpu, .core_of = core_of_cpu }, .has_file = has_file,
+	};
+
+	if (b->manifest == 0) {
+		log_printf("manifest: none: one pool of every cpu");
+	}
+	manifest_parse(&manifest, b->manifest == 0 ? "" : arch_direct(hpa(b->manifest)), b->manifest_size, &errors);
+	manifest_check(&manifest, &facts, &errors);
+	if (errors.errors + errors.warnings > 0) {
+		log_printf("manifest: %u error%s, %u warning%s", errors.errors, errors.errors == 1 ? "" : "s", errors.warnings,
+			   errors.warnings == 1 ? "" : "s");
+	}
+}
+
+static void turn_virt_on(void *context)
+{
+	char words[200];
+	struct text why = text_make(words, sizeof(words));
+
+	(void)context;
+	if (virt->cpu_on(&why) != ERR_OK) {
+		panic("cpu %u: %s", arch_this_cpu(), words);
+	}
+}
+
+static void start_virt(void)
+{
+	virt_init();
+	if (virt == NULL) {
+		log_printf("virt: VMs cannot run: %s", virt_why_not());
+		return;
+	}
+	for (unsigned i = 0; i < cpu_count(); i++) {
+		if (cpu_is_online(i)) {
+			if (virt->cpu_prepare(i, cpu_get(i)->node) != ERR_OK) {
+				panic("no memory for %s on cpu %u", virt->name, i);
+			}
+			call_sync(i, turn_virt_on, NULL);
+		}
+	}
+	log_printf("virt: %s is on", virt->name);
+}
+
+/* The second half, on a stack with guard pages and the hypervisor's own page tables. */
+static noreturn void start(void)
+{
+	const struct boot_info *b = machine.boot;
+	unsigned online;
+	uint64_t ns;
+
+	mem_boot_add(&mem, machine.map, b->mem_count, BOOT_MEM_RECLAIM, &machine.topology);
+	power_init(&machine.platform);
+	machine_quiesce(&machine.platform);
+	apic_init(hpa(machine.topology.lapic_address));
+	apic_init_cpu();
+	online = smp_start(&machine.topology, smp_find_trampoline(b), dispatch_loop);
+	log_printf("cpu: %u of %u online in %u node%s, %s mode", online, machine.topology.cpu_count,
+		   machine.topology.node_count, machine.topology.node_count == 1 ? "" : "s",
+		   apic_is_x2apic() ? "x2APIC" : "xAPIC");
+	cpu_this()->housekeeping = true;
+	start_virt();
+	read_manifest();
+	pool_manifest_build(&manifest);
+	vm_init();
+	vm_manifest_build(&manifest);
+	machine.serial_irq = serial_init_irq(&machine.platform);
+	dispatch_set_housekeeping(housekeeping, housekeeping_next);
+	shell_init();
+	ns = arch_now_ns();
+	log_printf("tarn: ready: %u cpu%s, %u node%s, %u pool%s, %u VM%s, %lu ms", online, online == 1 ? "" : "s",
+		   machine.topology.node_count, machine.topology.node_count == 1 ? "" : "s", pool_count(),
+		   pool_count() == 1 ? "" : "s", vm_count(), vm_count() == 1 ? "" : "s", ns / NS_PER_MS);
+	for (unsigned i = 0; i < manifest.boot.run_count; i++) {
+		(void)shell_run(manifest.boot.run[i].text);
+	}
+	console_set_polled(false);
+	shell_start();
+	dispatch_loop();
+}
+
+void kernel_main(const struct boot_info *info)
+{
+	struct topology_tables tables;
+
+	machine.boot = info;
+	machine.map = arch_direct(hpa(info->mem));
+	machine.files = arch_direct(hpa(info->files));
+	if (info->log != 0) {
+		say_text(arch_direct(hpa(info->log)), info->log_size);
+	}
+	log_printf("Tarn %s", TARN_VERSION);
+	platform_read(&machine.platform, &tables, info->rsdp, info->direct_size);
+	time_init(machine.platform.pm_timer, info->handoff_tsc);
+	topology_build(&machine.topology, &tables, machine_apic_id());
+	for (unsigned i = 0; i < MIN(machine.topology.note_count, TOPO_NOTE_MAX); i++) {
+		log_printf("topology: %s", machine.topology.note[i]);
+	}
+	machine_adopt_boot_cpu(&machine.topology);
+	mem_init(&mem, &machine.topology);
+	mem_boot_compare(machine.map, info->mem_count, &machine.topology);
+	mem_boot_add(&mem, machine.map, info->mem_count, BOOT_MEM_FREE, &machine.topology);
+	paging_init(info);
+	if (machine.platform.serial_port != 0x3f8) {
+		serial_init(machine.platform.serial_port);
+	}
+	machine_leave_boot_stack(start);
+}

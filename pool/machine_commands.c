@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Commands about the machine: cpu list, node list, mem. */
+#include "kernel/cpusetexpr.h"
+#include "kernel/json.h"
+#include "kernel/lib/string.h"
+#include "kernel/log.h"
+#include "kernel/machine.h"
+#include "kernel/mem.h"
+#include "kernel/shell.h"
+#include "pool/pool.h"
+
+static const char *state_name(unsigned cpu)
+{
+	static const char *const names[] = {
+		[CPU_ABSENT] = "absent", [CPU_STARTING] = "starting", [CPU_ONLINE] = "online", [CPU_DEAD] = "dead",
+	};
+
+	return names[atomic_load(&cpu_get(cpu)->state)];
+}
+
+static const char *pool_name(unsigned cpu)
+{
+	const struct pool *p = pool_of_cpu(cpu);
+
+	return p != NULL ? p->name : cpu_is_online(cpu) ? "free" : "-";
+}
+
+static void cpu_row(const struct cpu *c, bool verbose)
+{
+	uint64_t busy = atomic_load(&c->busy_ns), idle = atomic_load(&c->idle_ns);
+
+	con_printf("%4u  %-8s %4u  %4u  %7u  %-16s", c->id, state_name(c->id), c->node, c->core, c->package, pool_name(c->id));
+	if (verbose) {
+		con_printf(" 0x%-6x %4u  %8lu ms  %8lu ms  %lu", c->apic_id, c->llc, busy / NS_PER_MS, idle / NS_PER_MS,
+			   atomic_load(&c->switches));
+	}
+	con_printf("\n");
+}
+
+static void cpu_json(struct json *j, const struct cpu *c)
+{
+	json_object(j, NULL);
+	json_uint(j, "cpu", c->id);
+	json_string(j, "state", state_name(c->id));
+	json_uint(j, "apic_id", c->apic_id);
+	json_uint(j, "node", c->node);
+	json_uint(j, "core", c->core);
+	json_uint(j, "llc", c->llc);
+	json_uint(j, "package", c->package);
+	json_string(j, "pool", pool_of_cpu(c->id) != NULL ? pool_of_cpu(c->id)->name : NULL);
+	json_uint(j, "busy_ns", atomic_load(&c->busy_ns));
+	json_uint(j, "idle_ns", atomic_load(&c->idle_ns));
+	json_uint(j, "switches", atomic_load(&c->switches));
+	json_end(j);
+}
+
+static enum err cpu_list(const struct shell_args *args)
+{
+	bool verbose = args->count == 1 && str_eq(args->word[0], "-v");
+	struct json j;
+
+	if (args->count > verbose) {
+		return shell_usage();
+	}
+	if (args->json) {
+		json_begin(&j);
+	} else {
+		con_printf(" cpu  state    node  core  package  pool            %s\n",
+			   verbose ? " APIC id   llc  busy         idle         switches" : "");
+	}
+	for (unsigned i = 0; i < cpu_count(); i++) {
+		const struct cpu *c = cpu_get(i);
+
+		if (c == NULL) {
+			continue;
+		}
+		if (args->json) {
+			cpu_json(&j, c);
+		} else {
+			cpu_row(c, verbose);
+		}
+	}
+	if (args->json) {
+		json_finish(&j);
+	}
+	return ERR_OK;
+}
+
+SHELL_COMMAND(cpu_list, "cpu list", "[-v] [-j]", "Shows every cpu: state, place, pool; -v also APIC id and times.",
+	      NULL, SHELL_NOTHING, cpu_list);
+
+static void node_cpus(unsigned node, struct cpuset *set)
+{
+	cpuset_clear(set);
+	for (unsigned i = 0; i < cpu_count(); i++) {
+		if (cpu_get(i) != NULL && cpu_get(i)->node == node) {
+			cpuset_add(set, i);
+		}
+	}
+}
+
+static void node_row(unsigned node)
+{
+	const struct topology *t = &machine.topology;
+	char cpus[128], total[24], free[24];
+	struct text c = text_make(cpus, sizeof(cpus)), m = text_make(total, sizeof(total)), f = text_make(free, sizeof(free));
+	struct cpuset set;
+
+	node_cpus(node, &set);
+	cpusetexpr_print(&set, &c);
+	text_bytes(&m, mem.node[node].total_pages * PAGE_SIZE);
+	text_bytes(&f, mem.node[node].free_pages * PAGE_SIZE);
+	con_printf("%4u  %4u  %-16s  %8s  %8s ", node, t->node_pxm[node], cpus, total, free);
+	for (unsigned k = 0; k < t->node_count; k++) {
+		con_printf(" %3u", t->distance[node][k]);
+	}
+	con_printf("\n");
+}
+
+static void node_json(struct json *j, unsigned node)
+{
+	const struct topology *t = &machine.topology;
+	struct cpuset set;
+
+	node_cpus(node, &set);
+	json_object(j, NULL);
+	json_uint(j, "node", node);
+	json_uint(j, "pxm", t->node_pxm[node]);
+	json_array(j, "cpus");
+	CPUSET_FOREACH(cpu, &set) {
+		json_uint(j, NULL, cpu);
+	}
+	json_end(j);
+	json_uint(j, "total_bytes", mem.node[node].total_pages * PAGE_SIZE);
+	json_uint(j, "free_bytes", mem.node[node].free_pages * PAGE_SIZE);
+	json_array(j, "distance");
+	for (unsigned k = 0; k < t->node_count; k++) {
+		json_uint(j, NULL, t->distance[node][k]);
+	}
+	json_end(j);
+	json_end(j);
+}
+
+static enum err node_list(const struct shell_args *args)
+{
+	struct json j;
+
+	if (args->count > 0) {
+		return shell_usage();
+	}
+	if (args->json) {
+		json_begin(&j);
+	} else {
+		con_printf("node   pxm  cpus              memory    free      distances\n");
+	}
+	for (unsigned i = 0; i < machine.topology.node_count; i++) {
+		if (args->json) {
+			node_json(&j, i);
+		} else {
+			node_row(i);
+		}
+	}
+	if (args->json) {
+		json_finish(&j);
+	}
+	return ERR_OK;
+}
+
+SHELL_COMMAND(node_list, "node list", "[-j]", "Shows the NUMA nodes: cpus, memory, distances to the others.", NULL,
+	      SHELL_NOTHING, node_list);
+
+static void mem_json(void)
+{
+	struct json j;
+
+	json_begin(&j);
+	for (unsigned i = 0; i < mem.node_count; i++) {
+		json_object(&j, NULL);
+		json_uint(&j, "node", i);
+		json_uint(&j, "total_pages", mem.node[i].total_pages);
+		json_uint(&j, "free_pages", mem.node[i].free_pages);
+		json_uint(&j, "free_large_pages", mem_free_chunks(&mem, i));
+		json_uint(&j, "own_pages", mem.node[i].own_pages);
+		json_end(&j);
+	}
+	json_finish(&j);
+}
+
+static enum err mem_show(const struct shell_args *args)
+{
+	uint64_t total = 0, free = 0;
+
+	if (args->count > 0) {
+		return shell_usage();
+	}
+	if (args->json) {
+		mem_json();
+		return ERR_OK;
+	}
+	con_printf("node   total pages    free pages    free 2M pages   in use\n");
+	for (unsigned i = 0; i < mem.node_count; i++) {
+		const struct mem_node *n = &mem.node[i];
+		char used[24];
+		struct text t = text_make(used, sizeof(used));
+
+		text_bytes(&t, (n->total_pages - n->free_pages + n->own_pages) * PAGE_SIZE);
+		con_printf("%4u  %12lu  %12lu  %15lu   %s\n", i, n->total_pages, n->free_pages, mem_free_chunks(&mem, i), used);
+		total += n->total_pages;
+		free += n->free_pages;
+	}
+	con_printf(" all  %12lu  %12lu\n", total, free);
+	if (mem.dropped_pages > 0) {
+		con_printf("%lu pages in scraps too small to use\n", mem.dropped_pages);
+	}
+	return ERR_OK;
+}
+
+SHELL_COMMAND(mem, "mem", "[-j]", "Shows memory by node, in pages of 4 KiB, exactly.", NULL, SHELL_NOTHING, mem_show);
