@@ -355,6 +355,12 @@ TEST(madt_ends, "an entry of length 0 or past the end stops the walk there and s
 	}
 	CHECK_EQ(m.entries.end, ERR_FORMAT);
 	CHECK_EQ(m.entries.end_at, 52);
+	build_poke(&b, 53, 1, 1);
+	CHECK_EQ(madt_open(&m, b.bytes, b.size), ERR_OK);
+	while (madt_next(&m, &e)) {
+	}
+	CHECK_EQ(m.entries.end, ERR_FORMAT);
+	CHECK_EQ(m.entries.end_at, 52);
 	build_poke(&b, 53, 11, 1);		/* that entry now runs one byte past */
 	CHECK_EQ(madt_open(&m, b.bytes, b.size), ERR_OK);
 	CHECK_EQ(count_cpus(m), 1);
@@ -516,7 +522,7 @@ TEST(s5, "the _S5_ package is found with every way to write its integers, after 
 	CHECK(s.type_a == 5 && s.type_b == 6);
 	CHECK_EQ(FIND_S5(&s, "\x10\x20\x08\\_S5_\x12\x06\x04\x00\x01\x00\x00"), ERR_OK);
 	CHECK(s.type_a == 0 && s.type_b == 1);
-	CHECK_EQ(FIND_S5(&s, "\x08_S5_\x12\x4a\x00\x02\x0b\x07\x00\x0c\x03\x00\x00\x00"), ERR_OK);
+	CHECK_EQ(FIND_S5(&s, "\x08_S5_\x12\x4b\x00\x02\x0b\x07\x00\x0c\x03\x00\x00\x00"), ERR_OK);
 	CHECK(s.type_a == 7 && s.type_b == 3);
 	CHECK_EQ(FIND_S5(&s, "\x08_S5_\x12\x04\x01\x0a\x05"), ERR_OK);
 	CHECK(s.type_a == 5 && s.type_b == 0);

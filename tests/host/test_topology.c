@@ -233,6 +233,20 @@ TEST(overlaps, "where ranges overlap the first one counts and the rest of the la
 	CHECK(noted("ends above 2^64"));
 }
 
+TEST(touching, "ranges that touch do not overlap and stay apart")
+{
+	start();
+	build_srat(&srat, 3);
+	build_srat_memory(&srat, 0x2000, 0x1000, 0, ENABLED);
+	build_srat_memory(&srat, 0x3000, 0x1000, 0, ENABLED);
+	build_srat_memory(&srat, 0x1000, 0x1000, 1, ENABLED);
+	build_end(&srat);
+	build_topology(0);
+	check_invariants();
+	CHECK_EQ(topo.mem_count, 3);
+	CHECK(!noted("overlaps"));
+}
+
 TEST(too_many_domains, "domains past the limit fold into the last node, so that no cpu and no memory is lost")
 {
 	start();
@@ -325,7 +339,7 @@ TEST(fallback, "nodes to fall back to come by distance, ties by number, the node
 	const unsigned want[] = { 1, 3, 0, 4, 2 };
 
 	topo = (struct topology){ .node_count = 5 };
-	memcpy(topo.distance[1], (const uint8_t[]){ 20, 10, 255, 10, 20 }, 5);
+	memcpy(topo.distance[1], (const uint8_t[]){ 20, 15, 255, 11, 20 }, 5);
 	topology_fallback(&topo, 1, order);
 	for (unsigned i = 0; i < 5; i++) {
 		CHECK_EQ(order[i], want[i]);
