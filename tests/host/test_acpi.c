@@ -30,6 +30,7 @@ struct memory {
 	} piece[PIECES_MAX];
 	unsigned count;
 	unsigned maps;		/* calls so far */
+	size_t largest;		/* bytes, ever asked for */
 };
 
 static struct memory memory;
@@ -39,6 +40,7 @@ static const void *map(void *ctx, uint64_t phys, size_t size)
 	struct memory *m = ctx;
 
 	m->maps++;
+	m->largest = MAX(m->largest, size);
 	for (unsigned i = 0; i < m->count; i++) {
 		if (phys >= m->piece[i].phys && phys - m->piece[i].phys <= m->piece[i].size &&
 		    size <= m->piece[i].size - (phys - m->piece[i].phys)) {
@@ -54,6 +56,7 @@ static void memory_clear(struct memory *m)
 		free(m->piece[--m->count].bytes);
 	}
 	m->maps = 0;
+	m->largest = 0;
 }
 
 static void memory_add(struct memory *m, uint64_t phys, const struct build *from)
@@ -224,6 +227,24 @@ TEST(loops, "root tables that name themselves and each other end, and the search
 	memory.maps = 0;
 	CHECK_EQ(acpi_find(&a, "APIC", 0, &t), ERR_NOENT);
 	CHECK_EQ(memory.maps, 100);
+	memory_clear(&memory);
+}
+
+TEST(wild_lengths, "lengths that no RSDP and no table has are not even mapped")
+{
+	struct acpi a;
+	struct acpi_table t;
+
+	memory_clear(&memory);
+	add_rsdp(0xf0000, 2, 0x1000, 0x2000);
+	add_root(0x1000, "RSDT", 4, (const uint64_t[]){ 0x3000 }, 1);
+	add_table(0x3000, "APIC", 1);
+	memory.piece[0].bytes[23] = 0x10;	/* 256 MiB */
+	memory.piece[2].bytes[7] = 0x10;
+	CHECK_EQ(acpi_open(&a, map, &memory, 0xf0000), ERR_OK);
+	CHECK_EQ(a.pointer_size, 4);
+	CHECK_EQ(acpi_find(&a, "APIC", 0, &t), ERR_RANGE);
+	CHECK(memory.largest <= 4096);
 	memory_clear(&memory);
 }
 

@@ -255,13 +255,15 @@ TEST(too_many_domains, "domains past the limit fold into the last node, so that 
 		/* Falling, so that those which come first are those that give way. */
 		build_srat_memory(&srat, i * 0x1000ul, 0x1000, 1000 - i, ENABLED);
 	}
+	build_srat_memory(&srat, 0x1000000, 0x1000, 5000, ENABLED);	/* and one that comes when all is full */
 	build_end(&srat);
 	build_topology(0);
 	check_invariants();
 	CHECK_EQ(topo.node_count, NODE_MAX);
+	CHECK_EQ(topology_node_of(&topo, 0x1000000), NODE_MAX - 1);
 	CHECK_EQ(topo.node_pxm[0], 1000 - NODE_MAX - 9);
 	CHECK_EQ(topo.node_pxm[NODE_MAX - 1], 990);
-	CHECK_EQ(topo.mem_count, NODE_MAX + 10);
+	CHECK_EQ(topo.mem_count, NODE_MAX + 11);
 	CHECK_EQ(topology_node_of(&topo, 0), NODE_MAX - 1);
 	CHECK_EQ(topology_node_of(&topo, 10 * 0x1000), NODE_MAX - 1);
 	CHECK_EQ(topology_node_of(&topo, 11 * 0x1000), NODE_MAX - 2);
