@@ -57,7 +57,7 @@ static struct acpi_gas block(struct reader *r, size_t wide_at, size_t port_at, s
 
 static void read_boot_flags(struct fadt *f, struct reader *r)
 {
-	/* Reserved bytes in ACPI 1.0's table. Length tells, not revision: there is a revision 1 of 132 bytes with them. */
+	/* Reserved bytes in ACPI 1.0's table. Length tells, not revision: some of revision 1 have 132 bytes. */
 	f->has_boot_flags = r->size > FADT_SIZE_MIN;
 	if (!f->has_boot_flags) {
 		f->has_legacy_devices = f->has_8042 = true;

@@ -8,7 +8,7 @@
 #define HPET_SIZE_MIN	56u	/* bytes */
 
 struct hpet {
-	uint32_t id;			/* bits 31-16 vendor, 13 counter of 64 bits, 12-8 comparators - 1, 7-0 revision */
+	uint32_t id;			/* bits 31-16 vendor, 13: 64-bit counter, 12-8 comparators - 1, 7-0 revision */
 	struct acpi_gas base;
 	uint8_t number;
 	uint16_t min_tick;		/* counts; below that a periodic timer may lose ticks */

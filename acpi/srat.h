@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SRAT: which proximity domain cpus and memory ranges belong to (ACPI 6.5, 5.2.16). Copy a struct srat to walk again. */
+/* SRAT: which proximity domain cpus and memory ranges belong to (ACPI 6.5, 5.2.16). Copy the struct to walk again. */
 #pragma once
 
 #include "acpi/acpi.h"

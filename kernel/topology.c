@@ -67,7 +67,8 @@ static void read_cpus(struct topology *t, struct madt *madt)
 
 	while (madt_next(madt, &e)) {
 		if (e.kind == MADT_SHORT) {
-			note(t, "MADT: entry of type %u at offset %zu is shorter than its fields: left out", e.type, e.at);
+			note(t, "MADT: entry of type %u at offset %zu is shorter than its fields: left out", e.type,
+			     e.at);
 		}
 		if (e.kind != MADT_CPU || !e.cpu.enabled) {
 			continue;
@@ -115,7 +116,8 @@ static void read_affinity(struct topology *t, struct srat srat)
 		unsigned cpu;
 
 		if (e.kind == SRAT_SHORT) {
-			note(t, "SRAT: entry of type %u at offset %zu is shorter than its fields: left out", e.type, e.at);
+			note(t, "SRAT: entry of type %u at offset %zu is shorter than its fields: left out", e.type,
+			     e.at);
 		}
 		if (e.kind != SRAT_CPU || !e.enabled) {
 			continue;
@@ -242,7 +244,7 @@ static bool add_range(struct topology *t, const struct topology_mem *range)
 			return insert_range(t, i, base, end, range);
 		}
 		if (!noted) {
-			note(t, "SRAT: memory 0x%lx-0x%lx of domain %u overlaps domain %u at 0x%lx: the first one counts",
+			note(t, "SRAT: memory 0x%lx-0x%lx of domain %u overlaps domain %u at 0x%lx: the first counts",
 			     range->base, end - 1, t->node_pxm[range->node], t->node_pxm[old.node],
 			     MAX(base, old.base));
 			noted = true;
@@ -306,8 +308,8 @@ static void read_distances(struct topology *t, const struct slit *slit)
 			} else if (from >= slit->count || to >= slit->count) {
 				uncovered++;
 			} else if (odd++ == 0) {
-				note(t, "SLIT: domain %u to %u is %u, which makes no sense: taken as %u", from, to, told,
-				     t->distance[i][j]);
+				note(t, "SLIT: domain %u to %u is %u, which makes no sense: taken as %u", from, to,
+				     told, t->distance[i][j]);
 			}
 		}
 	}

@@ -157,8 +157,9 @@ static void print_pptt(const void *table, size_t size)
 	for (walk = p; pptt_next(&walk, &e);) {
 		caches += e.kind == PPTT_CACHE ? 1 : 0;
 		if (e.kind == PPTT_PROCESSOR) {
-			printf("%s{\"at\": %u, \"parent\": %u, \"uid\": %u, \"leaf\": %s, \"package\": %u}", item(&n), e.at,
-			       e.processor.parent, e.processor.uid, word(e.processor.is_leaf), pptt_package(&p, e.at));
+			printf("%s{\"at\": %u, \"parent\": %u, \"uid\": %u, \"leaf\": %s, \"package\": %u}", item(&n),
+			       e.at, e.processor.parent, e.processor.uid, word(e.processor.is_leaf),
+			       pptt_package(&p, e.at));
 		}
 	}
 	printf("], \"caches\": %u}", caches);

@@ -102,8 +102,9 @@ static void print_memory(struct srat srat)
 	printf("  \"memory\": [");
 	while (srat_next(&srat, &e)) {
 		if (e.kind == SRAT_MEMORY) {
-			printf("%s\n    {\"base\": %lu, \"length\": %lu, \"pxm\": %u, \"enabled\": %s, \"hotplug\": %s}",
-			       comma, e.base, e.length, e.pxm, word(e.enabled), word(e.hotplug));
+			printf("%s\n    {\"base\": %lu, \"length\": %lu, \"pxm\": %u, ", comma, e.base, e.length,
+			       e.pxm);
+			printf("\"enabled\": %s, \"hotplug\": %s}", word(e.enabled), word(e.hotplug));
 			comma = ",";
 		}
 	}
@@ -172,7 +173,8 @@ static void print_summary(const struct topology *t)
 		for (unsigned i = 0; i < t->mem_count; i++) {
 			bytes += t->mem[i].node == n ? t->mem[i].length : 0;
 		}
-		fprintf(stderr, "node %u: domain %u, %u cpus, %lu MiB, distances", n, t->node_pxm[n], cpus, bytes / MIB);
+		fprintf(stderr, "node %u: domain %u, %u cpus, %lu MiB, distances", n, t->node_pxm[n], cpus,
+			bytes / MIB);
 		for (unsigned to = 0; to < t->node_count; to++) {
 			fprintf(stderr, " %u", t->distance[n][to]);
 		}

@@ -233,6 +233,20 @@ TEST(overlaps, "where ranges overlap the first one counts and the rest of the la
 	CHECK(noted("ends above 2^64"));
 }
 
+TEST(touching, "ranges that touch do not overlap and stay apart")
+{
+	start();
+	build_srat(&srat, 3);
+	build_srat_memory(&srat, 0x2000, 0x1000, 0, ENABLED);
+	build_srat_memory(&srat, 0x3000, 0x1000, 0, ENABLED);
+	build_srat_memory(&srat, 0x1000, 0x1000, 1, ENABLED);
+	build_end(&srat);
+	build_topology(0);
+	check_invariants();
+	CHECK_EQ(topo.mem_count, 3);
+	CHECK(!noted("overlaps"));
+}
+
 TEST(too_many_domains, "domains past the limit fold into the last node, so that no cpu and no memory is lost")
 {
 	start();
@@ -241,13 +255,15 @@ TEST(too_many_domains, "domains past the limit fold into the last node, so that 
 		/* Falling, so that those which come first are those that give way. */
 		build_srat_memory(&srat, i * 0x1000ul, 0x1000, 1000 - i, ENABLED);
 	}
+	build_srat_memory(&srat, 0x1000000, 0x1000, 5000, ENABLED);	/* and one that comes when all is full */
 	build_end(&srat);
 	build_topology(0);
 	check_invariants();
 	CHECK_EQ(topo.node_count, NODE_MAX);
+	CHECK_EQ(topology_node_of(&topo, 0x1000000), NODE_MAX - 1);
 	CHECK_EQ(topo.node_pxm[0], 1000 - NODE_MAX - 9);
 	CHECK_EQ(topo.node_pxm[NODE_MAX - 1], 990);
-	CHECK_EQ(topo.mem_count, NODE_MAX + 10);
+	CHECK_EQ(topo.mem_count, NODE_MAX + 11);
 	CHECK_EQ(topology_node_of(&topo, 0), NODE_MAX - 1);
 	CHECK_EQ(topology_node_of(&topo, 10 * 0x1000), NODE_MAX - 1);
 	CHECK_EQ(topology_node_of(&topo, 11 * 0x1000), NODE_MAX - 2);
@@ -325,7 +341,7 @@ TEST(fallback, "nodes to fall back to come by distance, ties by number, the node
 	const unsigned want[] = { 1, 3, 0, 4, 2 };
 
 	topo = (struct topology){ .node_count = 5 };
-	memcpy(topo.distance[1], (const uint8_t[]){ 20, 10, 255, 10, 20 }, 5);
+	memcpy(topo.distance[1], (const uint8_t[]){ 20, 15, 255, 11, 20 }, 5);
 	topology_fallback(&topo, 1, order);
 	for (unsigned i = 0; i < 5; i++) {
 		CHECK_EQ(order[i], want[i]);
