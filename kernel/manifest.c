@@ -485,8 +485,7 @@ static void take_bad(struct parser *p)
 	const struct ini_span *found = &p->line.head;
 	enum ini_fault f = p->line.fault;
 
-	if (f == INI_OPEN || f == INI_HEAD || f == INI_BEHIND) {
-		/* A head that went wrong ends the section above all the same. */
+	if (p->line.opens) {
 		leave(p);
 		p->in_any = true;
 	}

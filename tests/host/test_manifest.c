@@ -438,6 +438,62 @@ TEST(files, "the files a manifest names are found once each, in order")
 	CHECK_STR(files_of("[vm a]\nkernel = 1234567890123456789012345678901234567890123456789012345678901234\n"), "");
 }
 
+TEST(bad_heads, "what follows a section's bad head belongs to no section")
+{
+	static const char text[] = VM("a") "[vm b\x01]\nmemory = 2M\nkernel = not-this\nbogus\n";
+
+	CHECK_STR(read_text(text), "f:4:6: found a control character (0x01), expected text\n"
+				   "f:7:1: found \"bogus\", expected KEY = VALUE or [SECTION]\n");
+	CHECK(m.vm_count == 1 && m.vm[0].usable && m.vm[0].memory_bytes == MIB);
+	CHECK_STR(files_of(text), "k ");
+}
+
+/* A file of the tree, or a failure: tests run in its root. */
+static const char *tree_file(const char *path)
+{
+	static char text[65536];
+	FILE *f = fopen(path, "rb");
+
+	if (f == NULL) {
+		test_fail(__FILE__, __LINE__, "cannot open %s", path);
+	}
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	return text;
+}
+
+TEST(examples, "the example manifests are without error or warning on 4 cpus in 2 nodes")
+{
+	CHECK_STR(read_text(tree_file("manifests/demo.conf")), "");
+	CHECK_STR(cpus_of("pool0"), "0");
+	CHECK_STR(cpus_of("rt"), "1");
+	CHECK_STR(cpus_of("shared"), "2");
+	CHECK_EQ(m.vm_count, 3);
+	CHECK_STR(read_text(tree_file("manifests/minimal.conf")), "");
+	CHECK_STR(cpus_of("pool0"), "0-3");
+	CHECK_STR(read_text(tree_file("manifests/numa.conf")), "");
+	CHECK_STR(cpus_of("node1"), "2-3");
+}
+
+TEST(documented, "the user's page has every key, and its whole example is without error")
+{
+	static const char fence[] = "```ini\n";
+	const char *page = tree_file("docs/manifest.md"), *start = strstr(page, fence);
+	char quoted[40];
+
+	for (unsigned i = 0; i < manifest_key_count; i++) {
+		snprintf(quoted, sizeof(quoted), "`%s`", manifest_keys[i].name);
+		if (strstr(page, quoted) == NULL) {
+			test_fail(__FILE__, __LINE__, "no %s in docs/manifest.md", quoted);
+		}
+	}
+	CHECK(start != NULL);
+	start += strlen(fence);
+	read_bytes(start, (size_t)(strstr(start, "```") - start));
+	CHECK_STR(said, "");
+	CHECK_EQ(m.vm_count, 1);
+}
+
 /* --- Fuzz ---------------------------------------------------------------------------------------------------------------- */
 
 static const char good[] =
