@@ -25,7 +25,7 @@ struct options {
 	uint64_t cpus, nodes;
 };
 
-/* --- The machine ---------------------------------------------------------------------------------------------------- */
+/* --- The machine -------------------------------------------------------------------------------------------------- */
 
 static unsigned node_of(const void *context, unsigned cpu)
 {
@@ -60,7 +60,7 @@ static bool load_topology(struct topology *t, const struct options *o)
 	return true;
 }
 
-/* --- Errors, in the order of the text --------------------------------------------------------------------------------- */
+/* --- Errors, in the order of the text ----------------------------------------------------------------------------- */
 
 static void keep_error(void *context, const struct manifest_error *error)
 {
@@ -103,7 +103,7 @@ static void print_errors(struct said *said, const char *file)
 	free(said->error);
 }
 
-/* --- What would be done ------------------------------------------------------------------------------------------------- */
+/* --- What would be done ------------------------------------------------------------------------------------------- */
 
 static void put_cpus(const struct cpuset *set, const struct topology *topology, struct text *to)
 {
@@ -213,7 +213,7 @@ static void print_plan(const struct manifest *m, const struct topology *topology
 	}
 }
 
-/* --- The call ----------------------------------------------------------------------------------------------------------- */
+/* --- The call ----------------------------------------------------------------------------------------------------- */
 
 static bool bad_option(const char *found)
 {
@@ -268,7 +268,8 @@ static char *load_text(const char *path, size_t *size)
 	}
 	*size = fread(text, 1, TEXT_MAX, f);
 	if (ferror(f) != 0 || *size == TEXT_MAX) {
-		fprintf(stderr, "%s: found %s, expected a manifest\n", path, ferror(f) != 0 ? "no readable file" : "4 MiB");
+		fprintf(stderr, "%s: found %s, expected a manifest\n", path,
+			ferror(f) != 0 ? "no readable file" : "4 MiB");
 		free(text);
 		fclose(f);
 		return NULL;
@@ -282,7 +283,8 @@ static void note_cores(const struct manifest *m)
 {
 	for (unsigned i = 0; i < m->pool_count; i++) {
 		if (strstr(m->pool[i].cpus.text, "core") != NULL) {
-			fprintf(stderr, "note: which cpus share a core is known on the machine only: core:N is read as cpu N\n");
+			fprintf(stderr,
+				"note: only the machine knows which cpus share a core: core:N is read as cpu N\n");
 			return;
 		}
 	}
