@@ -513,7 +513,8 @@ TEST(documented, "the user's page has every key, and its whole example is withou
 
 static const char good[] =
 	"\xef\xbb\xbf# demo\n[boot]\ndefault-sched = tt\nfiles = a b\nrun = pool list -c\n\n[pool rt]\nsched = tt\n"
-	"cpus = 1,^2\nt-slice = 10ms\n[pool web]\ncpus = node:1\r\nlend = no\n[vm s]\npool = rt\nmemory = 128M\nkernel = vmlinuz\n"
+	"cpus = 1,^2\nt-slice = 10ms\n[pool web]\ncpus = node:1\r\nlend = no\n"
+	"[vm s]\npool = rt\nmemory = 128M\nkernel = vmlinuz\n"
 	"initrd = initrd.gz\ncmdline = \"console=ttyS0 quiet\"  ; c\nt-budget = 1ms\naffinity = 0-1,node:0\n";
 
 /* What must hold of any bytes: the parser stays inside, every message is whole, every usable thing is complete. */
