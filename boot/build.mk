@@ -12,7 +12,7 @@ EFI_LDFLAGS := -nostdlib -znocombreloc -shared -Bsymbolic -znoexecstack --no-und
 EFI_SECTIONS := -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j '.rel*' -j .reloc
 EFI_LIB_SRCS := kernel/lib/mem.c kernel/lib/string.c kernel/lib/format.c kernel/lib/err.c boot/uefi.c
 LOADER_SRCS := $(EFI_LIB_SRCS) boot/main.c boot/memory.c boot/cpu.c boot/files.c boot/kernel.c boot/handoff.c \
-	   boot/manifest_files.c boot/pure/boot_elf.c boot/pure/boot_map.c boot/pure/boot_paging.c
+	   kernel/lib/ini.c kernel/lib/manifest_files.c boot/pure/boot_elf.c boot/pure/boot_map.c boot/pure/boot_paging.c
 FRONT_SRCS := $(EFI_LIB_SRCS) boot/front.c boot/pure/boot_acpi.c
 LOADER_OBJS := $(LOADER_SRCS:%.c=$(BUILD)/efi/%.o) $(BUILD)/efi/boot/jump.asm.o
 FRONT_OBJS := $(FRONT_SRCS:%.c=$(BUILD)/efi/%.o)

@@ -2,7 +2,7 @@
 /* Reads the manifest and the files it names from \tarn\ into memory that the kernel keeps. */
 #include "boot/loader.h"
 
-#include "boot/manifest_files.h"
+#include "kernel/lib/manifest_files.h"
 #include "kernel/lib/string.h"
 #include "kernel/lib/util.h"
 

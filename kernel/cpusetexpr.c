@@ -100,8 +100,8 @@ static bool lacking(struct reading *r, const char *at, enum item_kind kind, uint
 		last = n != UINT32_MAX ? MAX(last, n) : last;
 	}
 	r->error->column = (unsigned)(at - r->text) + 1;
-	text_printf(&t, "found %s %lu, expected a %s that the machine has (0-%u)", names[kind], number, names[kind],
-		    last);
+	text_printf(&t, "found %s %lu, expected a %s that the machine has (", names[kind], number, names[kind]);
+	text_printf(&t, last > 0 ? "0-%u)" : "only %u)", last);
 	return false;
 }
 

@@ -14,7 +14,7 @@ struct parser {
 	struct manifest *m;
 	struct manifest_errors *errors;
 	struct ini_line line;
-	/* The section we are in. MANIFEST_SECTIONS: none, or one that is passed over because of an error in its head. */
+	/* The section we are in. MANIFEST_SECTIONS: none, or one passed over because of an error in its head. */
 	enum manifest_section section;
 	bool in_any;
 	unsigned boot_line;		/* of [boot], 0: not seen */
@@ -25,7 +25,7 @@ struct parser {
 	unsigned seen[MANIFEST_KEY_MAX];	/* line of each key in this section, 0: not yet */
 };
 
-/* --- Reports ----------------------------------------------------------------------------------------------------- */
+/* --- Reports ------------------------------------------------------------------------------------------------------ */
 
 static void vreport(struct manifest_errors *errors, struct manifest_error *e, const char *fmt, va_list args)
 	__attribute__((format(printf, 3, 0)));
@@ -89,7 +89,7 @@ static void fault_value(struct parser *p, const struct manifest_key *key, const 
 	}
 }
 
-/* --- Values ------------------------------------------------------------------------------------------------------ */
+/* --- Values ------------------------------------------------------------------------------------------------------- */
 
 /* A terminated copy that lives as long as the manifest, or NULL, reported. */
 static const char *keep(struct parser *p, const struct ini_span *span)
@@ -236,7 +236,7 @@ static void take_value(struct parser *p, const struct manifest_key *key, const c
 	}
 }
 
-/* --- Entries ----------------------------------------------------------------------------------------------------- */
+/* --- Entries ------------------------------------------------------------------------------------------------------ */
 
 static void fault_duplicate(struct parser *p, const char *name, unsigned first_line)
 {
@@ -324,7 +324,7 @@ static void take_entry(struct parser *p)
 	take_value(p, key, text);
 }
 
-/* --- Sections ---------------------------------------------------------------------------------------------------- */
+/* --- Sections ----------------------------------------------------------------------------------------------------- */
 
 unsigned manifest_pool_find(const struct manifest *m, const char *name)
 {
@@ -441,7 +441,8 @@ static void leave(struct parser *p)
 			t = text_make(form, sizeof(form));
 			manifest_key_form(key, &t);
 			manifest_report(p->errors, false, vm->line, vm->column,
-					"vm %s: found no key \"%s\", expected %s = %s", vm->name, key->name, key->name, form);
+					"vm %s: found no key \"%s\", expected %s = %s", vm->name, key->name,
+					key->name, form);
 			*p->usable = false;
 		}
 	}
@@ -485,8 +486,7 @@ static void take_bad(struct parser *p)
 	const struct ini_span *found = &p->line.head;
 	enum ini_fault f = p->line.fault;
 
-	if (f == INI_OPEN || f == INI_HEAD || f == INI_BEHIND) {
-		/* A head that went wrong ends the section above all the same. */
+	if (p->line.opens) {
 		leave(p);
 		p->in_any = true;
 	}

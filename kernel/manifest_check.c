@@ -19,7 +19,7 @@ struct checking {
 		*(usable) = false; \
 	} while (0)
 
-/* --- Schedulers and their values ------------------------------------------------------------------------------------ */
+/* --- Schedulers and their values ---------------------------------------------------------------------------------- */
 
 static void put_policies(struct text *to)
 {
@@ -79,8 +79,8 @@ static void unknown_tunable(struct checking *c, const struct sched_ops *ops, enu
 	const struct manifest_text at = { t->key, t->value.line, t->key_column };
 
 	if (other_policy_has(t->key, section)) {
-		manifest_report(c->errors, true, at.line, at.column, "key %s: scheduler %s does not have it, ignored", t->key,
-				ops->name);
+		manifest_report(c->errors, true, at.line, at.column, "key %s: scheduler %s does not have it, ignored",
+				t->key, ops->name);
 		return;
 	}
 	if (manifest_key_find(section, t->key) != NULL) {
@@ -89,8 +89,8 @@ static void unknown_tunable(struct checking *c, const struct sched_ops *ops, enu
 	}
 	manifest_key_names(section, &k);
 	put_tunables(ops, section, &u);
-	FAULT(c, usable, &at, "unknown key \"%.40s\", expected one of: %s; or of scheduler %s: %s", t->key, keys, ops->name,
-	      tunables);
+	FAULT(c, usable, &at, "unknown key \"%.40s\", expected one of: %s; or of scheduler %s: %s", t->key, keys,
+	      ops->name, tunables);
 }
 
 static void check_tunable(struct checking *c, const struct sched_ops *ops, enum manifest_section section,
@@ -137,7 +137,7 @@ static void check_values(struct checking *c, const struct sched_ops *ops, enum m
 	}
 }
 
-/* --- Cpus ----------------------------------------------------------------------------------------------------------- */
+/* --- Cpus --------------------------------------------------------------------------------------------------------- */
 
 static unsigned node_of(const void *context, unsigned cpu)
 {
@@ -199,8 +199,8 @@ static bool check_claims(struct checking *c, struct manifest_pool *pool)
 		}
 	}
 	if (owner < m->pool_count) {
-		FAULT(c, &pool->usable, &pool->cpus, "cpus: found cpu %u, expected one that pool %s (line %u) has not", cpu,
-		      m->pool[owner].name, m->pool[owner].line);
+		FAULT(c, &pool->usable, &pool->cpus, "cpus: found cpu %u, expected one that pool %s (line %u) has not",
+		      cpu, m->pool[owner].name, m->pool[owner].line);
 	}
 	return false;
 }
@@ -223,7 +223,7 @@ static bool check_pool_cpus(struct checking *c, struct manifest_pool *pool)
 	return own;
 }
 
-/* --- Sections ------------------------------------------------------------------------------------------------------- */
+/* --- Sections ----------------------------------------------------------------------------------------------------- */
 
 static void check_boot(struct checking *c)
 {
@@ -240,8 +240,8 @@ static void check_boot(struct checking *c)
 	if (boot->housekeeping.value >= c->facts->cpus.cpu_count) {
 		if (boot->housekeeping.line != 0) {
 			FAULT(c, &good, &boot->housekeeping,
-			      "housekeeping: found cpu %u, expected a cpu that the machine has (0-%u)", boot->housekeeping.value,
-			      c->facts->cpus.cpu_count - 1);
+			      "housekeeping: found cpu %u, expected a cpu that the machine has (0-%u)",
+			      boot->housekeeping.value, c->facts->cpus.cpu_count - 1);
 		}
 		boot->housekeeping.value = 0;
 	}
@@ -266,8 +266,8 @@ static bool check_pool(struct checking *c, struct manifest_pool *pool)
 		FAULT(c, &pool->usable, &head, "pool %s: found no scheduler, expected sched = NAME", pool->name);
 	}
 	if (pool->ops != NULL) {
-		check_values(c, pool->ops, MANIFEST_POOL, pool->tunable_first, pool->tunable_count, &head, &pool->values,
-			     &pool->usable);
+		check_values(c, pool->ops, MANIFEST_POOL, pool->tunable_first, pool->tunable_count, &head,
+			     &pool->values, &pool->usable);
 	}
 	return check_pool_cpus(c, pool);
 }
@@ -331,10 +331,12 @@ static void check_vm_pool(struct checking *c, struct manifest_vm *vm)
 	}
 	vm->pool_index = i;
 	if (!m->pool[i].usable) {
-		FAULT(c, &vm->usable, at, "pool: found %s, which is not built, expected a pool without errors (see line %u)",
+		FAULT(c, &vm->usable, at,
+		      "pool: found %s, which is not built, expected a pool without errors (see line %u)",
 		      m->pool[i].name, m->pool[i].line);
 	} else if (cpuset_empty(&m->pool[i].cpu_set)) {
-		manifest_report(c->errors, true, at->line, at->column, "pool %s has no cpu: vm %s waits until it gets one",
+		manifest_report(c->errors, true, at->line, at->column,
+				"pool %s has no cpu: vm %s waits until it gets one",
 				m->pool[i].name, vm->name);
 	}
 }
@@ -362,7 +364,8 @@ static void check_vm_affinity(struct checking *c, struct manifest_vm *vm, const 
 	}
 	if (resolved && pool != NULL && pool->usable && !cpuset_empty(&pool->cpu_set) &&
 	    !cpuset_intersects(&vm->affinity_set, &pool->cpu_set)) {
-		FAULT(c, &vm->usable, &vm->affinity, "affinity: found no cpu of pool %s, expected at least one", pool->name);
+		FAULT(c, &vm->usable, &vm->affinity, "affinity: found no cpu of pool %s, expected at least one",
+		      pool->name);
 	}
 }
 

@@ -16,7 +16,8 @@ static const char *const actions[] = {
 	[MANIFEST_STOP] = "stop", [MANIFEST_RESTART] = "restart", [MANIFEST_DESTROY] = "destroy", NULL,
 };
 
-#define ROW(name_, section_, type_, ...) { .name = name_, .section = MANIFEST_##section_, .type = MANIFEST_##type_, __VA_ARGS__ }
+#define ROW(name_, section_, type_, ...) \
+	{ .name = name_, .section = MANIFEST_##section_, .type = MANIFEST_##type_, __VA_ARGS__ }
 #define IN(object, field)	.offset = offsetof(struct manifest_##object, field)
 
 const struct manifest_key manifest_keys[] = {
@@ -30,7 +31,8 @@ const struct manifest_key manifest_keys[] = {
 	ROW("run", BOOT, COMMAND, .built = true, .repeatable = true,
 	    .help = "a shell command to run when the machine is up, in order"),
 
-	ROW("sched", POOL, SCHED, .built = true, IN(pool, sched), .help = "the pool's scheduler; default-sched if not given"),
+	ROW("sched", POOL, SCHED, .built = true, IN(pool, sched),
+	    .help = "the pool's scheduler; default-sched if not given"),
 	ROW("cpus", POOL, CPUS, .built = true, IN(pool, cpus),
 	    .help = "the pool's cpus; pool0 has by default those that no other pool names"),
 	ROW("granularity", POOL, WORD, .def = "cpu", .words = granularities, IN(pool, granularity),

@@ -5,7 +5,8 @@ TOOL_CFLAGS := $(COMMON) -O2 -DTARN_HOST
 
 # tarn-check: the manifest and topology linter.
 CHECK_SRCS := tools/tarn-check.c tools/tables.c $(wildcard tools/check_*.c)
-CHECK_LIB_SRCS := $(filter-out kernel/lib/mem.c,$(wildcard kernel/lib/*.c)) $(wildcard acpi/*.c) kernel/topology.c
+CHECK_LIB_SRCS := $(filter-out kernel/lib/mem.c,$(wildcard kernel/lib/*.c)) $(wildcard acpi/*.c sched/*.c) kernel/topology.c \
+	   kernel/cpusetexpr.c $(wildcard kernel/manifest*.c)
 CHECK_OBJS := $(CHECK_SRCS:%.c=$(BUILD)/host/tool/%.o) $(CHECK_LIB_SRCS:%.c=$(BUILD)/host/tool/%.o)
 CHECK_ASAN_OBJS := $(CHECK_SRCS:%.c=$(BUILD)/host/obj/%.o) $(CHECK_LIB_SRCS:%.c=$(BUILD)/host/obj/%.o)
 

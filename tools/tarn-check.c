@@ -3,20 +3,25 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/check_manifest.h"
 #include "tools/check_topology.h"
 
 static const char usage[] =
-	"usage: tarn-check --topology DIR [-v]\n"
+	"usage: tarn-check MANIFEST [ACPI=dir] [CPUS=n] [NODES=n]\n"
+	"       tarn-check --topology DIR [-v]\n"
 	"       tarn-check --tables DIR\n"
 	"       tarn-check --help\n"
 	"\n"
-	"--topology DIR  prints as JSON the cpus, memory ranges and distances that the ACPI tables of DIR\n"
-	"                (APIC.dat, SRAT.dat, SLIT.dat, FACP.dat, ...) hold, entry by entry. Problems go to\n"
-	"                stderr: `error:` a table that is not used, `warning:` one that is used with a doubt,\n"
-	"                `note:` an oddity inside a table. -v adds, on stderr, what Tarn would make of it.\n"
+	"MANIFEST        prints what it would do on the machine whose tables lie in dir, or on one of n cpus (4) in n\n"
+	"                nodes (2); or lists its errors on stderr, and the exit status is 1.\n"
+	"--topology DIR  prints as JSON the cpus, memory ranges and distances that the ACPI tables of DIR (APIC.dat,\n"
+	"                SRAT.dat, SLIT.dat, FACP.dat, ...) hold, entry by entry. Problems go to stderr: `error:` a table\n"
+	"                that is not used, `warning:` one that is used with a doubt, `note:` an oddity inside a table.\n"
+	"                -v adds, on stderr, the cpus and nodes that Tarn would make of it.\n"
 	"--tables DIR    prints as JSON the interrupt wiring and the main fields of FADT, HPET, MCFG, SPCR and PPTT.\n"
 	"\n"
-	"Exit status: 0 when the JSON was printed, 1 when DIR holds no tables or cannot be read, 2 for a wrong call.\n";
+	"Exit status: 0 when it was printed, 1 when the manifest has errors or DIR holds no tables or cannot be read,\n"
+	"2 for a wrong call or a manifest that cannot be read.\n";
 
 static int wrong(const char *found)
 {
@@ -40,6 +45,9 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(first, "--tables") == 0 && argc == 3) {
 		return check_tables(argv[2]);
+	}
+	if (argc > 1 && first[0] != '-') {
+		return check_manifest(argc, argv);
 	}
 	return wrong(first);
 }

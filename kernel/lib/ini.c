@@ -158,8 +158,9 @@ static bool cut_entry(struct cutting *c, const char *at)
 /* False for a blank or comment line. */
 static bool cut_line(struct cutting *c)
 {
-	const char *at, *quote;
+	const char *at = skip_blanks(c->start, c->end), *quote;
 
+	c->out->opens = at < c->end && *at == '[';
 	if ((size_t)(c->end - c->start) > INI_LINE_MAX) {
 		return bad(c, INI_LONG, c->start + INI_LINE_MAX, c->start + INI_LINE_MAX);
 	}

@@ -48,6 +48,7 @@ struct ini_line {
 	struct ini_span head;	/* the section's kind, or the key; of a bad line what was found, maybe empty */
 	struct ini_span body;	/* the section's name, empty where it has none, or the value without its quotes */
 	enum ini_fault fault;	/* of a bad line */
+	bool opens;		/* starts with "[": a bad one ends the section above all the same */
 };
 
 struct ini {

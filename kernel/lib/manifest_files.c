@@ -52,9 +52,9 @@ static bool walk_value(struct walk *w)
 	struct ini_line line;
 
 	while (ini_next(&w->ini, &line)) {
-		if (line.kind == INI_SECTION) {
-			w->in_boot = ini_span_is(&line.head, "boot");
-			w->in_vm = ini_span_is(&line.head, "vm");
+		if (line.opens) {
+			w->in_boot = line.kind == INI_SECTION && ini_span_is(&line.head, "boot");
+			w->in_vm = line.kind == INI_SECTION && ini_span_is(&line.head, "vm");
 		} else if (line.kind == INI_ENTRY && names_files(w, &line.head)) {
 			w->at = line.body.at;
 			w->end = w->at + line.body.len;

@@ -15,8 +15,8 @@
 bool manifest_file_ok(const char *name, size_t length);
 
 /*
- * The next file that text names: `kernel`, `initrd` and `module` of [vm NAME], `files` of [boot]; each name once, in the
- * order of the text. *cursor is 0 at first and means nothing to the caller. False when there is no more. What is no
+ * The next file that text names: `kernel`, `initrd` and `module` of [vm NAME], `files` of [boot]; each name once, in
+ * the order of the text. *cursor is 0 at first and means nothing to the caller. False when there is no more. What is no
  * name for a file is left out here and reported by the manifest parser.
  */
 bool manifest_next_file(const char *text, size_t size, size_t *cursor, char name[MANIFEST_FILE_MAX]);

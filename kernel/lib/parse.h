@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Text to values: numbers, sizes, times, yes and no, words. Each takes the whole text or nothing: blanks, signs where
- * none belongs and trailing characters are ERR_FORMAT, what does not fit is ERR_RANGE; *value is written only on ERR_OK.
+ * none belongs and trailing characters are ERR_FORMAT, what does not fit is ERR_RANGE; *value is written only
+ * on ERR_OK.
  */
 #pragma once
 

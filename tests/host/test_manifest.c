@@ -106,7 +106,7 @@ static const char *cpus_of(const char *name)
 	return buf;
 }
 
-/* --- What is right --------------------------------------------------------------------------------------------------- */
+/* --- What is right ------------------------------------------------------------------------------------------------ */
 
 TEST(empty, "no manifest is a good one: pool0 has every cpu")
 {
@@ -168,8 +168,8 @@ TEST(whole, "a whole manifest means what it says")
 TEST(lexical, "line ends, byte order mark, comments, blanks and quotes are taken as documented")
 {
 	CHECK_STR(read_text("\xef\xbb\xbf[vm a]\r\n; comment\r\n  # comment\r\n\r\n\tmemory=2M\r\n"
-			    " kernel\t =  k#1 \r\n"), "f:6:13: kernel: found \"k#1\", expected a file name of at most 63 "
-		  "letters, digits and . _ + -\n");
+			    " kernel\t =  k#1 \r\n"),
+		  "f:6:13: kernel: found \"k#1\", expected a file name of at most 63 letters, digits and . _ + -\n");
 	CHECK_EQ(m.vm[0].memory_bytes, 2 * MIB);
 	CHECK_STR(read_text(VM("a") "cmdline = a;b c#d \"x  # y\" ;z"), "");
 	CHECK_STR(m.vm[0].cmdline.text, "a;b c#d \"x  # y\"");
@@ -183,7 +183,7 @@ TEST(lexical, "line ends, byte order mark, comments, blanks and quotes are taken
 	CHECK_STR(m.vm[0].name, "a");
 }
 
-/* --- What is wrong: every message once, with its place ------------------------------------------------------------------ */
+/* --- What is wrong: every message once, with its place ------------------------------------------------------------ */
 
 static const struct wrong {
 	const char *text, *message;
@@ -202,22 +202,26 @@ static const struct wrong {
 	{ "[boot]\nrun = a\x01\n", "f:2:8: found a control character (0x01), expected text\n" },
 	{ "[boot]\rrun = a\n", "f:1:7: found a control character (0x0d), expected text\n" },
 	/* sections */
-	{ "run = x\n", "f:1:1: found key \"run\" before any section, expected [boot], [pool NAME] or [vm NAME] first\n" },
+	{ "run = x\n",
+	  "f:1:1: found key \"run\" before any section, expected [boot], [pool NAME] or [vm NAME] first\n" },
 	{ "[foo]\nx = 1\n", "f:1:2: unknown section \"foo\", expected one of: boot, pool, vm\n" },
 	{ "[boot x]\n", "f:1:7: found \"x\", expected [boot] without a name\n" },
 	{ "[pool]\n", "f:1:6: found no name, expected a name of at most 31 letters, digits and . _ -\n" },
 	{ "[vm a/b]\n", "f:1:5: found \"a/b\", expected a name of at most 31 letters, digits and . _ -\n" },
 	{ "[vm abcdefghijabcdefghijabcdefghijab]\n",
-	  "f:1:5: found \"abcdefghijabcdefghijabcdefghijab\", expected a name of at most 31 letters, digits and . _ -\n" },
+	  "f:1:5: found \"abcdefghijabcdefghijabcdefghijab\", expected a name of at most 31 letters, digits "
+	  "and . _ -\n" },
 	{ "[boot]\n\n[boot]\n", "f:3:2: found section [boot] again, expected it once: first in line 1\n" },
-	{ "[pool a]\n[pool a]\ncpus = x\n", "f:2:2: found section [pool a] again, expected it once: first in line 1\n" },
+	{ "[pool a]\n[pool a]\ncpus = x\n",
+	  "f:2:2: found section [pool a] again, expected it once: first in line 1\n" },
 	{ VM("a") "[vm a]\n", "f:4:2: found section [vm a] again, expected it once: first in line 1\n" },
 	{ "[pool pool0]\n[pool pool0]\n",
 	  "f:2:2: found section [pool pool0] again, expected it once: first in line 1\n" },
 	/* keys and values */
 	{ "[boot]\nruns = x\n",
 	  "f:2:1: unknown key \"runs\", expected one of: default-sched, housekeeping, numa-split, files, run\n" },
-	{ "[pool a]\nlend = no\n\nlend = no\n", "f:4:1: found key \"lend\" again, expected it once: first given in line 2\n" },
+	{ "[pool a]\nlend = no\n\nlend = no\n",
+	  "f:4:1: found key \"lend\" again, expected it once: first given in line 2\n" },
 	{ "[pool a]\nsched = tt\nt-slice = 1ms\nt-slice = 1ms\n",
 	  "f:4:1: found key \"t-slice\" again, expected it once: first given in line 3\n" },
 	{ "[boot]\nrun =\n", "f:2:6: run: found nothing, expected a shell command\n" },
@@ -232,20 +236,24 @@ static const struct wrong {
 	{ VM("a") "pool = a b\n",
 	  "f:4:8: pool: found \"a b\", expected a name of at most 31 letters, digits and . _ -\n" },
 	{ VM("a") "vcpus = 0\n", "f:4:9: vcpus: found \"0\", expected a number from 1 to 128\n" },
-	{ "[vm a]\nkernel = k\nmemory = 128\n", "f:3:10: memory: found \"128\", expected a size such as 128M (K, M, G, T), "
+	{ "[vm a]\nkernel = k\nmemory = 128\n",
+	  "f:3:10: memory: found \"128\", expected a size such as 128M (K, M, G, T), "
 	  "at least 1M, a multiple of 4K\n" },
 	{ "[vm a]\nkernel = k\nmemory = 1025K\n", "f:3:10: memory: found \"1025K\", expected a size such as 128M "
 	  "(K, M, G, T), at least 1M, a multiple of 4K\n" },
-	{ "[vm a]\nkernel = k\nmemory = 99999999999T\n", "f:3:10: memory: found \"99999999999T\", expected a size such as "
+	{ "[vm a]\nkernel = k\nmemory = 99999999999T\n",
+	  "f:3:10: memory: found \"99999999999T\", expected a size such as "
 	  "128M (K, M, G, T), at least 1M, a multiple of 4K\n" },
 	{ "[vm a]\nkernel = \nmemory = 1M\n",
 	  "f:2:10: kernel: found nothing, expected a file name of at most 63 letters, digits and . _ + -\n" },
-	{ "\n[vm a]\n", "f:2:2: vm a: found no key \"memory\", expected memory = a size such as 128M (K, M, G, T), at least "
-	  "1M, a multiple of 4K\nf:2:2: vm a: found no key \"kernel\", expected kernel = a file name of at most 63 letters, "
-	  "digits and . _ + -\n" },
+	{ "\n[vm a]\n",
+	  "f:2:2: vm a: found no key \"memory\", expected memory = a size such as 128M (K, M, G, T), at least "
+	  "1M, a multiple of 4K\nf:2:2: vm a: found no key \"kernel\", expected kernel = a file name of at most 63 "
+	  "letters, digits and . _ + -\n" },
 	{ VM("a") "initrd = lost\n", "f:4:10: initrd: found no file \"lost\", expected it in \\tarn\\\n" },
 	/* pools and cpus */
-	{ "[pool a]\ncpus = 0,x\n", "f:2:10: cpus: found \"x\", expected a cpu (3), a range (0-3), node:N, core:N, free or "
+	{ "[pool a]\ncpus = 0,x\n",
+	  "f:2:10: cpus: found \"x\", expected a cpu (3), a range (0-3), node:N, core:N, free or "
 	  "all\n" },
 	{ "[pool a]\ncpus = \"3-4\"\n", "f:2:11: cpus: found cpu 4, expected a cpu that the machine has (0-3)\n" },
 	{ "[pool a]\ncpus = 1,^1\n", "f:2:8: cpus: found no cpu in \"1,^1\", expected at least one\n" },
@@ -253,12 +261,15 @@ static const struct wrong {
 	  "f:4:8: cpus: found cpu 1, expected one that pool a (line 1) has not\n" },
 	{ "[vm a]\nmemory = 1M\nkernel = k\npool = b\n[pool c]\n",
 	  "f:4:8: unknown pool \"b\", expected one of: pool0, c\n" },
-	{ "[pool b]\ncpus = x\n" VM("a") "pool = b\n", "f:2:8: cpus: found \"x\", expected a cpu (3), a range (0-3), node:N, "
-	  "core:N, free or all\nf:6:8: pool: found b, which is not built, expected a pool without errors (see line 1)\n" },
+	{ "[pool b]\ncpus = x\n" VM("a") "pool = b\n",
+	  "f:2:8: cpus: found \"x\", expected a cpu (3), a range (0-3), node:N, "
+	  "core:N, free or all\nf:6:8: pool: found b, which is not built, expected a pool without errors "
+	  "(see line 1)\n" },
 	{ "[pool b]\nsched = tt\ncpus = 1\n" VM("a") "pool = b\naffinity = 2-3\n",
 	  "f:8:12: affinity: found no cpu of pool b, expected at least one\n" },
 	/* scheduler values */
-	{ "[pool b]\nsched = tt\nt-share = 1\n", "f:3:1: found key \"t-share\" here, expected it in a section [vm NAME]\n" },
+	{ "[pool b]\nsched = tt\nt-share = 1\n",
+	  "f:3:1: found key \"t-share\" here, expected it in a section [vm NAME]\n" },
 	{ "[pool b]\nsched = tt\ncpus = 1\n" VM("a") "pool = b\nt-slice = 1ms\n",
 	  "f:8:1: found key \"t-slice\" here, expected it in a section [pool NAME]\n" },
 	{ "[pool b]\nsched = tt\ntmeslice = 1\n", "f:3:1: unknown key \"tmeslice\", expected one of: sched, cpus, "
@@ -273,7 +284,8 @@ static const struct wrong {
 	  "f:3:1: warning: key frame: not built yet, ignored\nf:4:1: warning: key window: not built yet, ignored\n"
 	  "f:5:1: warning: key window: not built yet, ignored\n" },
 	{ VM("a") "vcpus = 2\nmemory-follows = yes\nmodule = m\nmodule = n\n",
-	  "f:4:1: warning: key vcpus: not built yet, ignored\nf:5:1: warning: key memory-follows: not built yet, ignored\n"
+	  "f:4:1: warning: key vcpus: not built yet, ignored\n"
+	  "f:5:1: warning: key memory-follows: not built yet, ignored\n"
 	  "f:6:1: warning: key module: not built yet, ignored\nf:7:1: warning: key module: not built yet, ignored\n" },
 	{ "[pool b]\nsched = tt\ncpus = 1\n" VM("a") "pool = b\nt-other = 1\n",
 	  "f:8:1: warning: key t-other: scheduler tt does not have it, ignored\n" },
@@ -281,7 +293,8 @@ static const struct wrong {
 	  "f:8:17: warning: soft-affinity: scheduler tt does not honour it\n" },
 	{ "[pool b]\nsched = plain\ncpus = 1\n" VM("a") "pool = b\naffinity = 1\n",
 	  "f:8:12: warning: affinity: scheduler plain does not honour it\n" },
-	{ "[pool b]\nsched = tt\n" VM("a") "pool = b\n", "f:6:8: warning: pool b has no cpu: vm a waits until it gets one\n" },
+	{ "[pool b]\nsched = tt\n" VM("a") "pool = b\n",
+	  "f:6:8: warning: pool b has no cpu: vm a waits until it gets one\n" },
 };
 
 TEST(messages, "every error and warning names line, column, what was found and what was expected")
@@ -295,7 +308,8 @@ TEST(messages, "every error and warning names line, column, what was found and w
 TEST(scheds, "an unknown scheduler is named with those there are, and a wrong value with its reason")
 {
 	static const char *const starts[] = { "f:2:17: unknown scheduler \"foo\", expected one of: ",
-					      "f:4:9: unknown scheduler \"foo\", expected one of: ", "f:7:11: t-slice: " };
+					      "f:4:9: unknown scheduler \"foo\", expected one of: ",
+					      "f:7:11: t-slice: " };
 	char *at = said;
 
 	read_text("[boot]\ndefault-sched = foo\n[pool a]\nsched = foo\n[pool b]\nsched = tt\nt-slice = 5\n");
@@ -335,8 +349,8 @@ TEST(all_errors, "all errors are listed, and what is right is built beside them"
 		  "[vm one]\npool = good\nmemory = 1M\nkernel = k\n[vm two\npool = bad\n"
 		  "[vm three]\npool = bad\nmemory = 1M\nkernel = k\n[vm four]\nmemory = 0\nkernel = /x\n");
 	CHECK_EQ(errors.errors, 5);
-	CHECK(strstr(said, "f:11:1: ") && strstr(said, "f:18:10: ") && strstr(said, "f:19:10: ") && strstr(said, "f:2:9: ") &&
-	      strstr(said, "f:14:8: "));
+	CHECK(strstr(said, "f:11:1: ") && strstr(said, "f:18:10: ") && strstr(said, "f:19:10: ") &&
+	      strstr(said, "f:2:9: ") && strstr(said, "f:14:8: "));
 	CHECK_EQ(m.vm_count, 3);
 	CHECK(pool("good")->usable && !pool("bad")->usable);
 	CHECK(m.vm[0].usable && !m.vm[1].usable && !m.vm[2].usable);
@@ -380,7 +394,8 @@ TEST(limits, "over each limit there is one error with its line, and nothing is l
 	CHECK_EQ(m.pool_count, 64);
 	CHECK_STR(read_text(repeat("", VM("v%u"), 129)), "f:385:2: found one VM too many, expected at most 128\n");
 	CHECK_EQ(m.vm_count, 128);
-	CHECK_STR(read_text(repeat("[boot]\n", "run = x%u\n", 65)), "f:66:7: run: found one too many, expected at most 64\n");
+	CHECK_STR(read_text(repeat("[boot]\n", "run = x%u\n", 65)),
+		  "f:66:7: run: found one too many, expected at most 64\n");
 	read_text(repeat(VM("a"), "x%u = 1\n", 513));
 	CHECK(strstr(said, "f:516:1: found one too many scheduler values, expected at most 512\n") != NULL);
 	CHECK_EQ(m.tunable_count, 512);
@@ -389,7 +404,7 @@ TEST(limits, "over each limit there is one error with its line, and nothing is l
 	CHECK(!m.vm[0].usable);
 }
 
-/* --- Keys and files ------------------------------------------------------------------------------------------------------ */
+/* --- Keys and files ----------------------------------------------------------------------------------------------- */
 
 TEST(keys, "every key has a help, a good default, and a place in the listing")
 {
@@ -438,11 +453,68 @@ TEST(files, "the files a manifest names are found once each, in order")
 	CHECK_STR(files_of("[vm a]\nkernel = 1234567890123456789012345678901234567890123456789012345678901234\n"), "");
 }
 
-/* --- Fuzz ---------------------------------------------------------------------------------------------------------------- */
+TEST(bad_heads, "what follows a section's bad head belongs to no section")
+{
+	static const char text[] = VM("a") "[vm b\x01]\nmemory = 2M\nkernel = not-this\nbogus\n";
+
+	CHECK_STR(read_text(text), "f:4:6: found a control character (0x01), expected text\n"
+				   "f:7:1: found \"bogus\", expected KEY = VALUE or [SECTION]\n");
+	CHECK(m.vm_count == 1 && m.vm[0].usable && m.vm[0].memory_bytes == MIB);
+	CHECK_STR(files_of(text), "k ");
+}
+
+/* A file of the tree, or a failure: tests run in its root. */
+static const char *tree_file(const char *path)
+{
+	static char text[65536];
+	FILE *f = fopen(path, "rb");
+
+	if (f == NULL) {
+		test_fail(__FILE__, __LINE__, "cannot open %s", path);
+	}
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	return text;
+}
+
+TEST(examples, "the example manifests are without error or warning on 4 cpus in 2 nodes")
+{
+	CHECK_STR(read_text(tree_file("manifests/demo.conf")), "");
+	CHECK_STR(cpus_of("pool0"), "0");
+	CHECK_STR(cpus_of("rt"), "1");
+	CHECK_STR(cpus_of("shared"), "2");
+	CHECK_EQ(m.vm_count, 3);
+	CHECK_STR(read_text(tree_file("manifests/minimal.conf")), "");
+	CHECK_STR(cpus_of("pool0"), "0-3");
+	CHECK_STR(read_text(tree_file("manifests/numa.conf")), "");
+	CHECK_STR(cpus_of("node1"), "2-3");
+}
+
+TEST(documented, "the user's page has every key, and its whole example is without error")
+{
+	static const char fence[] = "```ini\n";
+	const char *page = tree_file("docs/manifest.md"), *start = strstr(page, fence);
+	char quoted[40];
+
+	for (unsigned i = 0; i < manifest_key_count; i++) {
+		snprintf(quoted, sizeof(quoted), "`%s`", manifest_keys[i].name);
+		if (strstr(page, quoted) == NULL) {
+			test_fail(__FILE__, __LINE__, "no %s in docs/manifest.md", quoted);
+		}
+	}
+	CHECK(start != NULL);
+	start += strlen(fence);
+	read_bytes(start, (size_t)(strstr(start, "```") - start));
+	CHECK_STR(said, "");
+	CHECK_EQ(m.vm_count, 1);
+}
+
+/* --- Fuzz --------------------------------------------------------------------------------------------------------- */
 
 static const char good[] =
-	"\xef\xbb\xbf# demo\n[boot]\ndefault-sched = tt\nfiles = a b\nrun = pool list -c\n\n[pool rt]\nsched = tt\ncpus = 1,^2\n"
-	"t-slice = 10ms\n[pool web]\ncpus = node:1\r\nlend = no\n[vm s]\npool = rt\nmemory = 128M\nkernel = vmlinuz\n"
+	"\xef\xbb\xbf# demo\n[boot]\ndefault-sched = tt\nfiles = a b\nrun = pool list -c\n\n[pool rt]\nsched = tt\n"
+	"cpus = 1,^2\nt-slice = 10ms\n[pool web]\ncpus = node:1\r\nlend = no\n"
+	"[vm s]\npool = rt\nmemory = 128M\nkernel = vmlinuz\n"
 	"initrd = initrd.gz\ncmdline = \"console=ttyS0 quiet\"  ; c\nt-budget = 1ms\naffinity = 0-1,node:0\n";
 
 /* What must hold of any bytes: the parser stays inside, every message is whole, every usable thing is complete. */
@@ -463,7 +535,8 @@ static void check_any(const char *bytes, size_t size)
 	for (unsigned i = 0; i < m.vm_count; i++) {
 		const struct manifest_vm *vm = &m.vm[i];
 
-		CHECK(!vm->usable || (vm->memory_bytes >= MIB && vm->kernel.text[0] != '\0' && m.pool[vm->pool_index].usable));
+		CHECK(!vm->usable || (vm->memory_bytes >= MIB && vm->kernel.text[0] != '\0' &&
+				      m.pool[vm->pool_index].usable));
 	}
 	CHECK_EQ(errors.errors + errors.warnings > 0, said[0] != '\0');
 	memcpy(exact + 1, bytes, size);
