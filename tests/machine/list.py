@@ -245,7 +245,8 @@ cpus = 2
 [vm v
 """
 
-bad = Machine("QEMU with a bad manifest", emulator="qemu", cpus=4, nodes=2, mem=512, manifest=BAD_CONF)
+bad = Machine("QEMU with a bad manifest", emulator="qemu", cpus=4, nodes=2, mem=512, manifest=BAD_CONF,
+              manifest_bad=True)
 
 
 @bad.test("a bad manifest is reported line by line and what is right is built")

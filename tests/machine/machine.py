@@ -13,7 +13,7 @@ class Machine:
     name		how it is called in the output and what its log folder is called after
     emulator		"qemu" or "bochs"; model: the emulator's cpu model (None: its default)
     cpus, nodes, mem	what it has (mem in MiB); ips: Bochs' instructions a second
-    manifest		text of tarn.conf (None: an image without one)
+    manifest		text of tarn.conf (None: an image without one); manifest_bad: it has errors, on purpose
     files		guests' files: paths under build/, put into \\tarn\\ by their base names
     acpi		folder of tables that replace the machine's, or None; where it is absent its tests are skipped
     vtx			the tests start guests, so the machine must have VT-x
@@ -22,14 +22,15 @@ class Machine:
 
     every = []
 
-    def __init__(self, name, *, emulator, cpus=1, nodes=1, mem=512, manifest="", files=(), acpi=None, model=None,
-                 ips=None, vtx=False, boot_seconds=None):
+    def __init__(self, name, *, emulator, cpus=1, nodes=1, mem=512, manifest="", manifest_bad=False, files=(),
+                 acpi=None, model=None, ips=None, vtx=False, boot_seconds=None):
         self.name = name
         self.emulator = emulator
         self.cpus = cpus
         self.nodes = nodes
         self.mem = mem
         self.manifest = manifest
+        self.manifest_bad = manifest_bad
         self.files = list(files)
         self.acpi = acpi
         self.model = model
