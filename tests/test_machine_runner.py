@@ -161,7 +161,8 @@ def test_error_is_failure():
 def test_error_wanted():
     expect_report("qemu", [("e", lambda r: r.sh.cmd_error("pool x", "no such")),
                            ("ok is none", lambda r: r.sh.cmd_error("cpu list")),
-                           ("form", lambda r: r.sh.cmd_error("plain error"))], 1, 2, "ended in 'ok' and not in 'error",
+                           ("form", lambda r: r.sh.cmd_error("plain error"))], 1, 2,
+                  "ended in 'ok' and not in 'error",
                   "'error: nothing else' and not in 'error: WHAT: WHY'")
 
 

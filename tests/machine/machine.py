@@ -15,6 +15,7 @@ class Machine:
     cpus, nodes, mem	what it has (mem in MiB); ips: Bochs' instructions a second
     manifest		text of tarn.conf (None: an image without one); manifest_bad: it has errors, on purpose
     files		guests' files: paths under build/, put into \\tarn\\ by their base names
+    program		another UEFI program under build/ in Tarn's place: no ready line and no shell are waited for
     acpi		folder of tables that replace the machine's, or None; where it is absent its tests are skipped
     vtx			the tests start guests, so the machine must have VT-x
     boot_seconds	how long `tarn: ready` may take
@@ -23,7 +24,7 @@ class Machine:
     every = []
 
     def __init__(self, name, *, emulator, cpus=1, nodes=1, mem=512, manifest="", manifest_bad=False, files=(),
-                 acpi=None, model=None, ips=None, vtx=False, boot_seconds=None):
+                 program=None, acpi=None, model=None, ips=None, vtx=False, boot_seconds=None):
         self.name = name
         self.emulator = emulator
         self.cpus = cpus
@@ -32,6 +33,7 @@ class Machine:
         self.manifest = manifest
         self.manifest_bad = manifest_bad
         self.files = list(files)
+        self.program = program
         self.acpi = acpi
         self.model = model
         self.ips = ips
