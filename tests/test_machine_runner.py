@@ -172,8 +172,8 @@ def test_wait_runs_out():
 
 
 def test_machine_dies():
-    expect_report("qemu", [("d", lambda r: r.sh.cmd("die")), ("after", good)], 0, 2, r"FAIL d: the machine ended .*\(ended with status 0\)",
-                  "FAIL after: not tried")
+    expect_report("qemu", [("d", lambda r: r.sh.cmd("die")), ("after", good)], 0, 2,
+                  r"FAIL d: the machine ended .*\(ended with status 0\)", "FAIL after: not tried")
 
 
 def test_machine_hangs():
