@@ -143,7 +143,6 @@ def machine_tests(totals, text, vtx):
     print("--- machine tests", flush=True)
     if not make("all", "test-guests"):
         totals.fail("the product, or the guests it is tested with, do not build")
-        return
     run_program(["tests/machine/run.py", *options], totals)
 
 

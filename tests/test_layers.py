@@ -52,6 +52,8 @@ CASES = [
      "kernel/r.c", SPDX + '#include "../sched/sched.h"\n'),
     ("inline assembly elsewhere is found", "inline assembly belongs",
      "arch/x86_64/i.c", SPDX + 'void f(void);\nvoid f(void) { asm volatile("hlt"); }\n'),
+    ("the generator of assembly offsets may use inline assembly", None,
+     "arch/x86_64/offsets.c", SPDX + 'void f(void);\nvoid f(void) { asm volatile("#X %c0" : : "i"(1)); }\n'),
     ("the word asm in a comment is no finding", None, "kernel/c.c", SPDX + "/* asm (of a kind) */\nint x;\n"),
     ("conditional compilation in a product source is found", "no conditional compilation",
      "vm/c.c", SPDX + "#ifdef FAST\nint fast;\n#endif\n"),

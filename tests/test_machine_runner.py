@@ -161,7 +161,8 @@ def test_error_is_failure():
 def test_error_wanted():
     expect_report("qemu", [("e", lambda r: r.sh.cmd_error("pool x", "no such")),
                            ("ok is none", lambda r: r.sh.cmd_error("cpu list")),
-                           ("form", lambda r: r.sh.cmd_error("plain error"))], 1, 2, "ended in 'ok' and not in 'error",
+                           ("form", lambda r: r.sh.cmd_error("plain error"))], 1, 2,
+                  "ended in 'ok' and not in 'error",
                   "'error: nothing else' and not in 'error: WHAT: WHY'")
 
 
@@ -171,8 +172,8 @@ def test_wait_runs_out():
 
 
 def test_machine_dies():
-    expect_report("qemu", [("d", lambda r: r.sh.cmd("die")), ("after", good)], 0, 2, r"FAIL d: the machine ended .*\(ended with status 0\)",
-                  "FAIL after: not tried")
+    expect_report("qemu", [("d", lambda r: r.sh.cmd("die")), ("after", good)], 0, 2,
+                  r"FAIL d: the machine ended .*\(ended with status 0\)", "FAIL after: not tried")
 
 
 def test_machine_hangs():

@@ -27,7 +27,8 @@ def hash_file(digest, path):
 
 def key_of(machine):
     """Changes when anything does that the image is made of."""
-    digest = hashlib.sha256(repr((machine.manifest, machine.acpi, machine.cpus, machine.nodes, machine.mem)).encode())
+    digest = hashlib.sha256(repr((machine.manifest, machine.program, machine.acpi, machine.cpus, machine.nodes,
+                                  machine.mem)).encode())
     paths = [os.path.join(BUILD, f) for f in machine.files]
     paths += sorted(glob.glob(os.path.join(BUILD, "**", "*.[eE][fF][iI]"), recursive=True))
     paths += sorted(glob.glob("tools/*image*") + glob.glob("tools/*acpi*"))
@@ -49,6 +50,8 @@ def arguments(machine, folder, image):
         words.append("MANIFEST=")
     if machine.files:
         words.append("FILES=" + " ".join(os.path.join(BUILD, f) for f in machine.files))
+    if machine.program:
+        words.append("IMAGE_TARN=" + os.path.join(BUILD, machine.program))
     if machine.acpi:
         words.append(f"ACPI={machine.acpi}")
     return words
@@ -67,7 +70,7 @@ def make(*words):
 def image_make(machine, folder):
     """Returns the path of the machine's image."""
     with making:
-        make(os.path.join(BUILD, "BOOTX64.EFI"), *(os.path.join(BUILD, f) for f in machine.files))
+        make(*(os.path.join(BUILD, f) for f in [machine.program or "BOOTX64.EFI", *machine.files]))
         image = os.path.join(IMAGES, key_of(machine) + ".img")
         if os.path.exists(image):
             return image

@@ -79,6 +79,19 @@ def attach(r, vm, prompt, seconds):
     raise last
 
 
+# --- The loader, with a small kernel of its own that checks what is handed over ---------------------------------------
+
+for emulator in ("qemu", "bochs"):
+    handoff = Machine(f"the hand-off under {emulator}", emulator=emulator, ips=10_000_000, cpus=2, nodes=2, mem=512,
+                      program="BOOTTEST.EFI", manifest="[boot]\nfiles = initrd.gz\n", files=["guest/initrd.gz"])
+
+    @handoff.test(f"the loader under {emulator} hands over what boot_info.h promises, and the machine turns off")
+    def _(r):
+        match = r.console.expect(r"boottest: (\d+) passed, (\d+) failed", r.machine.boot_seconds)
+        check(int(match.group(1)) >= 20 and match.group(2) == "0", match.group(0))
+        r.console.expect_end(20)
+
+
 # --- QEMU: all that needs no VT-x -------------------------------------------------------------------------------------
 
 one = Machine("QEMU with one cpu", emulator="qemu", cpus=1, nodes=1, mem=512)
@@ -245,7 +258,8 @@ cpus = 2
 [vm v
 """
 
-bad = Machine("QEMU with a bad manifest", emulator="qemu", cpus=4, nodes=2, mem=512, manifest=BAD_CONF)
+bad = Machine("QEMU with a bad manifest", emulator="qemu", cpus=4, nodes=2, mem=512, manifest=BAD_CONF,
+              manifest_bad=True)
 
 
 @bad.test("a bad manifest is reported line by line and what is right is built")

@@ -13,8 +13,9 @@ class Machine:
     name		how it is called in the output and what its log folder is called after
     emulator		"qemu" or "bochs"; model: the emulator's cpu model (None: its default)
     cpus, nodes, mem	what it has (mem in MiB); ips: Bochs' instructions a second
-    manifest		text of tarn.conf (None: an image without one)
+    manifest		text of tarn.conf (None: an image without one); manifest_bad: it has errors, on purpose
     files		guests' files: paths under build/, put into \\tarn\\ by their base names
+    program		another UEFI program under build/ in Tarn's place: no ready line and no shell are waited for
     acpi		folder of tables that replace the machine's, or None; where it is absent its tests are skipped
     vtx			the tests start guests, so the machine must have VT-x
     boot_seconds	how long `tarn: ready` may take
@@ -22,15 +23,17 @@ class Machine:
 
     every = []
 
-    def __init__(self, name, *, emulator, cpus=1, nodes=1, mem=512, manifest="", files=(), acpi=None, model=None,
-                 ips=None, vtx=False, boot_seconds=None):
+    def __init__(self, name, *, emulator, cpus=1, nodes=1, mem=512, manifest="", manifest_bad=False, files=(),
+                 program=None, acpi=None, model=None, ips=None, vtx=False, boot_seconds=None):
         self.name = name
         self.emulator = emulator
         self.cpus = cpus
         self.nodes = nodes
         self.mem = mem
         self.manifest = manifest
+        self.manifest_bad = manifest_bad
         self.files = list(files)
+        self.program = program
         self.acpi = acpi
         self.model = model
         self.ips = ips

@@ -143,8 +143,9 @@ def run_machine(machine, tests, report, emulator_class, lane):
     left = list(tests)
     try:
         run = boot(machine, folder, emulator_class, lane)
-        run.figures = run.sh.ready(machine.boot_seconds)
-        run.sh.plain()
+        if not machine.program:
+            run.figures = run.sh.ready(machine.boot_seconds)
+            run.sh.plain()
         while left:
             sentence, function = left.pop(0)
             if not run_one(run, sentence, function, report, log):
@@ -152,8 +153,8 @@ def run_machine(machine, tests, report, emulator_class, lane):
                     report.fail(sentence, f"not tried: the machine no longer answers (log {log})")
                 left = []
     except ImageError as e:
-        for sentence, _ in left:
-            report.fail(sentence, f"no image: {e}")
+        for number, (sentence, _) in enumerate(left):
+            report.fail(sentence, f"no image: {e}" if number == 0 else "no image, as above")
     except Failure as e:
         # Nothing came up: the first test carries the log.
         for number, (sentence, _) in enumerate(left):
