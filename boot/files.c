@@ -11,6 +11,8 @@
 #define MANIFEST_MAX	(1ul << 20)
 #define PROGRESS_DOTS	7u
 
+_Static_assert(MANIFEST_FILE_MAX == BOOT_NAME_MAX, "a name that the manifest gives fits the kernel's list");
+
 /* 14,186,432 */
 static const char *grouped(uint64_t value, char buf[32])
 {
@@ -91,16 +93,6 @@ out_close:
 	return ok;
 }
 
-static bool have_file(const struct loader_payload *payload, const char *name)
-{
-	for (unsigned i = 0; i < payload->info.file_count; i++) {
-		if (str_eq(payload->files[i].name, name)) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static void load_named(struct loader *l, EFI_FILE_PROTOCOL *root)
 {
 	struct loader_payload *payload = l->payload;
@@ -108,9 +100,6 @@ static void load_named(struct loader *l, EFI_FILE_PROTOCOL *root)
 	size_t cursor = 0;
 
 	while (manifest_next_file((const char *)payload->info.manifest, payload->info.manifest_size, &cursor, name)) {
-		if (have_file(payload, name)) {
-			continue;
-		}
 		if (payload->info.file_count == BOOT_FILES_MAX) {
 			uefi_say(&l->fw, "  %-20s left out: more than %u files\n", name, BOOT_FILES_MAX);
 			continue;

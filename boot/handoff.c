@@ -15,7 +15,8 @@
 #include "kernel/lib/util.h"
 
 #define EXIT_TRIES		8u
-#define DESCRIPTORS_SLACK	64u
+/* Descriptors that may come between sizing the buffer and the last map: each file splits a free range. */
+#define DESCRIPTORS_SLACK	(2u * BOOT_FILES_MAX + 128u)
 #define TABLE_CHUNK_PAGES	32u
 #define STACK_BYTES		(16ul << 10)
 #define DIRECT_MIN		(4ul << 30)
@@ -190,7 +191,7 @@ bool handoff_leave(struct loader *l)
 	}
 	info->handoff_tsc = __builtin_ia32_rdtsc();
 	boot_interrupts_off();
-	/* The first conversion had the same buffers and fewer ranges than they hold: this one cannot fail. */
+	/* The buffers are sized for all descriptors that GetMemoryMap() had room for: this cannot fail. */
 	convert_map(l);
 	boot_jump((uint64_t)info, l->paging.root, l->elf.entry, l->stack_top);
 }

@@ -50,13 +50,13 @@ void memory_free_last(struct loader *l);
 /* cpu.c: what the cpu must have. False, and said why, where it has not. */
 bool cpu_check(struct loader *l);
 
-/* files.c: the manifest and the files it names. What cannot be read is reported and left out. */
-bool files_load(struct loader *l);
-
 /* kernel.c: the embedded kernel into memory. */
 bool kernel_load(struct loader *l);
 
 /* handoff.c */
-void handoff_find_framebuffer(struct loader *l);
 bool handoff_prepare(struct loader *l);		/* page tables, map buffers, stack */
+void handoff_find_framebuffer(struct loader *l);
 bool handoff_leave(struct loader *l);		/* returns only where boot services could not be left */
+
+/* files.c: the manifest and the files it names. What cannot be read is reported and left out. */
+bool files_load(struct loader *l);

@@ -50,14 +50,12 @@ static void report(struct loader *l)
 
 static bool boot(struct loader *l)
 {
-	if (!begin(l) || !cpu_check(l) || !files_load(l) || !kernel_load(l)) {
+	/* The files last: whatever their size, what the hand-off needs is there already. */
+	if (!begin(l) || !cpu_check(l) || !kernel_load(l) || !handoff_prepare(l) || !files_load(l)) {
 		return false;
 	}
 	l->payload->info.rsdp = uefi_find_rsdp(&l->fw);
 	handoff_find_framebuffer(l);
-	if (!handoff_prepare(l)) {
-		return false;
-	}
 	report(l);
 	return handoff_leave(l);
 }

@@ -10,7 +10,8 @@
 
 kinds: "bochs" (VT-x, no NUMA tables of its own), "qemu" (TCG: no VT-x), "kvm" (QEMU on a host that nests VT-x).
 Logs in workdir: serial.log (all that came over COM1), out.txt (the emulator's own words), bochs.log, command.txt.
-The machine is killed when `timeout` seconds are over, on leaving the `with`, and when this program dies.
+The machine is killed when `timeout` seconds are over, on leaving the `with`, and when the thread that called start()
+ends (so also when this program dies). With serial="pty" it waits while nobody reads: keep calling read/expect/wait.
 """
 import ctypes
 import os
@@ -108,7 +109,7 @@ class Emulator:
     def start(self):
         if not os.path.exists(self.image):
             raise EmulatorError(f"{self.image}: no such image")
-        self._log = open(os.path.join(self.workdir, "serial.log"), "wb")
+        self._log = open(os.path.join(self.workdir, "serial.log"), "w+b")
         line = self._open_serial()
         command = self._bochs(line) if self.kind == "bochs" else self._qemu(line)
         with open(os.path.join(self.workdir, "command.txt"), "w", encoding="utf-8") as f:
@@ -128,8 +129,9 @@ class Emulator:
         return self
 
     def _expire(self):
-        self.timed_out = True
-        self.process.kill()
+        if self.process.poll() is None:
+            self.timed_out = True
+            self.process.kill()
 
     def poll(self):
         """None while it runs, else its exit status."""
@@ -178,9 +180,11 @@ class Emulator:
         return self._master
 
     def _read_raw(self, timeout):
-        if self._master is None:
-            time.sleep(timeout)
-            return b""
+        if self._master is None:		# serial="file": the emulator writes the log itself
+            data = self._log.read()
+            if not data:
+                time.sleep(timeout)
+            return data
         if not select.select([self._master], [], [], timeout)[0]:
             return b""
         try:
@@ -200,6 +204,8 @@ class Emulator:
 
     def write(self, data):
         """Sends bytes (or text); takes what comes meanwhile into the buffer, so that neither side blocks."""
+        if self._master is None:
+            raise EmulatorError("the serial line is a file: nothing can be sent")
         data = data.encode() if isinstance(data, str) else data
         end = time.monotonic() + 60
         while data:

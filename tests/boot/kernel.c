@@ -208,6 +208,7 @@ void boottest_main(uint64_t info_at, uint64_t rflags, uint64_t cr0, uint64_t cr3
 	check_files(info);
 	check(info->rsdp != 0 && memcmp(direct(info->rsdp), "RSD PTR ", 8) == 0, "the RSDP is where it is said to be");
 	check(info->handoff_tsc != 0, "the TSC at hand-off is noted");
+	print("handoff tsc %lu, direct map %lu MiB\n", info->handoff_tsc, info->direct_size >> 20);
 	print("framebuffer %lx %ux%u stride %u bgr %u\n", info->framebuffer.base, info->framebuffer.width,
 	      info->framebuffer.height, info->framebuffer.stride, info->framebuffer.bgr);
 	print("boottest: %u passed, %u failed\n", passed, failed);
