@@ -169,7 +169,7 @@ static void wake_while_leaving(const char *sched)
 	vm.v[0].act = act_block;
 	wake_in_put = &vm.v[0];
 	fake_vm_start(&vm, new_pool("p", sched, 1, 1));
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		fake_run_cpu(1);
 	}
 	CHECK_EQ(vm.v[0].puts, 2);
