@@ -80,6 +80,12 @@ static void watch(struct cpu *self, unsigned target)
 {
 	uint64_t now_ns = arch_now_ns();
 
+	for (unsigned i = 0; i < self->poke_count; i++) {
+		if (self->poke[i].cpu == target) {
+			self->poke[i].since_ns = now_ns;	/* the earlier one was acknowledged, or we had not sent another */
+			return;
+		}
+	}
 	if (self->poke_count == CPU_POKES_MAX) {
 		sweep(self, now_ns, CPU_NMI_AFTER_NS);
 	}

@@ -54,7 +54,7 @@ static void set_idle(struct rr_sched *rr, unsigned slot, bool idle)
 		cpuset_add(&rr->idle, slot);
 		rr->idle_count++;
 	} else {
-		set_idle(rr, slot, false);
+		cpuset_del(&rr->idle, slot);
 		rr->idle_count--;
 	}
 }

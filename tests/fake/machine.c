@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kernel/call.h"
 #include "kernel/heap.h"
 #include "kernel/log.h"
 #include "pool/dispatch.h"
@@ -88,20 +89,33 @@ unsigned arch_this_cpu(void)
 	return fake.this_cpu;
 }
 
-/* Time passes for all while one waits. */
+/* What the others do while one waits: a round of the loop, or, where they wait themselves, the calls left for them. */
+static void run_other(unsigned id)
+{
+	if (!fake.cpu[id].busy) {
+		fake_run_cpu(id);
+	} else if (fake.cpu[id].waiting) {
+		fake.this_cpu = id;
+		call_run();
+	}
+}
+
 void arch_relax(void)
 {
-	unsigned waiting = fake.this_cpu;
-	bool was_busy = fake.cpu[waiting].busy;
+	unsigned self = fake.this_cpu;
+	struct fake_cpu was = fake.cpu[self];
 
 	fake.now_ns += FAKE_RELAX_NS;
-	fake.cpu[waiting].busy = true;
+	fake.cpu[self].busy = true;
+	fake.cpu[self].waiting = true;
 	for (unsigned id = 0; id < fake.cpu_count && fake.relax_runs_others; id++) {
-		if (!fake.cpu[id].busy && !fake.cpu[id].stuck) {
-			fake_run_cpu(id);
+		if (id != self && !fake.cpu[id].stuck) {
+			run_other(id);
+			fake.this_cpu = self;
 		}
 	}
-	fake.cpu[waiting].busy = was_busy;
+	fake.cpu[self].busy = was.busy;
+	fake.cpu[self].waiting = was.waiting;
 }
 
 void arch_idle(uint64_t until_ns)

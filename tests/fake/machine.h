@@ -16,7 +16,8 @@
 
 struct fake_cpu {
 	struct cpu *cpu;
-	bool busy;			/* in its loop, or waiting there */
+	bool busy;			/* in its loop */
+	bool waiting;			/* in arch_relax(): takes calls, but not another round */
 	bool stuck;			/* never acknowledges: not run while another waits */
 	unsigned pokes, nmis;		/* IPIs and NMIs received */
 	uint64_t idle_until_ns;		/* of the last arch_idle(); 0: it did not idle in its last round */

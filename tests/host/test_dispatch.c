@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pool/dispatch: the loop, over the fake machine. */
+#include "tests/host/test.h"
+
+#include "kernel/call.h"
+#include "tests/fake/guest.h"
+#include "tests/fake/machine.h"
+
+static struct sched_reason why;
+
+static void reset(unsigned cpus)
+{
+	fake_machine_init(cpus);
+	fake_guest_init();
+}
+
+static struct pool *new_pool(const char *name, const char *sched, unsigned first, unsigned last)
+{
+	struct pool *p;
+
+	CHECK_EQ(pool_create(name, sched_policy_find(sched), NULL, 0, &p, &why), ERR_OK);
+	for (unsigned id = first; id <= last; id++) {
+		CHECK_EQ(pool_add_cpu(p, id, &why), ERR_OK);
+	}
+	return p;
+}
+
+static void end(struct fake_vm *vm)
+{
+	struct pool *p = vm->g.pool;
+
+	CHECK(pool_check(p, &why));
+	pool_group_remove(&vm->g);
+	CHECK_EQ(pool_destroy(p, &why), ERR_OK);
+}
+
+TEST(share, "two busy entities on one cpu under rr share it 50:50 and switch once a timeslice")
+{
+	struct fake_vm vm;
+
+	reset(1);
+	fake_vm_init(&vm, "a", 2);
+	fake_vm_start(&vm, new_pool("p", "rr", 0, 0));
+	fake_guest_run(NS_PER_S, NS_PER_MS);
+	fake_run_cpu(0);
+	CHECK(vm.v[0].e.used_ns + vm.v[1].e.used_ns >= NS_PER_S);
+	CHECK(vm.v[0].e.used_ns >= 490 * NS_PER_MS && vm.v[1].e.used_ns >= 490 * NS_PER_MS);
+	CHECK(vm.v[0].puts >= 49 && vm.v[0].puts <= 51);
+	CHECK_EQ(vm.v[0].puts + (vm.v[0].on_cpu == 0), vm.v[0].e.switches);
+	end(&vm);
+	CHECK_EQ(fake.heap_blocks, 0);
+	fake_machine_fini();
+}
+
+TEST(alone, "an entity that runs alone is picked again without being put")
+{
+	struct fake_vm vm;
+
+	reset(1);
+	fake_vm_init(&vm, "a", 1);
+	fake_vm_start(&vm, new_pool("p", "rr", 0, 0));
+	fake_guest_run(NS_PER_S, NS_PER_MS);
+	CHECK_EQ(vm.v[0].puts, 0);
+	CHECK(vm.v[0].runs >= 100);
+	CHECK_EQ(atomic_load(&cpu_get(0)->busy_ns), NS_PER_S);
+	end(&vm);
+	CHECK_EQ(vm.v[0].puts, 1);
+	fake_machine_fini();
+}
+
+TEST(independent, "what one pool's cpus do, dispatching and switching, writes nothing of another pool and pokes none of its cpus")
+{
+	struct fake_vm a, b;
+	struct pool *p, *q;
+	static struct pool before;
+
+	reset(2);
+	fake_vm_init(&a, "a", 3);
+	fake_vm_init(&b, "b", 2);
+	p = new_pool("p", "rr", 0, 0);
+	q = new_pool("q", "rr", 1, 1);
+	fake_vm_start(&a, p);
+	fake_vm_start(&b, q);
+	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
+	before = *q;
+	fake.cpu[1].pokes = 0;
+	for (int i = 0; i < 1000; i++) {
+		fake_run_cpu(0);
+	}
+	CHECK(memcmp(&before, q, sizeof(before)) == 0);
+	CHECK_EQ(fake.cpu[1].pokes, 0);
+	CHECK_EQ(q->domain[0].lock.next, q->domain[0].lock.serving);
+	end(&a);
+	end(&b);
+	fake_machine_fini();
+}
+
+/* Blocks, but a device on cpu 0 was faster: the event and the wake come before the loop hears of the block. */
+static enum dispatch_why act_race(struct fake_vcpu *v, uint64_t until_ns)
+{
+	if (v->event) {
+		return fake_act_server(v, until_ns);
+	}
+	if (v->runs == 1) {
+		fake_event(v, 0);
+	}
+	return DISPATCH_BLOCKED;
+}
+
+TEST(lost, "a wake that comes while its entity is about to block is not lost")
+{
+	struct fake_vm vm;
+
+	reset(2);
+	fake_vm_init(&vm, "a", 1);
+	vm.v[0].act = act_race;
+	fake_vm_start(&vm, new_pool("p", "rr", 1, 1));
+	fake_run_cpu(1);
+	fake_run_cpu(1);
+	CHECK_EQ(vm.v[0].handled, 1);
+	fake_run_cpu(1);		/* the second block is real */
+	fake_run_cpu(1);
+	CHECK(!vm.v[0].e.runnable && !vm.v[0].e.on_slot);
+	CHECK_EQ(fake.cpu[1].idle_until_ns, NS_NEVER);
+	end(&vm);
+	fake_machine_fini();
+}
+
+static struct fake_vcpu *wake_in_put;
+
+/* Runs as the other entity's put() would: a wake while the blocked one is between pick and released. */
+static enum dispatch_why act_block(struct fake_vcpu *v, uint64_t until_ns)
+{
+	(void)until_ns;
+	if (v->event) {
+		return fake_act_server(v, until_ns);
+	}
+	return DISPATCH_BLOCKED;
+}
+
+static void put_and_wake(struct sched_entity *e)
+{
+	struct fake_vcpu *v = CONTAINER_OF(e, struct fake_vcpu, e);
+
+	v->on_cpu = CPU_NONE;
+	v->puts++;
+	if (v == wake_in_put) {
+		wake_in_put = NULL;
+		CHECK(!e->runnable && e->on_slot);
+		fake_event(v, 0);
+	}
+}
+
+static enum dispatch_why run_act(struct sched_entity *e, uint64_t until_ns)
+{
+	struct fake_vcpu *v = CONTAINER_OF(e, struct fake_vcpu, e);
+
+	return v->act(v, until_ns);
+}
+
+static void wake_while_leaving(const char *sched)
+{
+	static const struct dispatch_ops ops = { .run = run_act, .put = put_and_wake };
+	struct fake_vm vm;
+
+	reset(2);
+	dispatch_set_ops(&ops);
+	fake_vm_init(&vm, "a", 1);
+	vm.v[0].act = act_block;
+	wake_in_put = &vm.v[0];
+	fake_vm_start(&vm, new_pool("p", sched, 1, 1));
+	for (int i = 0; i < 5; i++) {
+		fake_run_cpu(1);
+	}
+	CHECK_EQ(vm.v[0].puts, 2);
+	CHECK_EQ(vm.v[0].handled, 1);
+	end(&vm);
+	fake_machine_fini();
+}
+
+TEST(leaving, "a wake that comes while a blocked entity's state is being saved is not lost, under any policy")
+{
+	for (unsigned i = 0; i < sched_policy_count(); i++) {
+		wake_while_leaving(sched_policy_at(i)->name);
+	}
+}
+
+TEST(kick, "a wake of an entity that runs elsewhere pokes that cpu, an NMI follows after 50 us, and the loop asks in time")
+{
+	struct fake_vm vm;
+
+	reset(2);
+	fake_vm_init(&vm, "a", 1);
+	fake_vm_start(&vm, new_pool("p", "null", 1, 1));
+	fake_guest_step(NS_PER_MS);
+	fake.cpu[1].pokes = 0;
+	fake_event(&vm.v[0], 0);
+	CHECK_EQ(fake.cpu[1].pokes, 1);
+	fake_run_cpu(0);		/* nothing to run there: it halts no longer than until the check */
+	CHECK_EQ(fake.cpu[0].idle_until_ns, fake.now_ns + CPU_NMI_AFTER_NS);
+	fake.now_ns += CPU_NMI_AFTER_NS;
+	fake_run_cpu(0);
+	CHECK_EQ(fake.cpu[1].nmis, 1);
+	CHECK_EQ(fake.cpu[0].idle_until_ns, NS_NEVER);
+	fake_event(&vm.v[0], 1);	/* on its own cpu: no IPI */
+	CHECK_EQ(fake.cpu[1].pokes, 1);
+	end(&vm);
+	fake_machine_fini();
+}
+
+static uint64_t seen_until_ns;
+
+static enum dispatch_why act_look(struct fake_vcpu *v, uint64_t until_ns)
+{
+	seen_until_ns = until_ns;
+	return fake_act_busy(v, until_ns);
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+static unsigned chores;
+static uint64_t chore_next_ns;
+
+static void chore(void)
+{
+	chores++;
+}
+
+static uint64_t chore_next(void)
+{
+	return chore_next_ns;
+}
+
+TEST(until, "a run ends at the nearest of slice, timer and housekeeping; only the housekeeping cpu does chores")
+{
+	struct fake_vm vm;
+	struct timer t;
+
+	reset(2);
+	fake_vm_init(&vm, "a", 1);
+	vm.v[0].act = act_look;
+	fake_vm_start(&vm, new_pool("p", "null", 0, 0));
+	fake_guest_step(NS_PER_MS);
+	CHECK_EQ(seen_until_ns, NS_NEVER);
+	timer_init(&t, nothing, NULL);
+	timer_set(&t, 0, fake.now_ns + 500);
+	chore_next_ns = fake.now_ns + 300;
+	chores = 0;
+	dispatch_set_housekeeping(chore, chore_next);
+	fake_run_cpu(0);
+	CHECK_EQ(seen_until_ns, chore_next_ns);
+	chore_next_ns = NS_NEVER;
+	fake_run_cpu(0);
+	CHECK_EQ(seen_until_ns, t.at_ns);
+	fake_run_cpu(1);
+	CHECK_EQ(chores, 2);
+	dispatch_set_housekeeping(NULL, NULL);
+	end(&vm);
+	fake_machine_fini();
+}
+
+static enum dispatch_why act_yield(struct fake_vcpu *v, uint64_t until_ns)
+{
+	(void)v, (void)until_ns;
+	fake.now_ns += 10 * NS_PER_US;
+	return DISPATCH_YIELDED;
+}
+
+TEST(yield, "an entity that yields gives way to the next at once")
+{
+	struct fake_vm vm;
+
+	reset(1);
+	fake_vm_init(&vm, "a", 2);
+	vm.v[0].act = vm.v[1].act = act_yield;
+	fake_vm_start(&vm, new_pool("p", "rr", 0, 0));
+	for (int i = 0; i < 10; i++) {
+		fake_run_cpu(0);
+	}
+	CHECK_EQ(vm.v[0].runs, 5);
+	CHECK_EQ(vm.v[1].runs, 5);
+	end(&vm);
+	fake_machine_fini();
+}
+
+static enum dispatch_why act_die(struct fake_vcpu *v, uint64_t until_ns)
+{
+	(void)until_ns;
+	fake_event(v, 0);
+	return DISPATCH_STOPPED;
+}
+
+TEST(stopped, "an entity whose VM died does not run again, even when a wake came meanwhile")
+{
+	struct fake_vm vm;
+
+	reset(2);
+	fake_vm_init(&vm, "a", 1);
+	vm.v[0].act = act_die;
+	fake_vm_start(&vm, new_pool("p", "rr", 1, 1));
+	for (int i = 0; i < 5; i++) {
+		fake_run_cpu(1);
+	}
+	CHECK_EQ(vm.v[0].runs, 1);
+	end(&vm);
+	fake_machine_fini();
+}
+
+static void long_command(void *arg)
+{
+	(void)arg;
+	fake.now_ns += NS_PER_S;
+}
+
+TEST(paid, "time that calls take between two runs is charged to no entity")
+{
+	struct fake_vm vm;
+	struct call c;
+
+	reset(1);
+	fake_vm_init(&vm, "a", 1);
+	fake_vm_start(&vm, new_pool("p", "rr", 0, 0));
+	fake_guest_step(NS_PER_MS);
+	call_init(&c, long_command, NULL);
+	call_post(0, &c);
+	fake_guest_step(2 * NS_PER_S);
+	fake_run_cpu(0);
+	CHECK_EQ(vm.v[0].e.used_ns, NS_PER_S + NS_PER_MS);
+	end(&vm);
+	fake_machine_fini();
+}
