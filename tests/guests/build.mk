@@ -10,6 +10,9 @@ GUEST_SHARED := $(BUILD)/guests/obj/start.o $(BUILD)/guests/obj/guest.o
 .PHONY: guests
 guests: $(GUEST_ELFS)
 
+# Machine tests put them into their images.
+test-guests: $(GUEST_ELFS)
+
 $(BUILD)/guests/obj/%.o: tests/guests/%.c
 	@mkdir -p $(@D)
 	@echo "  GUEST $<"
