@@ -1,25 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A guest's RAM for host tests: host pointers are host-physical addresses. */
+/* A guest's RAM for host tests, over the fake machine: host pointers are host-physical addresses. */
 #pragma once
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "kernel/arch.h"
 #include "vm/gmem.h"
-
-#pragma weak arch_direct
-#pragma weak arch_direct_hpa
-
-void *arch_direct(hpa_t at)
-{
-	return (void *)at.v;
-}
-
-hpa_t arch_direct_hpa(const void *ptr)
-{
-	return hpa((uint64_t)ptr);
-}
 
 /* RAM of size bytes with every block a heap object of its own, so that ASan sees any step outside. */
 static inline struct gmem ram_make(uint64_t size)

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "acpi/fadt.h"
+#include "acpi/madt.h"
+#include "acpi/s5.h"
 #include "tests/host/ram.h"
 #include "vm/guest_acpi.h"
 #include "vm/vmap.h"
@@ -116,6 +119,51 @@ TEST(madt, "the MADT lists each cpu once, large APIC ids as x2APIC entries")
 		CHECK(count[1] == 1 && count[2] == 2 && count[4] == 1);
 	}
 	CHECK_EQ(guest_acpi_write(&g, 100000, &rsdp), ERR_LIMIT);
+	ram_free(&g);
+}
+
+static const void *map(void *ctx, uint64_t phys, size_t size)
+{
+	return gmem_ptr(ctx, gpa(phys), size);
+}
+
+TEST(own_reader, "the reader that Tarn uses on real machines finds cpus, ports, power-off and reset in them")
+{
+	struct gmem g = ram_make(LARGE_SIZE);
+	struct acpi_table t;
+	struct madt_entry e;
+	struct acpi a;
+	struct fadt f;
+	struct madt m;
+	struct s5 s5;
+	unsigned cpus = 0, nmis = 0;
+	gpa_t rsdp;
+
+	CHECK_EQ(guest_acpi_write(&g, 300, &rsdp), ERR_OK);
+	CHECK_EQ(acpi_open(&a, map, &g, rsdp.v), ERR_OK);
+	CHECK_EQ(a.pointer_size, 8);
+	CHECK_EQ(acpi_find(&a, FADT_SIGNATURE, 0, &t), ERR_OK);
+	CHECK_EQ(fadt_read(&f, t.bytes, t.size), ERR_OK);
+	CHECK(f.pm1a_control.address == VMAP_PORT_PM1A_CNT && f.pm1b_control.address == 0 && !f.hw_reduced);
+	CHECK(f.pm_timer.address == VMAP_PORT_PM_TIMER && f.pm_timer_is_32bit && f.smi_command == 0);
+	CHECK(f.has_reset && f.reset.address == VMAP_PORT_RESET && f.reset_value == VMAP_RESET_VALUE);
+	CHECK(f.has_legacy_devices && !f.has_8042 && f.no_vga);
+	CHECK_EQ(acpi_at(&a, f.dsdt, "DSDT", &t), ERR_OK);
+	CHECK_EQ(s5_find(&s5, t.bytes, t.size), ERR_OK);
+	CHECK(s5.type_a == VMAP_S5_SLP_TYP && s5.type_b == VMAP_S5_SLP_TYP);
+	CHECK_EQ(acpi_find(&a, MADT_SIGNATURE, 0, &t), ERR_OK);
+	CHECK_EQ(madt_open(&m, t.bytes, t.size), ERR_OK);
+	CHECK(m.has_8259 && m.lapic_address == VMAP_LAPIC_BASE);
+	while (madt_next(&m, &e)) {
+		CHECK(e.kind != MADT_SHORT && e.kind != MADT_OTHER);
+		CHECK(e.kind != MADT_CPU || (e.cpu.enabled && e.cpu.apic_id == cpus && !madt_is_placeholder(&e.cpu)));
+		CHECK(e.kind != MADT_IOAPIC || (e.ioapic.address == VMAP_IOAPIC_BASE && e.ioapic.gsi_base == 0));
+		CHECK(e.kind != MADT_OVERRIDE || e.override.irq != 0 || e.override.gsi == VMAP_GSI_PIT);
+		cpus += e.kind == MADT_CPU;
+		nmis += e.kind == MADT_LAPIC_NMI && e.lapic_nmi.uid == MADT_UID_ALL;
+	}
+	CHECK_EQ(cpus, 300);
+	CHECK_EQ(nmis, 1);
 	ram_free(&g);
 }
 

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Test guests: every tests/guests/NAME.c but guest.c is a kernel build/guests/NAME.elf, to be named by `kernel =`.
+
+GUEST_CFLAGS := $(COMMON) -O2 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
+	   -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none
+GUEST_NAMES := $(filter-out guest,$(patsubst tests/guests/%.c,%,$(wildcard tests/guests/*.c)))
+GUEST_ELFS := $(GUEST_NAMES:%=$(BUILD)/guests/%.elf)
+GUEST_SHARED := $(BUILD)/guests/obj/start.o $(BUILD)/guests/obj/guest.o
+
+.PHONY: guests
+guests: $(GUEST_ELFS)
+
+# Machine tests put them into their images.
+test-guests: $(GUEST_ELFS)
+
+$(BUILD)/guests/obj/%.o: tests/guests/%.c
+	@mkdir -p $(@D)
+	@echo "  GUEST $<"
+	@$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/guests/obj/start.o: tests/guests/start.asm
+	@mkdir -p $(@D)
+	@echo "  NASM  $<"
+	@$(NASM) -f elf64 -g -F dwarf -w+all -Werror $< -o $@
+
+$(BUILD)/guests/%.elf: $(BUILD)/guests/obj/%.o $(GUEST_SHARED) tests/guests/guest.ld
+	@echo "  LINK  $@"
+	@ld -nostdlib -static --gc-sections -z max-page-size=4096 -z noexecstack -T tests/guests/guest.ld -o $@ \
+		$(filter %.o,$^)
+
+-include $(GUEST_NAMES:%=$(BUILD)/guests/obj/%.d) $(BUILD)/guests/obj/guest.d
