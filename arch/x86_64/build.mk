@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # offsets.c is compiled to assembler text only; its marks become equates for NASM.
 
-KERNEL_SRCS := $(filter-out arch/x86_64/offsets.c, $(KERNEL_SRCS))
-KERNEL_OBJS := $(filter-out %/offsets.o, $(KERNEL_OBJS)) $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard arch/x86_64/vmx/pure/*.c))
-
 $(BUILD)/gen/offsets.inc: arch/x86_64/offsets.c
 	@mkdir -p $(@D)
 	@echo "  GEN   $@"

@@ -12,6 +12,7 @@
 const struct virt_ops *virt;
 
 static char why_not[500];
+static uint64_t guest_xcr0;
 
 void virt_init(void)
 {
@@ -22,6 +23,7 @@ void virt_init(void)
 
 		if (vendors[i]->probe(&why) == ERR_OK) {
 			virt = vendors[i];
+			guest_xcr0 = (insn_read_cr4() & CR4_OSXSAVE) != 0 ? insn_xgetbv(0) : 0;
 		}
 	}
 }
@@ -38,9 +40,9 @@ struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf)
 	return (struct virt_cpuid){ c.eax, c.ebx, c.ecx, c.edx };
 }
 
-uint64_t virt_host_xcr0(void)
+uint64_t virt_guest_xcr0(void)
 {
-	return (insn_read_cr4() & CR4_OSXSAVE) != 0 ? insn_xgetbv(0) : 0;
+	return guest_xcr0;
 }
 
 uint64_t virt_host_tsc(void)

@@ -156,6 +156,8 @@ struct virt_ops {
 	void (*inject)(struct virt_vcpu *v, uint8_t vector);
 	void (*want_window)(struct virt_vcpu *v, bool on);	/* VIRT_EXIT_INJECT_WINDOW when can_inject() becomes true */
 	void (*inject_exception)(struct virt_vcpu *v, uint8_t vector, bool has_error, uint32_t error);
+	/* #PF with that CR2 and error code. */
+	void (*inject_page_fault)(struct virt_vcpu *v, uint64_t linear, uint32_t error);
 	bool (*interrupts_on)(struct virt_vcpu *v);		/* RFLAGS.IF */
 	void (*get_state)(struct virt_vcpu *v, struct virt_state *out);
 	void (*set_rip)(struct virt_vcpu *v, uint64_t rip);	/* instead of SKIP, for string instructions half done */
@@ -180,7 +182,7 @@ void virt_init(void);
 /* The host cpu's own CPUID, for the policy tables of vm/. */
 struct virt_cpuid { uint32_t eax, ebx, ecx, edx; };
 struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf);
-uint64_t virt_host_xcr0(void);			/* 0: no XSAVE */
+uint64_t virt_guest_xcr0(void);			/* what guests may have in XCR0; 0: no XSAVE. Constant after virt_init() */
 uint64_t virt_host_tsc(void);
 uint64_t virt_host_tsc_hz(void);
 uint64_t virt_ns_to_tsc(uint64_t ns);		/* host TSC of a time; NS_NEVER -> UINT64_MAX */

@@ -21,6 +21,7 @@
 #define MXCSR_RESET	0x1f80u
 #define FPU_FCW		0
 #define FPU_MXCSR	24
+#define VECTOR_PF	14u
 #define DR6_RESET	0xffff0ff0u
 
 static unsigned fpu_pages(void)
@@ -260,6 +261,12 @@ static void inject_exception(struct virt_vcpu *v, uint8_t vector, bool has_error
 	vmwrite(VMCS_ENTRY_ERROR_CODE, error);
 }
 
+static void inject_page_fault(struct virt_vcpu *v, uint64_t linear, uint32_t error)
+{
+	insn_write_cr2(linear);
+	inject_exception(v, VECTOR_PF, true, error);
+}
+
 static void want_window(struct virt_vcpu *virt_v, bool on)
 {
 	struct vmx_vcpu *v = vmx_of(virt_v);
@@ -356,6 +363,7 @@ const struct virt_ops vmx_ops = {
 	.inject = inject,
 	.want_window = want_window,
 	.inject_exception = inject_exception,
+	.inject_page_fault = inject_page_fault,
 	.interrupts_on = interrupts_on,
 	.get_state = get_state,
 	.set_rip = set_rip,

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * CPUID policy. A leaf that has no row reads as zeros. A row gives for each register the bits that the host's answer may show
+ * and the bits that are always set; `fix` does what no mask can. A feature that is not named here is not offered.
+ */
+#include "vm/vcpuid.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernel/lib/string.h"
+#include "kernel/lib/util.h"
+
+#define BIT(n)		(1u << (n))
+#define LEAF_MAX	0x16u
+#define LEAF_EXT_MAX	0x80000008u
+#define LEAF_TIMING	0x40000010u
+#define INTERFACE	1u		/* version of Tarn's own leaves and hypercalls */
+
+/* Leaf 1. Left out: VMX, SMX, MONITOR, DTES64, DS-CPL, EST, TM2, PDCM, DCA, MCE, MCA, MTRR, HTT, thermal and debug store. */
+#define LEAF1_ECX	(BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | \
+			 BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
+#define LEAF1_ECX_SET	(BIT(21) | BIT(24) | BIT(31))	/* x2APIC and TSC-deadline are emulated; hypervisor present */
+#define LEAF1_EDX	(BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) | BIT(11) | BIT(13) | \
+			 BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(27))
+#define LEAF1_ECX_XSAVE		BIT(26)
+#define LEAF1_ECX_OSXSAVE	BIT(27)
+#define LEAF1_ECX_PCID		BIT(17)
+/* FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS INVPCID AVX512F AVX512DQ RDSEED ADX SMAP IFMA CLFLUSHOPT CLWB CD SHA BW VL */
+#define LEAF7_EBX	(BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(17) | BIT(18) | \
+			 BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
+#define LEAF7_ECX	(BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14))
+#define LEAF7_EBX_FSGSBASE	BIT(0)
+#define LEAF7_EBX_SMEP		BIT(7)
+#define LEAF7_EBX_SMAP		BIT(20)
+#define LEAF7_ECX_UMIP		BIT(2)
+#define LEAF_D1_EAX	(BIT(0) | BIT(1) | BIT(2))	/* XSAVEOPT, XSAVEC, XGETBV of 1; not XSAVES */
+#define EXT1_ECX	(BIT(0) | BIT(5) | BIT(8))
+#define EXT1_EDX	(BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29))
+
+struct row {
+	uint32_t leaf;
+	uint32_t eax, ebx, ecx, edx;		/* bits that may show */
+	uint32_t ecx_set;
+	void (*fix)(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f);
+};
+
+static void fix_max(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	(void)subleaf;
+	(void)f;
+	c->eax = LEAF_MAX;
+}
+
+static void fix_1(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	(void)subleaf;
+	c->ebx = (c->ebx & 0xff00) | f->vcpus << 16 | f->apic_id << 24;
+	if (f->vcpus > 1) {
+		c->edx |= BIT(28);
+	}
+	if (f->xcr0_allowed == 0) {
+		c->ecx &= ~(LEAF1_ECX_XSAVE | BIT(12) | BIT(28) | BIT(29));	/* XSAVE, FMA, AVX, F16C */
+	} else if ((f->cr4 & 1ul << 18) != 0) {
+		c->ecx |= LEAF1_ECX_OSXSAVE;
+	}
+}
+
+/* Caches: no cpu shares one with another as far as a guest can tell. */
+static void fix_4(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	(void)subleaf;
+	if ((c->eax & 31) != 0) {
+		c->eax = (c->eax & 0x3fff) | (f->vcpus - 1) << 26;
+	}
+}
+
+static void fix_7(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	if (subleaf != 0) {
+		*c = (struct virt_cpuid){ 0 };
+		return;
+	}
+	c->eax = 0;
+	if ((f->xcr0_allowed & 0xe0) == 0) {	/* no AVX-512 state: none of its instructions */
+		c->ebx &= ~(BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31));
+		c->ecx &= ~(BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14));
+	}
+}
+
+static unsigned log2_ceil(unsigned v)
+{
+	unsigned shift = 0;
+
+	while ((1u << shift) < v) {
+		shift++;
+	}
+	return shift;
+}
+
+/* Extended topology: every vCPU is a core of one package. */
+static void fix_topology(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	*c = (struct virt_cpuid){ .ecx = subleaf, .edx = f->apic_id };
+	if (subleaf == 0) {
+		c->ebx = 1;
+		c->ecx |= 1u << 8;		/* SMT level, one thread */
+	} else if (subleaf == 1) {
+		c->eax = log2_ceil(f->vcpus);
+		c->ebx = f->vcpus;
+		c->ecx |= 2u << 8;		/* core level */
+	}
+}
+
+/* The host's EBX is the size for what XCR0 holds now, which is the guest's value. */
+static void fix_xsave(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	if (f->xcr0_allowed == 0 || (subleaf >= 2 && (subleaf >= 32 || (f->xcr0_allowed >> subleaf & 1) == 0))) {
+		*c = (struct virt_cpuid){ 0 };
+	} else if (subleaf == 0) {
+		c->eax = (uint32_t)f->xcr0_allowed;
+		c->edx = (uint32_t)(f->xcr0_allowed >> 32);
+	} else if (subleaf == 1) {
+		*c = (struct virt_cpuid){ .eax = c->eax & LEAF_D1_EAX };
+	}
+}
+
+static void fix_tsc(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	(void)subleaf;
+	*c = (struct virt_cpuid){ .eax = 1, .ebx = VCPUID_TSC_PER_CRYSTAL,
+				  .ecx = (uint32_t)(f->tsc_hz / VCPUID_TSC_PER_CRYSTAL) };
+}
+
+static void fix_frequency(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	(void)subleaf;
+	*c = (struct virt_cpuid){ .eax = (uint32_t)(f->tsc_hz / 1000000), .ebx = (uint32_t)(f->tsc_hz / 1000000) };
+}
+
+static void fix_hypervisor(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	(void)subleaf;
+	(void)f;
+	c->eax = LEAF_TIMING;
+	memcpy(&c->ebx, "Tarn", 4);
+	memcpy(&c->ecx, "Tarn", 4);
+	memcpy(&c->edx, "Tarn", 4);
+}
+
+static void fix_interface(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	(void)subleaf;
+	(void)f;
+	c->eax = INTERFACE;
+}
+
+/* TSC and APIC timer in kHz, where other hypervisors have them too. */
+static void fix_timing(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	(void)subleaf;
+	c->eax = (uint32_t)(f->tsc_hz / 1000);
+	c->ebx = (uint32_t)(f->tsc_hz / VCPUID_TSC_PER_CRYSTAL / 1000);
+}
+
+static void fix_ext_max(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	(void)subleaf;
+	(void)f;
+	*c = (struct virt_cpuid){ .eax = LEAF_EXT_MAX };
+}
+
+#define ALL	UINT32_MAX
+
+/* By leaf, ascending. */
+static const struct row rows[] = {
+	{ 0x00000000, 0, ALL, ALL, ALL, 0, fix_max },
+	{ 0x00000001, ALL, ALL, LEAF1_ECX, LEAF1_EDX, LEAF1_ECX_SET, fix_1 },
+	{ 0x00000002, ALL, ALL, ALL, ALL, 0, NULL },
+	{ 0x00000004, ALL, ALL, ALL, ALL, 0, fix_4 },
+	{ 0x00000006, BIT(2), 0, 0, 0, 0, NULL },		/* ARAT: the APIC timer never stops */
+	{ 0x00000007, 0, LEAF7_EBX, LEAF7_ECX, BIT(4), 0, fix_7 },
+	{ 0x0000000b, 0, 0, 0, 0, 0, fix_topology },
+	{ 0x0000000d, ALL, ALL, ALL, ALL, 0, fix_xsave },
+	{ 0x00000015, 0, 0, 0, 0, 0, fix_tsc },
+	{ 0x00000016, 0, 0, 0, 0, 0, fix_frequency },
+	{ 0x40000000, 0, 0, 0, 0, 0, fix_hypervisor },
+	{ 0x40000001, 0, 0, 0, 0, 0, fix_interface },
+	{ 0x40000010, 0, 0, 0, 0, 0, fix_timing },
+	{ 0x80000000, 0, 0, 0, 0, 0, fix_ext_max },
+	{ 0x80000001, 0, 0, EXT1_ECX, EXT1_EDX, 0, NULL },
+	{ 0x80000002, ALL, ALL, ALL, ALL, 0, NULL },		/* brand string */
+	{ 0x80000003, ALL, ALL, ALL, ALL, 0, NULL },
+	{ 0x80000004, ALL, ALL, ALL, ALL, 0, NULL },
+	{ 0x80000006, 0, 0, ALL, 0, 0, NULL },			/* L2 */
+	{ 0x80000007, 0, 0, 0, BIT(8), 0, NULL },		/* invariant TSC */
+	{ 0x80000008, 0xffff, 0, 0, 0, 0, NULL },		/* address widths */
+};
+
+static const struct row *find(uint32_t leaf)
+{
+	size_t low = 0, high = ARRAY_SIZE(rows);
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (rows[mid].leaf < leaf) {
+			low = mid + 1;
+		} else {
+			high = mid;
+		}
+	}
+	return low < ARRAY_SIZE(rows) && rows[low].leaf == leaf ? &rows[low] : NULL;
+}
+
+struct virt_cpuid vcpuid_answer(uint32_t leaf, uint32_t subleaf, const struct vcpuid_facts *f,
+				struct virt_cpuid (*host)(uint32_t leaf, uint32_t subleaf))
+{
+	const struct row *r = find(leaf);
+	struct virt_cpuid c = { 0 };
+
+	if (r == NULL) {
+		return c;
+	}
+	if ((r->eax | r->ebx | r->ecx | r->edx) != 0) {
+		c = host(leaf, subleaf);
+		c.eax &= r->eax;
+		c.ebx &= r->ebx;
+		c.ecx &= r->ecx;
+		c.edx &= r->edx;
+	}
+	c.ecx |= r->ecx_set;
+	if (r->fix != NULL) {
+		r->fix(&c, subleaf, f);
+	}
+	return c;
+}
+
+uint64_t vcpuid_cr4_allowed(struct virt_cpuid (*host)(uint32_t leaf, uint32_t subleaf))
+{
+	/* VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT: MCE is harmless, and kernels set it. */
+	uint64_t cr4 = 0x7ff;
+	struct virt_cpuid one = host(1, 0), seven = host(7, 0);
+
+	cr4 |= (one.ecx & LEAF1_ECX_PCID) != 0 ? 1ul << 17 : 0;
+	cr4 |= (one.ecx & LEAF1_ECX_XSAVE) != 0 ? 1ul << 18 : 0;
+	cr4 |= (seven.ebx & LEAF7_EBX_FSGSBASE) != 0 ? 1ul << 16 : 0;
+	cr4 |= (seven.ebx & LEAF7_EBX_SMEP) != 0 ? 1ul << 20 : 0;
+	cr4 |= (seven.ebx & LEAF7_EBX_SMAP) != 0 ? 1ul << 21 : 0;
+	cr4 |= (seven.ecx & LEAF7_ECX_UMIP) != 0 ? 1ul << 11 : 0;
+	return cr4;
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What each kind of exit does: one handler a row (vexit_handlers, at the end). All run on the vCPU's cpu. */
+#include "kernel/lib/format.h"
+#include "vm/emulate.h"
+#include "vm/gwalk.h"
+#include "vm/vcpu.h"
+#include "vm/vcpuid.h"
+#include "vm/vmsr.h"
+
+#define VECTOR_UD	6u
+#define VECTOR_GP	13u
+#define VECTOR_AC	17u
+#define HYPERCALL_VERSION	0u
+#define INTERFACE_VERSION	1u
+
+static struct vcpu *vcpu_of(struct virt_vcpu *v)
+{
+	return v->owner;
+}
+
+static unsigned leave(struct virt_vcpu *v, enum vcpu_left code, unsigned with)
+{
+	v->leave_code = (int)code;
+	return VIRT_LEAVE | with;
+}
+
+static unsigned general_protection(struct virt_vcpu *v)
+{
+	virt->inject_exception(v, VECTOR_GP, true, 0);
+	return VIRT_RESUME;
+}
+
+static unsigned on_cpuid(struct virt_vcpu *v)
+{
+	struct vcpu *vcpu = vcpu_of(v);
+	struct vcpuid_facts f = {
+		.apic_id = vcpu->index, .vcpus = vcpu->vm->vcpu_count, .tsc_hz = virt_host_tsc_hz(),
+		.cr4 = virt->read_cr4(v), .xcr0_allowed = virt_guest_xcr0(),
+	};
+	struct virt_cpuid c = vcpuid_answer((uint32_t)v->gpr[VIRT_RAX], (uint32_t)v->gpr[VIRT_RCX], &f, virt_host_cpuid);
+
+	v->gpr[VIRT_RAX] = c.eax;
+	v->gpr[VIRT_RBX] = c.ebx;
+	v->gpr[VIRT_RCX] = c.ecx;
+	v->gpr[VIRT_RDX] = c.edx;
+	return VIRT_SKIP;
+}
+
+static unsigned on_rdmsr(struct virt_vcpu *v)
+{
+	uint64_t value;
+
+	if (!vmsr_read(vcpu_of(v), (uint32_t)v->gpr[VIRT_RCX], &value)) {
+		return general_protection(v);
+	}
+	v->gpr[VIRT_RAX] = (uint32_t)value;
+	v->gpr[VIRT_RDX] = value >> 32;
+	return VIRT_SKIP;
+}
+
+static unsigned on_wrmsr(struct virt_vcpu *v)
+{
+	uint64_t value = v->gpr[VIRT_RDX] << 32 | (uint32_t)v->gpr[VIRT_RAX];
+
+	if (!vmsr_write(vcpu_of(v), (uint32_t)v->gpr[VIRT_RCX], value)) {
+		return general_protection(v);
+	}
+	return VIRT_SKIP | VIRT_RECHECK;	/* EOI, TPR, a timer: something may be deliverable now */
+}
+
+static unsigned on_hypercall(struct virt_vcpu *v)
+{
+	v->gpr[VIRT_RAX] = (uint32_t)v->gpr[VIRT_RAX] == HYPERCALL_VERSION ? INTERFACE_VERSION : ~0ul;
+	return VIRT_SKIP;
+}
+
+static bool ended(const struct vcpu *v)
+{
+	return atomic_load_explicit(&v->vm->ending, memory_order_relaxed) != VM_NOT_ENDING;
+}
+
+static uint64_t io_mask(unsigned size)
+{
+	return size == 4 ? UINT32_MAX : (1ul << 8 * size) - 1;
+}
+
+/* INS and OUTS, one element an exit: slow, and nothing but probing uses them here. */
+static unsigned string_io(struct virt_vcpu *v)
+{
+	struct vcpu *vcpu = vcpu_of(v);
+	struct virt_state s;
+	struct gwalk walk;
+	bool in = v->info.io_in;
+	unsigned gpr = in ? VIRT_RDI : VIRT_RSI, size = v->info.io_size;
+	uint32_t value = 0;
+	uint64_t mask, linear;
+
+	virt->get_state(v, &s);
+	mask = s.code_bits == 64 ? ~0ul : s.code_bits == 32 ? UINT32_MAX : UINT16_MAX;
+	if (v->info.io_rep && (v->gpr[VIRT_RCX] & mask) == 0) {
+		return VIRT_SKIP;
+	}
+	linear = (in ? s.es_base : s.ds_base) + (v->gpr[gpr] & mask);
+	if (gwalk_translate(&vcpu->vm->mem, &s, linear, in ? GWALK_WRITE : GWALK_READ, &walk) != ERR_OK) {
+		return vm_crash(v, "string I/O at port 0x%x with an unmapped operand", v->info.port);
+	}
+	if (!in) {
+		(void)gmem_read(&vcpu->vm->mem, walk.at, &value, size);
+	}
+	if (!vplatform_port(&vcpu->vm->platform, v->info.port, size, !in, &value) && in) {
+		value = UINT32_MAX;
+	}
+	if (in) {
+		(void)gmem_write(&vcpu->vm->mem, walk.at, &value, size);
+	}
+	v->gpr[gpr] += (s.rflags & 1ul << 10) != 0 ? 0ul - size : size;
+	if (ended(vcpu)) {
+		return leave(v, VCPU_LEFT_ENDING, VIRT_RESUME);
+	}
+	if (v->info.io_rep) {
+		v->gpr[VIRT_RCX]--;
+		return (v->gpr[VIRT_RCX] & mask) == 0 ? VIRT_SKIP | VIRT_RECHECK : VIRT_RECHECK;
+	}
+	return VIRT_SKIP | VIRT_RECHECK;
+}
+
+static unsigned on_io(struct virt_vcpu *v)
+{
+	struct vcpu *vcpu = vcpu_of(v);
+	uint64_t mask = io_mask(v->info.io_size);
+	uint32_t value = (uint32_t)(v->gpr[VIRT_RAX] & mask);
+
+	if (v->info.io_string) {
+		return string_io(v);
+	}
+	if (!vplatform_port(&vcpu->vm->platform, v->info.port, v->info.io_size, !v->info.io_in, &value)) {
+		if (v->info.io_in) {
+			v->gpr[VIRT_RAX] = v->info.io_size == 4 ? UINT32_MAX : v->gpr[VIRT_RAX] | mask;
+		}
+		return VIRT_SKIP;
+	}
+	if (v->info.io_in) {
+		v->gpr[VIRT_RAX] = v->info.io_size == 4 ? value : (v->gpr[VIRT_RAX] & ~mask) | (value & mask);
+	}
+	if (ended(vcpu)) {
+		return leave(v, VCPU_LEFT_ENDING, VIRT_SKIP);
+	}
+	return VIRT_SKIP | VIRT_RECHECK;	/* a device may have raised or dropped its line */
+}
+
+static unsigned on_hlt(struct virt_vcpu *v)
+{
+	struct vcpu *vcpu = vcpu_of(v);
+
+	vcpu->halted_with_if = virt->interrupts_on(v);
+	if (vcpu->halted_with_if && vcpu_event_waits(vcpu)) {
+		return VIRT_SKIP | VIRT_RECHECK;
+	}
+	vcpu->halted = true;
+	return leave(v, VCPU_LEFT_HALTED, VIRT_SKIP);
+}
+
+static enum err mmio_read(void *ctx, gpa_t at, unsigned bytes, uint64_t *value)
+{
+	struct vcpu *v = ctx;
+
+	return vplatform_mmio(&v->vm->platform, v->index, at, bytes, false, value) ? ERR_OK : ERR_RANGE;
+}
+
+static enum err mmio_write(void *ctx, gpa_t at, unsigned bytes, uint64_t value)
+{
+	struct vcpu *v = ctx;
+
+	return vplatform_mmio(&v->vm->platform, v->index, at, bytes, true, &value) ? ERR_OK : ERR_RANGE;
+}
+
+static bool is_device(gpa_t at)
+{
+	return (at.v >= VMAP_IOAPIC_BASE && at.v < VMAP_IOAPIC_BASE + VMAP_IOAPIC_BYTES) ||
+	       (at.v >= VMAP_LAPIC_BASE && at.v < VMAP_LAPIC_BASE + VMAP_LAPIC_BYTES);
+}
+
+static const char *access_word(const struct virt_vcpu *v)
+{
+	return v->info.fetch ? "instruction fetch" : v->info.write ? "write" : "read";
+}
+
+static unsigned not_emulated(struct virt_vcpu *v, const uint8_t *bytes, size_t count, enum err e)
+{
+	char hex[3 * DECODE_BYTES_MAX + 1];
+	struct text t = text_make(hex, sizeof(hex));
+
+	for (size_t i = 0; i < count; i++) {
+		text_printf(&t, " %02x", bytes[i]);
+	}
+	return vm_crash(v, "%s at 0x%lx by an instruction that is not emulated (%s):%s", access_word(v), v->info.gpa.v,
+			err_words(e), hex);
+}
+
+/* An access outside RAM: a device page is emulated, anything else stops the VM. */
+static unsigned on_mmio(struct virt_vcpu *v)
+{
+	struct vcpu *vcpu = vcpu_of(v);
+	struct virt_state s;
+	struct decode d;
+	uint8_t bytes[DECODE_BYTES_MAX];
+	size_t count = 0;
+	enum err e;
+	struct emulate em = {
+		.mem = &vcpu->vm->mem, .state = &s, .gpr = v->gpr, .mmio_read = mmio_read, .mmio_write = mmio_write, .ctx = vcpu,
+	};
+
+	if (!is_device(v->info.gpa) || v->info.fetch) {
+		return vm_crash(v, "%s at guest-physical 0x%lx, where it has neither memory nor a device", access_word(v),
+				v->info.gpa.v);
+	}
+	virt->get_state(v, &s);
+	e = emulate_decode(&vcpu->vm->mem, &s, bytes, &count, &d);
+	if (e != ERR_OK) {
+		return not_emulated(v, bytes, count, e);
+	}
+	em.rflags = s.rflags;
+	e = emulate_mmio(&em, &d, v->info.gpa);
+	if (e == ERR_NOENT) {
+		virt->inject_page_fault(v, em.fault_linear, em.fault_code);
+		return VIRT_RESUME;
+	}
+	if (e != ERR_OK) {
+		return not_emulated(v, bytes, count, e);
+	}
+	if (em.rflags != s.rflags) {
+		virt->set_rflags(v, em.rflags);
+	}
+	return em.repeat ? VIRT_RECHECK : VIRT_SKIP | VIRT_RECHECK;
+}
+
+static unsigned on_xsetbv(struct virt_vcpu *v)
+{
+	uint64_t value = v->gpr[VIRT_RDX] << 32 | (uint32_t)v->gpr[VIRT_RAX];
+
+	if ((uint32_t)v->gpr[VIRT_RCX] != 0 || !virt->write_xcr0(v, value)) {
+		return general_protection(v);
+	}
+	return VIRT_SKIP;
+}
+
+static unsigned on_timer(struct virt_vcpu *v)
+{
+	return virt_host_tsc() >= v->until_tsc ? leave(v, VCPU_LEFT_TIME, VIRT_RESUME) : VIRT_RECHECK;
+}
+
+static unsigned on_window(struct virt_vcpu *v)
+{
+	(void)v;
+	return VIRT_RECHECK;
+}
+
+static unsigned on_triple_fault(struct virt_vcpu *v)
+{
+	return vm_crash(v, "triple fault");
+}
+
+/* CR8 only: the rest is the vendor's. qualification holds the value. */
+static unsigned on_cr(struct virt_vcpu *v)
+{
+	struct vlapic *l = &vcpu_of(v)->lapic;
+
+	if (!v->info.write) {
+		v->info.qualification = l->tpr >> 4;
+		return VIRT_SKIP;
+	}
+	if (v->info.qualification > 15) {
+		return general_protection(v);
+	}
+	vlapic_set_tpr(l, (uint8_t)(v->info.qualification << 4));
+	return VIRT_SKIP | VIRT_RECHECK;
+}
+
+static unsigned on_pause(struct virt_vcpu *v)
+{
+	return leave(v, VCPU_LEFT_YIELDED, VIRT_SKIP);
+}
+
+static unsigned on_exception(struct virt_vcpu *v)
+{
+	if (v->info.vector == VECTOR_AC) {
+		virt->inject_exception(v, VECTOR_AC, true, v->info.error_code);
+		return VIRT_RECHECK;
+	}
+	return vm_crash(v, "exception %u", v->info.vector);
+}
+
+static unsigned on_refused(struct virt_vcpu *v)
+{
+	virt->inject_exception(v, VECTOR_UD, false, 0);
+	return VIRT_RESUME;
+}
+
+/* Guest memory is write-back and nothing of a guest's does DMA: there is nothing to flush. */
+static unsigned on_wbinvd(struct virt_vcpu *v)
+{
+	(void)v;
+	return VIRT_SKIP;
+}
+
+static unsigned on_entry_failed(struct virt_vcpu *v)
+{
+	return vm_crash(v, "the cpu refused to enter the guest (reason 0x%x, qualification 0x%lx)", v->info.reason,
+			v->info.qualification);
+}
+
+static unsigned on_other(struct virt_vcpu *v)
+{
+	return vm_crash(v, "unexpected exit, reason 0x%x, qualification 0x%lx", v->info.reason, v->info.qualification);
+}
+
+virt_handler *const vexit_handlers[VIRT_EXIT_COUNT] = {
+	[VIRT_EXIT_CPUID]		= on_cpuid,
+	[VIRT_EXIT_RDMSR]		= on_rdmsr,
+	[VIRT_EXIT_WRMSR]		= on_wrmsr,
+	[VIRT_EXIT_HYPERCALL]		= on_hypercall,
+	[VIRT_EXIT_IO]			= on_io,
+	[VIRT_EXIT_HLT]			= on_hlt,
+	[VIRT_EXIT_MMIO]		= on_mmio,
+	[VIRT_EXIT_XSETBV]		= on_xsetbv,
+	[VIRT_EXIT_TIMER]		= on_timer,
+	[VIRT_EXIT_INTERRUPT]		= on_other,	/* the vendor's own, like NMI: never called */
+	[VIRT_EXIT_NMI]			= on_other,
+	[VIRT_EXIT_INJECT_WINDOW]	= on_window,
+	[VIRT_EXIT_TRIPLE_FAULT]	= on_triple_fault,
+	[VIRT_EXIT_CR]			= on_cr,
+	[VIRT_EXIT_DR]			= on_other,
+	[VIRT_EXIT_PAUSE]		= on_pause,
+	[VIRT_EXIT_EXCEPTION]		= on_exception,
+	[VIRT_EXIT_INVALID_OP]		= on_refused,
+	[VIRT_EXIT_WBINVD]		= on_wbinvd,
+	[VIRT_EXIT_ENTRY_FAILED]	= on_entry_failed,
+	[VIRT_EXIT_OTHER]		= on_other,
+};

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Virtual machines: what they are made of, and their life.
+ *
+ *	          vm_create            vm_start                  guest powers off, crashes; vm_stop
+ *	 (none) ────────────► stopped ──────────► running ─────────────────────────────► stopped / crashed
+ *	    ▲                    │  ▲              │   ▲                                     │
+ *	    └──── vm_destroy ────┘  │    vm_pause  ▼   │ vm_resume                           │
+ *	                            │             paused                                     │
+ *	                            └────────────────────────── vm_start again ◄─────────────┘
+ *
+ * Control operations run on the housekeeping cpu, one at a time, so the list of VMs and a VM's state have no lock. What a
+ * vCPU finds out about its VM (power-off, crash) it leaves in `ending` and posts `ending_call` to that cpu.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arch/x86_64/virt.h"
+#include "kernel/call.h"
+#include "kernel/lib/list.h"
+#include "kernel/spinlock.h"
+#include "kernel/timer.h"
+#include "sched/sched.h"
+#include "vm/gmem.h"
+#include "vm/vconsole.h"
+#include "vm/vlapic.h"
+#include "vm/vplatform.h"
+
+#define VM_NAME_LEN	32u
+#define VM_FILE_LEN	64u
+#define VM_CMDLINE_LEN	2048u
+#define VM_REASON_LEN	160u
+#define VM_VCPUS_MAX	1u	/* one for now: starting further vCPUs by INIT-SIPI is not built yet */
+
+struct pool;
+struct vm;
+
+#define VM_STATE_TABLE(X) \
+	X(STOPPED, "stopped") X(RUNNING, "running") X(PAUSED, "paused") X(CRASHED, "crashed")
+
+enum vm_state {
+#define VM_STATE_ENUM(name, words) VM_##name,
+	VM_STATE_TABLE(VM_STATE_ENUM)
+#undef VM_STATE_ENUM
+};
+
+/* What on-poweroff, on-reboot and on-crash may say. */
+enum vm_action { VM_ACTION_STOP, VM_ACTION_RESTART, VM_ACTION_DESTROY };
+
+/* Why a VM ends by itself. */
+enum vm_ending { VM_NOT_ENDING, VM_ENDING_POWEROFF, VM_ENDING_RESET, VM_ENDING_EXIT, VM_ENDING_CRASH };
+
+/* Codes that handlers give to run(), beside VIRT_LEFT_POKED. */
+enum vcpu_left { VCPU_LEFT_TIME, VCPU_LEFT_HALTED, VCPU_LEFT_YIELDED, VCPU_LEFT_ENDING };
+
+struct vcpu {
+	struct sched_entity entity;
+	struct vm *vm;
+	unsigned index;
+	struct virt_vcpu *virt;
+	struct vlapic lapic;
+	struct timer timer;		/* wakes a halted vCPU at its deadline */
+	/* The running cpu's. */
+	bool halted;			/* in HLT: runs again when an interrupt can be delivered */
+	bool halted_with_if;		/* RFLAGS.IF at that HLT: without it only a reset ends it */
+};
+
+struct vm_config {
+	char name[VM_NAME_LEN];
+	unsigned vcpus;
+	uint64_t memory_bytes;
+	char kernel[VM_FILE_LEN], initrd[VM_FILE_LEN];
+	char cmdline[VM_CMDLINE_LEN];
+	enum mem_policy memory_policy;
+	enum vm_action on_poweroff, on_reboot, on_crash;
+	struct sched_values values;	/* of group and entity scope, by the pool's policy */
+	struct cpuset affinity, soft_affinity;	/* empty: all */
+};
+
+struct vm {
+	struct list link;
+	struct vm_config config;
+	struct pool *pool;
+	unsigned node;			/* where its memory is asked for */
+	struct sched_group group;
+	enum vm_state state;
+	char reason[VM_REASON_LEN];	/* why it is stopped or crashed; empty: never ran */
+	struct gmem mem;
+	struct virt_space *space;
+	unsigned vcpu_count;
+	struct vcpu *vcpu[VM_VCPUS_MAX];
+	struct vconsole *console;
+	struct vplatform platform;
+	struct spinlock lock;		/* the platform's devices */
+	uint64_t start_ns, start_tsc;	/* time 0 of the guest's clocks */
+	/* Written by the vCPU that ends, read by ending_call's function. */
+	_Atomic unsigned ending;	/* enum vm_ending */
+	uint32_t exit_code;
+	char ending_words[VM_REASON_LEN];
+	struct call ending_call;
+	/* Statistics for `vm show`. */
+	_Atomic uint64_t unknown_msrs;
+};
+
+/* --- The list. */
+struct vm *vm_find(const char *name);
+struct vm *vm_at(unsigned i);		/* in order of creation; NULL: i is past the last */
+unsigned vm_count(void);
+bool vm_any_running(void);
+const char *vm_state_words(enum vm_state s);
+
+/* --- Control operations (housekeeping cpu). why names what failed. */
+void vm_init(void);			/* once, before any other */
+/* Makes a stopped VM in p, with its memory, which is zero. */
+enum err vm_create(const struct vm_config *config, struct pool *p, struct vm **out, struct sched_reason *why);
+/* Loads its files and lets it run. ERR_STATE: it runs already. */
+enum err vm_start(struct vm *vm, struct sched_reason *why);
+enum err vm_pause(struct vm *vm, struct sched_reason *why);
+enum err vm_resume(struct vm *vm, struct sched_reason *why);
+enum err vm_stop(struct vm *vm, struct sched_reason *why);
+/* Stops it if it runs, and gives everything back. */
+void vm_destroy(struct vm *vm);
+/* Once a round of the housekeeping cpu's loop: guests' lines to the console. */
+void vm_housekeeping(void);
+
+/* --- For the exit path (vcpu.c, vexit.c). */
+/* This vCPU's VM ends: how and why; the caller then leaves with VCPU_LEFT_ENDING. The first one counts. */
+void vm_end(struct vm *vm, enum vm_ending how, uint32_t code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* The same with a register dump on the log. Returns what the handler returns. */
+unsigned vm_crash(struct virt_vcpu *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

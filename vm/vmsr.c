@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The table of MSRs, by number; the local APIC's range is its own (vlapic_msr.h). */
+#include "vm/vmsr.h"
+
+#include <stddef.h>
+
+#include "kernel/lib/util.h"
+#include "kernel/log.h"
+#include "vm/vcpu.h"
+#include "vm/vlapic_msr.h"
+
+#define MSR_TSC			0x010u
+#define MSR_PLATFORM_ID		0x017u
+#define MSR_FEATURE_CONTROL	0x03au
+#define MSR_UCODE_REV		0x08bu
+#define MSR_MISC_ENABLE		0x1a0u
+#define  MISC_ENABLE_FAST	1ul		/* fast strings */
+#define MSR_DEBUGCTL		0x1d9u
+#define MSR_EFER		0xc0000080u
+#define APIC_MSR_FIRST		0x800u
+#define APIC_MSR_LAST		0x8ffu
+
+struct row {
+	uint32_t msr;
+	bool (*read)(struct vcpu *v, uint64_t *value);
+	bool (*write)(struct vcpu *v, uint64_t value);	/* NULL: #GP */
+};
+
+static bool read_zero(struct vcpu *v, uint64_t *value)
+{
+	(void)v;
+	*value = 0;
+	return true;
+}
+
+static bool write_ignored(struct vcpu *v, uint64_t value)
+{
+	(void)v;
+	(void)value;
+	return true;
+}
+
+static bool write_zero_only(struct vcpu *v, uint64_t value)
+{
+	(void)v;
+	return value == 0;
+}
+
+static bool read_tsc(struct vcpu *v, uint64_t *value)
+{
+	*value = vcpu_tsc(v);
+	return true;
+}
+
+static bool write_tsc(struct vcpu *v, uint64_t value)
+{
+	uint64_t offset = value - virt_host_tsc();
+
+	vlapic_tsc_moved(&v->lapic, offset - v->virt->tsc_offset);
+	virt->set_tsc_offset(v->virt, offset);
+	return true;
+}
+
+static bool read_locked(struct vcpu *v, uint64_t *value)
+{
+	(void)v;
+	*value = 1;			/* locked, VMX off */
+	return true;
+}
+
+static bool read_misc_enable(struct vcpu *v, uint64_t *value)
+{
+	(void)v;
+	*value = MISC_ENABLE_FAST;
+	return true;
+}
+
+static bool read_efer(struct vcpu *v, uint64_t *value)
+{
+	*value = virt->read_efer(v->virt);
+	return true;
+}
+
+static bool write_efer(struct vcpu *v, uint64_t value)
+{
+	return virt->write_efer(v->virt, value);
+}
+
+static const struct row rows[] = {
+	{ MSR_TSC,		read_tsc,		write_tsc },
+	{ MSR_PLATFORM_ID,	read_zero,		NULL },
+	{ MSR_FEATURE_CONTROL,	read_locked,		NULL },
+	{ MSR_UCODE_REV,	read_zero,		write_ignored },
+	{ MSR_MISC_ENABLE,	read_misc_enable,	write_ignored },
+	{ MSR_DEBUGCTL,		read_zero,		write_zero_only },
+	{ MSR_EFER,		read_efer,		write_efer },
+};
+
+static const struct row *find(uint32_t msr)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].msr == msr) {
+			return &rows[i];
+		}
+	}
+	return NULL;
+}
+
+static bool is_apic(uint32_t msr)
+{
+	return msr == VLAPIC_MSR_BASE || msr == VLAPIC_MSR_DEADLINE || (msr >= APIC_MSR_FIRST && msr <= APIC_MSR_LAST);
+}
+
+/* Counted; said once for each VM, with the number, so that a missing row can be found. */
+static bool unknown(struct vcpu *v, uint32_t msr, const char *verb)
+{
+	if (atomic_fetch_add_explicit(&v->vm->unknown_msrs, 1, memory_order_relaxed) == 0) {
+		log_printf("vm %s: %s of unknown MSR 0x%x: #GP (further ones are only counted)", v->vm->config.name, verb, msr);
+	}
+	return false;
+}
+
+bool vmsr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+	const struct row *r;
+
+	if (is_apic(msr)) {
+		return vlapic_msr_read(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK;
+	}
+	r = find(msr);
+	return r != NULL ? r->read(v, value) : unknown(v, msr, "RDMSR");
+}
+
+bool vmsr_write(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+	const struct row *r;
+
+	if (is_apic(msr)) {
+		return vlapic_msr_write(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK;
+	}
+	r = find(msr);
+	if (r == NULL) {
+		return unknown(v, msr, "WRMSR");
+	}
+	return r->write != NULL && r->write(v, value);
+}
