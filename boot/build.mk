@@ -2,6 +2,7 @@
 # The UEFI programs (GNU-EFI, gcc) and disk images.
 #
 #   make image [MANIFEST=f] [FILES="a b"] [ACPI=dir] [CPUS=4] [NODES=2] [MEM=1024] [IMAGE=build/tarn.img]
+#   make run [EMU=auto|kvm|bochs|qemu] [CPUS=] [NODES=] [MEM=] and what image takes
 #   make usb DEV=/dev/sdX [MANIFEST=f] [FILES="a b"]
 
 EFI_CFLAGS := $(COMMON) -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 -DGNU_EFI_USE_MS_ABI \
@@ -12,7 +13,7 @@ EFI_LDFLAGS := -nostdlib -znocombreloc -shared -Bsymbolic -znoexecstack --no-und
 EFI_SECTIONS := -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j '.rel*' -j .reloc
 EFI_LIB_SRCS := kernel/lib/mem.c kernel/lib/string.c kernel/lib/format.c kernel/lib/err.c boot/uefi.c
 LOADER_SRCS := $(EFI_LIB_SRCS) boot/main.c boot/memory.c boot/cpu.c boot/files.c boot/kernel.c boot/handoff.c \
-	   kernel/lib/ini.c kernel/lib/manifest_files.c boot/pure/boot_elf.c boot/pure/boot_map.c boot/pure/boot_paging.c
+	   kernel/lib/manifest_files.c kernel/lib/ini.c boot/pure/boot_elf.c boot/pure/boot_map.c boot/pure/boot_paging.c
 FRONT_SRCS := $(EFI_LIB_SRCS) boot/front.c boot/pure/boot_acpi.c
 LOADER_OBJS := $(LOADER_SRCS:%.c=$(BUILD)/efi/%.o) $(BUILD)/efi/boot/jump.asm.o
 FRONT_OBJS := $(FRONT_SRCS:%.c=$(BUILD)/efi/%.o)
@@ -66,8 +67,17 @@ $(BUILD)/BOOTTEST.EFI: $(LOADER_OBJS) $(BUILD)/boottest.blob.o
 -include $(BOOTTEST_OBJS:.o=.d)
 
 # --- Disk images. The variables are a user's; a change of one rebuilds (the stamp holds what they were).
+# `make run` without a manifest is the demo, with the Linux guest that tests/build.mk makes.
+ifneq ($(filter run,$(MAKECMDGOALS)),)
+MANIFEST ?= $(wildcard manifests/demo.conf)
+ifeq ($(MANIFEST),manifests/demo.conf)
+FILES	?= $(BUILD)/guest/vmlinuz $(BUILD)/guest/initrd.gz
+MEM	?= 2048
+endif
+IMAGE	?= $(BUILD)/run.img
+endif
 IMAGE	?= $(BUILD)/tarn.img
-MANIFEST ?= $(wildcard manifests/example.conf)
+MANIFEST ?=
 FILES	?=
 ACPI	?=
 CPUS	?= 4
@@ -84,7 +94,7 @@ endif
 
 .PHONY: image
 image: $(IMAGE)
-	@echo "$(IMAGE): $(CPUS) cpus, $(NODES) nodes, $(MEM) MiB where the firmware has no ACPI$(if $(ACPI),; tables of $(ACPI))"
+	@echo "$(IMAGE): tables $(if $(ACPI),of $(ACPI),for $(CPUS) cpus, $(NODES) nodes and $(MEM) MiB where the firmware has none)"
 
 $(BUILD)/acpi/$(CPUS)-$(NODES)-$(MEM)/FACP.dat: tools/acpi-gen.py
 	@mkdir -p $(@D)

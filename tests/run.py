@@ -134,6 +134,11 @@ def layers(totals, text):
         run_program(["tools/check-layers.py"], totals)
 
 
+def handoff(totals, text):
+    """The loader with a kernel that checks what it is given."""
+    run_program(["tests/boot/handoff.py"] + ([text] if text else []), totals)
+
+
 def machine_tests(totals, text, vtx):
     options = (["--only", text] if text else []) + ([] if vtx else ["--no-vtx"])
     listed = subprocess.run(["tests/machine/run.py", "--list", *options], cwd=ROOT, env=environment(),
@@ -159,6 +164,7 @@ def main():
     host_programs(totals, options.text)
     scripts(totals, options.text)
     if not options.quick:
+        handoff(totals, options.text)
         machine_tests(totals, options.text, not options.no_vtx)
     if totals.passed + totals.failed + totals.skipped == 0:
         totals.fail(f"no test has '{options.text}' in its name")
