@@ -292,7 +292,7 @@ TEST(one_shot, "a one-shot count of Linux's calibration counts down and fires on
 	/* 2.4 TSC ticks a timer tick is not exact in binary: it may be one TSC tick late. */
 	CHECK(vlapic_deadline(&w->l) - (start + 38400000) <= 1);
 	CHECK_EQ(rd(w, 0x390, start), 1000000);
-	CHECK_EQ(rd(w, 0x390, start + 19200000), 500000);
+	CHECK(rd(w, 0x390, start + 19200000) - 500000 <= 1);
 	CHECK_EQ(rd(w, 0x390, start + 38399999), 1);
 	vlapic_expire(&w->l, start + 38399999);
 	CHECK_EQ(vlapic_pending(&w->l), -1);
