@@ -326,6 +326,19 @@ TEST(pic_modes, "auto EOI, rotation, the poll command and special mask mode work
 	vpic_set(p, 6, true);
 	CHECK_EQ(vpic_ack(p), 0x46);
 	p = fresh_pic();
+	vpic_write(p, 0x20, 0x11);
+	vpic_write(p, 0x21, 0x20);
+	vpic_write(p, 0x21, 4);
+	vpic_write(p, 0x21, 3);
+	vpic_write(p, 0xa0, 0x11);
+	vpic_write(p, 0xa1, 0x28);
+	vpic_write(p, 0xa1, 2);
+	vpic_write(p, 0xa1, 3);
+	vpic_set(p, 9, true);
+	vpic_set(p, 10, true);
+	CHECK_EQ(vpic_ack(p), 0x29);
+	CHECK_EQ(vpic_ack(p), 0x2a);			/* the cascade made a second edge */
+	p = fresh_pic();
 	vpic_set(p, 3, true);
 	vpic_ack(p);
 	vpic_write(p, 0x20, 0xa0);			/* EOI and rotate: 4 comes first now */
@@ -460,6 +473,23 @@ TEST(rtc_set, "a guest can set the clock, in BCD or binary, 12 or 24 hours")
 		CHECK_EQ(cmos(&r, 0x32, 2 * NS_PER_S), binary ? 21 : 0x21);
 		CHECK_EQ(cmos(&r, 7, 2 * NS_PER_S), 1);
 		CHECK_EQ(r.base_s, 4102444798);
+	}
+}
+
+TEST(rtc_noon, "in 12-hour form 12 am is midnight and 12 pm is noon")
+{
+	static const struct { uint8_t written, hour; } hours[] = {
+		{ 0x12, 0x00 }, { 0x01, 0x01 }, { 0x11, 0x11 }, { 0x92, 0x12 }, { 0x81, 0x13 },
+	};
+	struct vrtc r;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(hours); i++) {
+		vrtc_init(&r, 1000);
+		set_cmos(&r, 11, 0x00);
+		set_cmos(&r, 4, hours[i].written);
+		CHECK_EQ(cmos(&r, 4, 0), hours[i].written);
+		set_cmos(&r, 11, 0x02);
+		CHECK_EQ(cmos(&r, 4, 0), hours[i].hour);
 	}
 }
 
