@@ -2,6 +2,8 @@
 /* vm/vlapic: registers, modes, priorities and the timer. */
 #include "tests/host/test.h"
 
+#include <pthread.h>
+
 #include "vm/vlapic_msr.h"
 #include "vm/vmap.h"
 
@@ -455,6 +457,61 @@ TEST(self, "a self IPI needs no message, an INIT de-assert is none, an xAPIC bro
 	wr(w, 0x310, 0, 0x0a000000);
 	wr(w, 0x300, 0, 0x4608);
 	CHECK(w->ipi.mode == VAPIC_STARTUP && w->ipi.vector == 8 && w->ipi.dest == 10);
+}
+
+struct sender {
+	struct vlapic *l;
+	struct test_rng rng;
+	uint64_t news;
+	pthread_t thread;
+	_Atomic bool *go;
+	_Atomic unsigned *done;
+};
+
+static void *send_many(void *arg)
+{
+	struct sender *s = arg;
+
+	while (!atomic_load(s->go)) {
+	}
+	for (unsigned i = 0; i < 50000; i++) {
+		uint64_t r = test_rand(&s->rng);
+
+		s->news += vlapic_accept(s->l, (uint8_t)(0x40 + r % 64), r >> 32 & 1) ? 1 : 0;
+	}
+	atomic_fetch_add(s->done, 1);
+	return NULL;
+}
+
+TEST(race, "vectors accepted from two other cpus at once are each delivered exactly once")
+{
+	struct world *w = fresh();
+	_Atomic bool go = false;
+	_Atomic unsigned done = 0;
+	struct sender senders[2];
+	uint64_t taken = 0;
+	bool last = false;
+
+	for (unsigned i = 0; i < 2; i++) {
+		senders[i] = (struct sender){ .l = &w->l, .rng = { 100 + i }, .go = &go, .done = &done };
+		CHECK_EQ(pthread_create(&senders[i].thread, NULL, send_many, &senders[i]), 0);
+	}
+	atomic_store(&go, true);
+	while (!last) {
+		int vector;
+
+		last = atomic_load(&done) == 2;
+		while ((vector = vlapic_pending(&w->l)) >= 0) {
+			vlapic_ack(&w->l, (uint8_t)vector);
+			vlapic_eoi(&w->l);
+			taken++;
+		}
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		pthread_join(senders[i].thread, NULL);
+	}
+	CHECK_EQ(taken, senders[0].news + senders[1].news);
+	sane(w);
 }
 
 TEST(fuzz, "random accesses in any mode hold the invariants; timers are never early and deadlines move on")
