@@ -13,7 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum vlapic_timer_mode { VLAPIC_TIMER_ONE_SHOT, VLAPIC_TIMER_PERIODIC, VLAPIC_TIMER_TSC_DEADLINE, VLAPIC_TIMER_RESERVED };
+enum vlapic_timer_mode {
+	VLAPIC_TIMER_ONE_SHOT, VLAPIC_TIMER_PERIODIC, VLAPIC_TIMER_TSC_DEADLINE, VLAPIC_TIMER_RESERVED
+};
 
 /* A quotient with 64 fraction bits. */
 struct vlapic_ratio {

@@ -295,15 +295,10 @@ static const struct vports_row rows[] = {
 	{ PORTS(VMAP_PORT_RESET, 1), .sizes = VPORTS_BYTE, .read = pm_read, .write = pm_write },
 };
 
-bool vplatform_port(struct vplatform *p, uint16_t port, unsigned size, bool write, uint32_t *value)
+bool vplatform_port_answered(struct vplatform *p, uint16_t port, unsigned size, bool write, uint32_t *value)
 {
 	bool answered;
 
-	if (vports_find(&p->ports, port) == NULL) {
-		/* Without the lock: the table never changes. */
-		return write ? vports_write(&p->ports, port, size, *value) :
-			       vports_read(&p->ports, port, size, value);
-	}
 	lock(p);
 	answered = write ? vports_write(&p->ports, port, size, *value) : vports_read(&p->ports, port, size, value);
 	unlock(p);

@@ -73,8 +73,25 @@ enum err vplatform_init(struct vplatform *p, const struct vplatform_config *conf
 /* Adds vCPUs in order of their index and initialises their local APIC. The first is the BSP. LIMIT: too many. */
 enum err vplatform_add_vcpu(struct vplatform *p, struct vlapic *lapic, uint32_t apic_id);
 
-/* A guest's IN or OUT of size 1, 2 or 4. Reads set *value, zero-extended. False: nobody answered. L */
-bool vplatform_port(struct vplatform *p, uint16_t port, unsigned size, bool write, uint32_t *value);
+/* The part of vplatform_port() for ports that somebody answers. L */
+bool vplatform_port_answered(struct vplatform *p, uint16_t port, unsigned size, bool write, uint32_t *value);
+
+/*
+ * A guest's IN or OUT of size 1, 2 or 4. Reads set *value, zero-extended. False: nobody answered, and reads are all
+ * ones; here, inline and without the lock (the table never changes), as guests write to port 0x80 often. L
+ */
+static inline bool vplatform_port(struct vplatform *p, uint16_t port, unsigned size, bool write, uint32_t *value)
+{
+	if (vports_find(&p->ports, port) != NULL) {
+		return vplatform_port_answered(p, port, size, write, value);
+	}
+	vports_count_unclaimed(&p->ports);
+	if (!write) {
+		*value = vports_ones(size);
+	}
+	return false;
+}
+
 /* A guest's access of size 1, 2, 4 or 8 to memory that is not RAM. False: nothing there. L for the I/O APIC's page;
  * the LAPIC page is the vCPU's own business (after a write: see vlapic.h). */
 bool vplatform_mmio(struct vplatform *p, unsigned vcpu, gpa_t gpa, unsigned size, bool write, uint64_t *value);

@@ -2,11 +2,6 @@
 /* Builds the index of ports and carries accesses out, split into bytes where needed. */
 #include "vm/vports.h"
 
-static uint32_t all_ones(unsigned size)
-{
-	return size >= 4 ? UINT32_MAX : (1u << (8 * size)) - 1;
-}
-
 static bool takes(const struct vports_row *row, uint16_t port, unsigned size)
 {
 	return (row->sizes & size) && port + size - 1 <= row->last;
@@ -14,10 +9,11 @@ static bool takes(const struct vports_row *row, uint16_t port, unsigned size)
 
 enum err vports_init(struct vports *v, const struct vports_row *rows, size_t count, void *ctx)
 {
-	*v = (struct vports){ .rows = rows, .row_count = (unsigned)count, .ctx = ctx };
+	*v = (struct vports){ .rows = rows, .end = rows, .ctx = ctx };
 	if (count > VPORTS_ROWS_MAX) {
 		return ERR_LIMIT;
 	}
+	v->end = rows + count;
 	for (unsigned i = 0; i < count; i++) {
 		const struct vports_row *row = &rows[i];
 
@@ -34,15 +30,15 @@ enum err vports_init(struct vports *v, const struct vports_row *rows, size_t cou
 static uint32_t read_row(struct vports *v, const struct vports_row *row, uint16_t port, unsigned size)
 {
 	if (row == NULL || row->read == NULL) {
-		return all_ones(size);
+		return vports_ones(size);
 	}
-	return row->read(v->ctx, port, size) & all_ones(size);
+	return row->read(v->ctx, port, size) & vports_ones(size);
 }
 
 static void write_row(struct vports *v, const struct vports_row *row, uint16_t port, unsigned size, uint32_t value)
 {
 	if (row != NULL && row->write != NULL) {
-		row->write(v->ctx, port, size, value & all_ones(size));
+		row->write(v->ctx, port, size, value & vports_ones(size));
 	}
 }
 
@@ -52,7 +48,7 @@ bool vports_read(struct vports *v, uint16_t port, unsigned size, uint32_t *value
 
 	if (row == NULL) {
 		vports_count_unclaimed(v);
-		*value = all_ones(size);
+		*value = vports_ones(size);
 		return false;
 	}
 	if (takes(row, port, size)) {

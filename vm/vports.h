@@ -36,8 +36,7 @@ struct vports_row {
 };
 
 struct vports {
-	const struct vports_row *rows;
-	unsigned row_count;
+	const struct vports_row *rows, *end;
 	void *ctx;
 	uint8_t index[VPORTS_GRANULES];		/* 1 + first row that ends in or after the granule and begins in it
 						 * or before; 0: none */
@@ -56,7 +55,7 @@ static inline const struct vports_row *vports_find(const struct vports *v, uint1
 	if (i == 0) {
 		return NULL;
 	}
-	for (const struct vports_row *row = &v->rows[i - 1]; row < v->rows + v->row_count; row++) {
+	for (const struct vports_row *row = &v->rows[i - 1]; row < v->end; row++) {
 		if (port <= row->last) {
 			return port >= row->first ? row : NULL;
 		}
@@ -68,6 +67,12 @@ static inline void vports_count_unclaimed(struct vports *v)
 {
 	atomic_store_explicit(&v->unclaimed, atomic_load_explicit(&v->unclaimed, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
+}
+
+/* What size bytes of nothing read as. */
+static inline uint32_t vports_ones(unsigned size)
+{
+	return UINT32_MAX >> (32 - 8 * size);
 }
 
 /* Does an access of size 1, 2 or 4. True: somebody answered. */
