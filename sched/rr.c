@@ -10,7 +10,8 @@
  *      wake ──► queue ──pick──► running ──pick of another──► (leaving) ──released──► queue
  *
  * `idle` holds the slots whose last pick found nothing. A wake takes one out before it pokes it, so that the next wake
- * pokes another one; the poked slot runs whoever heads the queue when it arrives.
+ * pokes another one; the poked slot runs whoever heads the queue when it arrives. That may be one whom another slot was
+ * poked for: so after each pick, where slots are idle and entities wait, those that may run there are poked.
  */
 #include "sched/sched.h"
 
@@ -80,6 +81,19 @@ static void poke_idle(struct sched *s, const struct sched_entity *e, struct sche
 	}
 }
 
+/* A slot took one that another was poked for, or goes. Usually no slot is idle then, or nobody waits. */
+static void poke_for_queue(struct sched *s, struct sched_out *out)
+{
+	struct rr_sched *rr = s->priv;
+
+	LIST_FOREACH(node, &rr->queue) {
+		if (rr->idle_count == 0) {
+			return;
+		}
+		poke_idle(s, LIST_ENTRY(node, struct rr_entity, link)->entity, out);
+	}
+}
+
 static void enqueue(struct sched *s, struct sched_entity *e, struct sched_out *out)
 {
 	struct rr_sched *rr = s->priv;
@@ -111,10 +125,7 @@ static void rr_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sch
 
 	(void)now_ns;
 	set_idle(rr, slot, false);
-	/* It may have been poked for one that waits and not have come yet: another slot shall look. */
-	LIST_FOREACH(node, &rr->queue) {
-		poke_idle(s, LIST_ENTRY(node, struct rr_entity, link)->entity, out);
-	}
+	poke_for_queue(s, out);
 }
 
 static void rr_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -183,7 +194,6 @@ static struct sched_pick rr_pick(struct sched *s, unsigned slot, uint64_t now_ns
 	struct rr_slot *rs = slot_of(s, slot);
 	struct sched_entity *next;
 
-	(void)out;
 	if (rs->running != NULL && now_ns < rs->slice_end_ns && cpuset_has(&rs->running->hard, slot)) {
 		return (struct sched_pick){ rs->running, rs->slice_end_ns };
 	}
@@ -197,6 +207,7 @@ static struct sched_pick rr_pick(struct sched *s, unsigned slot, uint64_t now_ns
 		return (struct sched_pick){ NULL, NS_NEVER };
 	}
 	set_idle(rr, slot, false);
+	poke_for_queue(s, out);
 	rs->slice_end_ns = now_ns + (uint64_t)s->values.v[RR_TIMESLICE];
 	return (struct sched_pick){ next, rs->slice_end_ns };
 }
@@ -266,7 +277,7 @@ static bool rr_check(struct sched *s, struct sched_reason *why)
 		const struct sched_entity *e = slot_of(s, slot)->running;
 
 		if (e != NULL && (!e->runnable || !e->on_slot || e->slot != slot || cpuset_has(&rr->idle, slot))) {
-			return sched_refuse(ERR_STATE, why, "running on a slot, but not runnable, not there, or the slot is idle") == ERR_OK;
+			return sched_refuse(ERR_STATE, why, "slot %u: runs one that cannot be there", slot) == ERR_OK;
 		}
 	}
 	return true;
@@ -275,7 +286,7 @@ static bool rr_check(struct sched *s, struct sched_reason *why)
 SCHED_POLICY(sched_rr,
 	.name = "rr",
 	.summary = "round robin: one queue, equal slices in turn",
-	.honours = SCHED_HONOURS_HARD_AFFINITY | SCHED_HONOURS_YIELD,
+	.honours = SCHED_HONOURS_HARD_AFFINITY | SCHED_HONOURS_YIELD | SCHED_WORK_CONSERVING,
 	.tunables = rr_tunables, .tunable_count = ARRAY_SIZE(rr_tunables),
 	.object_size = sizeof(struct rr_sched), .slot_size = sizeof(struct rr_slot),
 	.entity_size = sizeof(struct rr_entity),

@@ -7,7 +7,7 @@ HOST_CFLAGS := $(COMMON) -O1 -fno-omit-frame-pointer $(SANITIZE) -DTARN_HOST
 # Parts of arch that are pure functions.
 ARCH_PURE := $(wildcard arch/x86_64/pure/*.c arch/x86_64/vmx/pure/*.c)
 BOOT_PURE := $(wildcard boot/pure/*.c)
-HOST_SRCS := $(filter-out kernel/lib/mem.c kernel/main.c, \
+HOST_SRCS := $(filter-out kernel/lib/mem.c kernel/heap.c kernel/main.c, \
 	   $(wildcard kernel/lib/*.c acpi/*.c kernel/*.c pool/*.c vm/*.c)) \
 	   $(ARCH_PURE) $(BOOT_PURE) $(wildcard tests/fake/*.c)
 SCHED_SRCS := $(wildcard sched/*.c)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The fake machine: cpus, clock, IPIs, memory, panic. The serial line, the screen and the power button are in serial.c. */
+/* The fake machine: cpus, clock, IPIs, memory, panic. Serial line, screen and power button are in serial.c. */
 #include "tests/host/test.h"	/* first: <stdnoreturn.h> spoils its attribute */
 #include "tests/fake/machine.h"
 

@@ -68,7 +68,7 @@ TEST(alone, "an entity that runs alone is picked again without being put")
 	fake_machine_fini();
 }
 
-TEST(independent, "what one pool's cpus do, dispatching and switching, writes nothing of another pool and pokes none of its cpus")
+TEST(independent, "dispatching and switching in one pool writes nothing of another pool and pokes none of its cpus")
 {
 	struct fake_vm a, b;
 	struct pool *p, *q;
@@ -151,6 +151,45 @@ static void put_and_wake(struct sched_entity *e)
 	}
 }
 
+static bool pause_in_put;
+
+/* The first half of a pause on the housekeeping cpu comes while the preempted e is being saved. */
+static void put_and_pause(struct sched_entity *e)
+{
+	if (pause_in_put) {
+		pause_in_put = false;
+		CHECK(e->runnable && e->on_slot);
+		e->pauses++;
+	}
+}
+
+static enum dispatch_why run_busy(struct sched_entity *e, uint64_t until_ns)
+{
+	return fake_act_busy(CONTAINER_OF(e, struct fake_vcpu, e), until_ns);
+}
+
+TEST(put_pause, "an entity that is paused while its state is being saved does not run on")
+{
+	static const struct dispatch_ops ops = { .run = run_busy, .put = put_and_pause };
+	struct fake_vm vm;
+	unsigned held;
+
+	reset(1);
+	dispatch_set_ops(&ops);
+	fake_vm_init(&vm, "a", 2);
+	fake_vm_start(&vm, new_pool("p", "rr", 0, 0));
+	pause_in_put = true;
+	fake_guest_run(50 * NS_PER_MS, NS_PER_MS);
+	held = vm.v[0].e.pauses == 1 ? 0 : 1;
+	CHECK(!pause_in_put && !vm.v[held].e.runnable && !vm.v[held].e.on_slot);
+	CHECK_EQ(vm.v[held].e.switches, 1);
+	pool_entity_resume(&vm.v[held].e);
+	fake_guest_run(50 * NS_PER_MS, NS_PER_MS);
+	CHECK(vm.v[held].e.switches > 1);
+	end(&vm);
+	fake_machine_fini();
+}
+
 static enum dispatch_why run_act(struct sched_entity *e, uint64_t until_ns)
 {
 	struct fake_vcpu *v = CONTAINER_OF(e, struct fake_vcpu, e);
@@ -185,7 +224,7 @@ TEST(leaving, "a wake that comes while a blocked entity's state is being saved i
 	}
 }
 
-TEST(kick, "a wake of an entity that runs elsewhere pokes that cpu, an NMI follows after 50 us, and the loop asks in time")
+TEST(kick, "a wake of an entity that runs elsewhere pokes that cpu, and after 50 us an NMI follows")
 {
 	struct fake_vm vm;
 

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Commands about pools. What names several cpus happens to all of them or to none. */
+#include "kernel/cpusetexpr.h"
+#include "kernel/json.h"
+#include "kernel/lib/string.h"
+#include "kernel/log.h"
+#include "kernel/shell.h"
+#include "pool/pool.h"
+
+#define CPUS_TEXT_MAX	256u
+
+/* --- Words to things. */
+
+static enum err find_pool(const char *name, struct pool **p)
+{
+	*p = pool_find(name);
+	return *p != NULL ? ERR_OK : shell_fail(ERR_NOENT, name, "there is no pool of that name");
+}
+
+static unsigned node_of(const void *context, unsigned cpu)
+{
+	(void)context;
+	return cpu_get(cpu)->node;
+}
+
+static unsigned core_of(const void *context, unsigned cpu)
+{
+	(void)context;
+	return cpu_get(cpu)->core;
+}
+
+static bool is_free(const void *context, unsigned cpu)
+{
+	(void)context;
+	return cpu_is_online(cpu) && pool_of_cpu(cpu) == NULL;
+}
+
+static enum err parse_cpus(const char *text, struct cpuset *set)
+{
+	const struct cpusetexpr_facts facts = { cpu_count(), node_of, core_of, is_free, NULL };
+	struct cpusetexpr_error error;
+
+	if (!cpusetexpr_parse(text, &facts, set, &error)) {
+		return shell_fail(ERR_INVAL, text, "column %u: %s", error.column, error.words);
+	}
+	return ERR_OK;
+}
+
+/* The value of "key=value", or NULL when word has another key. */
+static const char *value_of(const char *word, const char *key)
+{
+	size_t len = strlen(key);
+
+	return strncmp(word, key, len) == 0 && word[len] == '=' ? word + len + 1 : NULL;
+}
+
+/* Takes "key=value" into values, where key is a tunable of the pool. */
+static enum err parse_value(const struct sched_ops *ops, const char *word, struct sched_values *values)
+{
+	const char *equals = strchr(word, '=');
+	struct sched_reason why;
+
+	for (unsigned i = 0; equals != NULL && i < ops->tunable_count; i++) {
+		const struct sched_tunable *t = &ops->tunables[i];
+
+		if (t->scope == SCHED_POOL && value_of(word, t->name) != NULL) {
+			enum err e = sched_value_parse(t, equals + 1, &values->v[i], &why);
+
+			return e == ERR_OK ? ERR_OK : shell_fail(e, word, "%s", why.words);
+		}
+	}
+	return shell_fail(ERR_INVAL, word, "%s knows no such pool setting; expected key=value, see `sched list`", ops->name);
+}
+
+/* --- Showing. */
+
+static const char *cpus_text(const struct pool *p)
+{
+	static char buf[CPUS_TEXT_MAX];
+	struct text t = text_make(buf, sizeof(buf));
+
+	cpusetexpr_print(&p->cpus, &t);
+	return buf;
+}
+
+static void pool_json(struct json *j, const struct pool *p)
+{
+	json_object(j, NULL);
+	json_string(j, "name", p->name);
+	json_uint(j, "cpus", cpuset_count(&p->cpus));
+	json_string(j, "cpu_list", cpuset_empty(&p->cpus) ? "" : cpus_text(p));
+	json_string(j, "sched", p->sched.ops->name);
+	json_uint(j, "vms", p->group_count);
+	json_uint(j, "vcpus", p->entity_count);
+	json_end(j);
+}
+
+static enum err list(const struct shell_args *args)
+{
+	bool cpus = args->count > 0 && (str_eq(args->word[0], "-c") || str_eq(args->word[0], "--cpus"));
+	int names = args->count - cpus;
+	const char *only = names == 1 ? args->word[cpus] : NULL;
+	struct json j;
+	struct pool *p;
+
+	if (names > 1) {
+		return shell_usage();
+	}
+	if (only != NULL && pool_find(only) == NULL) {
+		return find_pool(only, &p);
+	}
+	if (args->json) {
+		json_begin(&j);
+	} else {
+		con_printf("%-20s %5s  %-10s %4s%s\n", "Name", "CPUs", "Sched", "VMs", cpus ? "  CPU list" : "");
+	}
+	for (unsigned i = 0; (p = pool_at(i)) != NULL; i++) {
+		if (only != NULL && !str_eq(only, p->name)) {
+			continue;
+		}
+		if (args->json) {
+			pool_json(&j, p);
+			continue;
+		}
+		con_printf("%-20s %5u  %-10s %4u%s%s\n", p->name, cpuset_count(&p->cpus), p->sched.ops->name, p->group_count,
+			   cpus ? "  " : "", cpus ? cpus_text(p) : "");
+	}
+	if (args->json) {
+		json_finish(&j);
+	}
+	return ERR_OK;
+}
+
+static void show_values(const struct pool *p, struct json *j)
+{
+	for (unsigned i = 0; i < p->sched.ops->tunable_count; i++) {
+		const struct sched_tunable *t = &p->sched.ops->tunables[i];
+		char buf[64];
+		struct text to = text_make(buf, sizeof(buf));
+
+		if (t->scope != SCHED_POOL) {
+			continue;
+		}
+		sched_value_print(t, p->sched.values.v[i], &to);
+		if (j != NULL) {
+			json_string(j, t->name, buf);
+		} else {
+			con_printf("%-12s %s\n", t->name, buf);
+		}
+	}
+}
+
+static void show_json(const struct pool *p)
+{
+	struct json j;
+
+	json_begin_object(&j);
+	json_string(&j, "name", p->name);
+	json_string(&j, "sched", p->sched.ops->name);
+	json_string(&j, "cpu_list", cpuset_empty(&p->cpus) ? "" : cpus_text(p));
+	json_uint(&j, "node", p->node);
+	json_object(&j, "values");
+	show_values(p, &j);
+	json_end(&j);
+	json_array(&j, "vms");
+	LIST_FOREACH(node, &p->groups) {
+		json_string(&j, NULL, LIST_ENTRY(node, struct sched_group, link)->name);
+	}
+	json_end(&j);
+	json_finish(&j);
+}
+
+static enum err show(const struct shell_args *args)
+{
+	struct pool *p;
+	enum err e = args->count == 1 ? find_pool(args->word[0], &p) : shell_usage();
+
+	if (e != ERR_OK) {
+		return e;
+	}
+	if (args->json) {
+		show_json(p);
+		return ERR_OK;
+	}
+	con_printf("%-12s %s\n%-12s %s\n%-12s %s\n%-12s %u\n", "name", p->name, "sched", p->sched.ops->name, "cpus",
+		   cpus_text(p), "memory node", p->node);
+	show_values(p, NULL);
+	con_printf("%-12s %u\n", "VMs", p->group_count);
+	LIST_FOREACH(node, &p->groups) {
+		const struct sched_group *g = LIST_ENTRY(node, struct sched_group, link);
+
+		con_printf("  %s, %u vCPUs\n", g->name, g->entity_count);
+	}
+	return ERR_OK;
+}
+
+/* --- Changing. */
+
+/* Moves all of set, or says which cannot go and moves those back that went. */
+static enum err move_all(struct pool *from, struct pool *to, const struct cpuset *set)
+{
+	struct sched_reason why, ignored;
+
+	CPUSET_FOREACH(cpu, set) {
+		enum err e = pool_move_cpu(from, to, cpu, &why);
+
+		if (e == ERR_OK) {
+			continue;
+		}
+		for (unsigned back = cpuset_first(set); back != cpu; back = cpuset_next(set, back + 1)) {
+			if (pool_move_cpu(to, from, back, &ignored) != ERR_OK) {
+				con_printf("cpu %u could not go back: %s\n", back, ignored.words);
+			}
+		}
+		return shell_fail(e, (to != NULL ? to : from)->name, "%s", why.words);
+	}
+	return ERR_OK;
+}
+
+struct wish {
+	const struct sched_ops *ops;
+	struct sched_values values;
+	struct cpuset cpus;
+};
+
+static enum err parse_wish(const struct shell_args *args, struct wish *w)
+{
+	enum err e = ERR_OK;
+
+	w->ops = sched_policy_find("rr");
+	for (int i = 1; i < args->count; i++) {
+		const char *name = value_of(args->word[i], "sched");
+
+		if (name != NULL && (w->ops = sched_policy_find(name)) == NULL) {
+			return shell_fail(ERR_NOENT, name, "there is no scheduler of that name, see `sched list`");
+		}
+	}
+	sched_values_default(w->ops, &w->values);
+	for (int i = 1; i < args->count && e == ERR_OK; i++) {
+		const char *cpus = value_of(args->word[i], "cpus");
+
+		if (cpus != NULL) {
+			e = parse_cpus(cpus, &w->cpus);
+		} else if (value_of(args->word[i], "sched") == NULL) {
+			e = parse_value(w->ops, args->word[i], &w->values);
+		}
+	}
+	return e;
+}
+
+static enum err create(const struct shell_args *args)
+{
+	struct wish w = { 0 };
+	struct sched_reason why;
+	struct pool *p;
+	unsigned first;
+	enum err e = args->count > 0 ? parse_wish(args, &w) : shell_usage();
+
+	if (e != ERR_OK) {
+		return e;
+	}
+	first = cpuset_first(&w.cpus);
+	e = pool_create(args->word[0], w.ops, &w.values, first != CPU_NONE ? cpu_get(first)->node : 0, &p, &why);
+	if (e != ERR_OK) {
+		return shell_fail(e, args->word[0], "%s", why.words);
+	}
+	e = move_all(NULL, p, &w.cpus);
+	if (e != ERR_OK) {
+		pool_destroy(p, &why);
+	}
+	return e;
+}
+
+static enum err destroy(const struct shell_args *args)
+{
+	struct sched_reason why;
+	struct pool *p;
+	enum err e = args->count == 1 ? find_pool(args->word[0], &p) : shell_usage();
+
+	if (e != ERR_OK) {
+		return e;
+	}
+	e = pool_destroy(p, &why);
+	return e == ERR_OK ? e : shell_fail(e, args->word[0], "%s", why.words);
+}
+
+static enum err rename(const struct shell_args *args)
+{
+	struct sched_reason why;
+	struct pool *p;
+	enum err e = args->count == 2 ? find_pool(args->word[0], &p) : shell_usage();
+
+	if (e != ERR_OK) {
+		return e;
+	}
+	e = pool_rename(p, args->word[1], &why);
+	return e == ERR_OK ? e : shell_fail(e, args->word[1], "%s", why.words);
+}
+
+static enum err change_cpus(const struct shell_args *args, bool add)
+{
+	struct cpuset set;
+	struct pool *p;
+	enum err e = args->count == 2 ? find_pool(args->word[0], &p) : shell_usage();
+
+	if (e == ERR_OK) {
+		e = parse_cpus(args->word[1], &set);
+	}
+	if (e != ERR_OK) {
+		return e;
+	}
+	if (cpuset_empty(&set)) {
+		return shell_fail(ERR_INVAL, args->word[1], "names no cpu");
+	}
+	return move_all(add ? NULL : p, add ? p : NULL, &set);
+}
+
+static enum err cpu_add(const struct shell_args *args)
+{
+	return change_cpus(args, true);
+}
+
+static enum err cpu_remove(const struct shell_args *args)
+{
+	return change_cpus(args, false);
+}
+
+static enum err set(const struct shell_args *args)
+{
+	struct sched_values values;
+	struct sched_reason why;
+	struct pool *p;
+	enum err e = args->count >= 2 ? find_pool(args->word[0], &p) : shell_usage();
+
+	if (e != ERR_OK) {
+		return e;
+	}
+	values = p->sched.values;
+	for (int i = 1; i < args->count && e == ERR_OK; i++) {
+		e = parse_value(p->sched.ops, args->word[i], &values);
+	}
+	if (e != ERR_OK) {
+		return e;
+	}
+	e = pool_tune(p, &values, &why);
+	return e == ERR_OK ? e : shell_fail(e, p->name, "%s", why.words);
+}
+
+SHELL_COMMAND(pool_list, .name = "pool list", .usage = "[-c] [P] [-j]", .run = list, .complete = SHELL_POOL,
+	      .alias = "cpupool-list", .help = "Lists the pools; -c with their cpus.");
+SHELL_COMMAND(pool_show, .name = "pool show", .usage = "P [-j]", .run = show, .complete = SHELL_POOL,
+	      .help = "Shows a pool's scheduler, settings, cpus and VMs.");
+SHELL_COMMAND(pool_create, .name = "pool create", .usage = "P [sched=S] [cpus=SET] [key=value...]", .run = create,
+	      .complete = SHELL_SCHED, .alias = "cpupool-create", .help = "Makes a pool, of free cpus.");
+SHELL_COMMAND(pool_destroy, .name = "pool destroy", .usage = "P", .run = destroy, .complete = SHELL_POOL,
+	      .alias = "cpupool-destroy", .help = "Removes a pool without VMs; its cpus become free.");
+SHELL_COMMAND(pool_rename, .name = "pool rename", .usage = "P Q", .run = rename, .complete = SHELL_POOL,
+	      .alias = "cpupool-rename", .help = "Gives pool P the name Q.");
+SHELL_COMMAND(pool_cpu_add, .name = "pool cpu-add", .usage = "P SET", .run = cpu_add, .complete = SHELL_POOL,
+	      .alias = "cpupool-cpu-add", .help = "Gives free cpus to a pool: all of SET, or none.");
+SHELL_COMMAND(pool_cpu_remove, .name = "pool cpu-remove", .usage = "P SET", .run = cpu_remove, .complete = SHELL_POOL,
+	      .alias = "cpupool-cpu-remove", .help = "Makes cpus of a pool free: all of SET, or none.");
+SHELL_COMMAND(pool_set, .name = "pool set", .usage = "P key=value...", .run = set, .complete = SHELL_POOL,
+	      .help = "Changes settings of a pool's scheduler while it runs.");

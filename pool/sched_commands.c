@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Commands about schedulers and what they order: sched list, sched dump, vcpu list. */
+#include "kernel/cpusetexpr.h"
+#include "kernel/json.h"
+#include "kernel/lib/string.h"
+#include "kernel/log.h"
+#include "kernel/shell.h"
+#include "pool/pool_internal.h"
+
+/* --- sched list */
+
+static const char *print_value(const struct sched_tunable *t, int64_t value, char *buf, size_t size)
+{
+	struct text to = text_make(buf, size);
+
+	sched_value_print(t, value, &to);
+	return buf;
+}
+
+static const char *const type_names[] = {
+	[SCHED_INT] = "number", [SCHED_TIME] = "time", [SCHED_BOOL] = "yes/no", [SCHED_ENUM] = "word", [SCHED_LIST] = "list",
+};
+
+static const char *const scope_names[] = { [SCHED_POOL] = "pool", [SCHED_GROUP] = "VM", [SCHED_ENTITY] = "vCPU" };
+
+static void show_tunable(const struct sched_tunable *t)
+{
+	char def[32], min[32], max[32];
+
+	con_printf("    %-14s %-6s %-6s default %s", t->name, scope_names[t->scope], type_names[t->type],
+		   print_value(t, t->def, def, sizeof(def)));
+	if (t->type == SCHED_INT || t->type == SCHED_TIME) {
+		con_printf(", %s to %s", print_value(t, t->min, min, sizeof(min)), print_value(t, t->max, max, sizeof(max)));
+	}
+	con_printf("%s: %s\n", t->live ? ", live" : "", t->help);
+}
+
+static void tunable_json(struct json *j, const struct sched_tunable *t)
+{
+	char buf[32];
+
+	json_object(j, NULL);
+	json_string(j, "name", t->name);
+	json_string(j, "type", type_names[t->type]);
+	json_string(j, "scope", scope_names[t->scope]);
+	json_string(j, "default", print_value(t, t->def, buf, sizeof(buf)));
+	if (t->type == SCHED_INT || t->type == SCHED_TIME) {
+		json_string(j, "min", print_value(t, t->min, buf, sizeof(buf)));
+		json_string(j, "max", print_value(t, t->max, buf, sizeof(buf)));
+	}
+	json_bool(j, "live", t->live);
+	json_end(j);
+}
+
+static void policy_json(struct json *j, const struct sched_ops *ops)
+{
+	json_object(j, NULL);
+	json_string(j, "name", ops->name);
+	json_string(j, "summary", ops->summary);
+	json_array(j, "tunables");
+	for (unsigned i = 0; i < ops->tunable_count; i++) {
+		tunable_json(j, &ops->tunables[i]);
+	}
+	json_end(j);
+	json_end(j);
+}
+
+static enum err list(const struct shell_args *args)
+{
+	struct json j;
+
+	if (args->count != 0) {
+		return shell_usage();
+	}
+	if (args->json) {
+		json_begin(&j);
+	}
+	for (unsigned i = 0; i < sched_policy_count(); i++) {
+		const struct sched_ops *ops = sched_policy_at(i);
+
+		if (args->json) {
+			policy_json(&j, ops);
+			continue;
+		}
+		con_printf("%-10s %s\n", ops->name, ops->summary);
+		for (unsigned k = 0; k < ops->tunable_count; k++) {
+			show_tunable(&ops->tunables[k]);
+		}
+	}
+	if (args->json) {
+		json_finish(&j);
+	}
+	return ERR_OK;
+}
+
+/* --- sched dump */
+
+static enum err dump(const struct shell_args *args)
+{
+	static char buf[16 * KIB];
+	struct text t = text_make(buf, sizeof(buf));
+	struct sched_reason why;
+	struct pool *p;
+
+	if (args->count != 1) {
+		return shell_usage();
+	}
+	p = pool_find(args->word[0]);
+	if (p == NULL) {
+		return shell_fail(ERR_NOENT, args->word[0], "there is no pool of that name");
+	}
+	pool_lock_all(p);
+	p->sched.ops->describe(&p->sched, arch_now_ns(), &t);
+	pool_unlock_all(p);
+	con_write(buf, t.len);
+	if (t.cut) {
+		con_printf("... and more\n");
+	}
+	return pool_check(p, &why) ? ERR_OK : shell_fail(ERR_STATE, p->name, "%s", why.words);
+}
+
+/* --- vcpu list: figures are read without a lock, each whole, not all at one moment. */
+
+static const char *state_of(const struct sched_entity *e)
+{
+	if (e->pauses > 0) {
+		return "paused";
+	}
+	if (!e->runnable) {
+		return "blocked";
+	}
+	return e->on_slot ? "running" : e->parked != SCHED_NOT_PARKED ? "parked" : "ready";
+}
+
+static void vcpu_row(const struct sched_entity *e)
+{
+	char hard[64], slot[16] = "-";
+	struct text set = text_make(hard, sizeof(hard)), at = text_make(slot, sizeof(slot));
+	struct cpuset in_pool = e->hard;
+
+	cpuset_and(&in_pool, &e->pool->cpus);
+	cpusetexpr_print(&in_pool, &set);
+	if (e->slot != SCHED_NO_SLOT) {
+		text_printf(&at, "%u", e->slot);
+	}
+	con_printf("%-16s %4u  %-12s %-8s %4s  %10lu  %10lu  %8lu  %s\n", e->group->name, e->number, e->pool->name,
+		   state_of(e), slot, e->used_ns / NS_PER_MS, e->wait_ns / NS_PER_MS, e->switches, hard);
+}
+
+static void vcpu_json(struct json *j, const struct sched_entity *e)
+{
+	json_object(j, NULL);
+	json_string(j, "vm", e->group->name);
+	json_uint(j, "vcpu", e->number);
+	json_string(j, "pool", e->pool->name);
+	json_string(j, "state", state_of(e));
+	json_int(j, "cpu", e->slot != SCHED_NO_SLOT ? (int64_t)e->slot : -1);
+	json_uint(j, "run_ns", e->used_ns);
+	json_uint(j, "wait_ns", e->wait_ns);
+	json_uint(j, "switches", e->switches);
+	json_end(j);
+}
+
+static enum err vcpu_list(const struct shell_args *args)
+{
+	struct json j;
+	struct pool *p;
+
+	if (args->count != 0) {
+		return shell_usage();
+	}
+	if (args->json) {
+		json_begin(&j);
+	} else {
+		con_printf("%-16s %4s  %-12s %-8s %4s  %10s  %10s  %8s  %s\n", "VM", "vCPU", "Pool", "State", "CPU", "Run ms",
+			   "Wait ms", "Switches", "May run on");
+	}
+	for (unsigned i = 0; (p = pool_at(i)) != NULL; i++) {
+		LIST_FOREACH(node, &p->entities) {
+			const struct sched_entity *e = LIST_ENTRY(node, struct sched_entity, link);
+
+			if (args->json) {
+				vcpu_json(&j, e);
+			} else {
+				vcpu_row(e);
+			}
+		}
+	}
+	if (args->json) {
+		json_finish(&j);
+	}
+	return ERR_OK;
+}
+
+SHELL_COMMAND(sched_list, .name = "sched list", .usage = "[-j]", .run = list, .complete = SHELL_NOTHING,
+	      .help = "Lists the schedulers with their settings, defaults and ranges.");
+SHELL_COMMAND(sched_dump, .name = "sched dump", .usage = "P", .run = dump, .complete = SHELL_POOL,
+	      .help = "Shows a pool's scheduler as it sees itself, and checks it.");
+SHELL_COMMAND(vcpu_list, .name = "vcpu list", .usage = "[-j]", .run = vcpu_list, .complete = SHELL_NOTHING,
+	      .alias = "vcpu-list", .help = "Lists the vCPUs: where, in what state, how long they ran and waited.");
