@@ -36,6 +36,9 @@ void arch_poke_nmi(unsigned cpu);	/* the same by NMI, for a guest that blocks in
 void *arch_direct(hpa_t at);
 hpa_t arch_direct_hpa(const void *ptr);	/* the inverse, for pointers from arch_direct() only */
 
+/* Clears bytes (a multiple of 8) at an 8-byte aligned address, as fast as the machine can. */
+void arch_zero(void *at, size_t bytes);
+
 /* --- Serial console (COM1 or what SPCR names). Any cpu may call; the caller holds the console's lock. */
 bool arch_serial_present(void);
 unsigned arch_serial_tx_room(void);	/* bytes that arch_serial_tx() takes without waiting */

@@ -210,7 +210,7 @@ static unsigned on_mmio(struct virt_vcpu *v)
 		.mem = &vcpu->vm->mem, .state = &s, .gpr = v->gpr, .mmio_read = mmio_read, .mmio_write = mmio_write, .ctx = vcpu,
 	};
 
-	if (!is_device(v->info.gpa) || v->info.fetch) {
+	if (!is_device(v->info.gpa) || v->info.fetch || v->info.in_delivery) {
 		return vm_crash(v, "%s at guest-physical 0x%lx, where it has neither memory nor a device", access_word(v),
 				v->info.gpa.v);
 	}
@@ -231,7 +231,10 @@ static unsigned on_mmio(struct virt_vcpu *v)
 	if (em.rflags != s.rflags) {
 		virt->set_rflags(v, em.rflags);
 	}
-	return em.repeat ? VIRT_RECHECK : VIRT_SKIP | VIRT_RECHECK;
+	if (!em.repeat) {
+		virt->skip(v, d.length);
+	}
+	return VIRT_RECHECK;
 }
 
 static unsigned on_xsetbv(struct virt_vcpu *v)

@@ -21,6 +21,7 @@
 #include "arch/x86_64/virt.h"
 #include "kernel/call.h"
 #include "kernel/lib/list.h"
+#include "kernel/mem.h"
 #include "kernel/spinlock.h"
 #include "kernel/timer.h"
 #include "sched/sched.h"

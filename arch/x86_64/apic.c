@@ -188,6 +188,6 @@ void apic_timer_arm(uint64_t tsc)
 		return;
 	}
 	now = insn_rdtsc();
-	ticks = tsc <= now ? 1 : time_scale(tsc - now, apic.ticks_per_ms, time_tsc_hz() / 1000) + 1;
+	ticks = tsc <= now ? 1 : insn_muldiv(tsc - now, apic.ticks_per_ms, time_tsc_hz() / 1000) + 1;
 	reg_write(REG_TIMER_INITIAL, (uint32_t)MIN(ticks, UINT32_MAX));
 }

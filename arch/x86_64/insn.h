@@ -188,6 +188,15 @@ static inline void insn_load_segments(uint16_t code, uint16_t data)
 			 : : "r"((uint64_t)code), "r"((uint32_t)data), "r"(0) : "rax", "memory");
 }
 
+/* value * to / from; the result must fit in 64 bits, else #DE. */
+static inline uint64_t insn_muldiv(uint64_t value, uint64_t to, uint64_t from)
+{
+	uint64_t quotient, high;
+
+	__asm__("mulq %3; divq %4" : "=&a"(quotient), "=&d"(high) : "0"(value), "r"(to), "r"(from) : "cc");
+	return quotient;
+}
+
 static inline void insn_invlpg(uint64_t va)
 {
 	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");

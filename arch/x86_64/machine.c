@@ -98,6 +98,11 @@ hpa_t arch_direct_hpa(const void *ptr)
 	return hpa((uint64_t)ptr - DIRECT_BASE);
 }
 
+void arch_zero(void *at, size_t bytes)
+{
+	insn_fill64(at, 0, bytes / 8);
+}
+
 void arch_poke(unsigned cpu)
 {
 	apic_send(cpu_get(cpu)->apic_id, VECTOR_POKE);

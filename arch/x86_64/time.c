@@ -82,8 +82,8 @@ void time_init(uint16_t pm_timer, uint64_t zero_tsc)
 	}
 	clock.hz = hz;
 	clock.zero = zero_tsc;
-	clock.to_ns = time_scale(NS_PER_S, 1ul << SHIFT, hz);
-	clock.to_tsc = time_scale(hz, 1ul << SHIFT, NS_PER_S);
+	clock.to_ns = insn_muldiv(NS_PER_S, 1ul << SHIFT, hz);
+	clock.to_tsc = insn_muldiv(hz, 1ul << SHIFT, NS_PER_S);
 	log_printf("time: TSC runs at %lu.%03lu MHz (measured against the %s)", hz / 1000000, hz / 1000 % 1000, against);
 }
 

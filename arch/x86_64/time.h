@@ -14,10 +14,5 @@ uint64_t time_tsc_hz(void);
 /* Nanoseconds since time 0 to a TSC value, and back. NS_NEVER and UINT64_MAX map to each other. */
 uint64_t time_ns_to_tsc(uint64_t ns);
 uint64_t time_tsc_to_ns(uint64_t tsc);
-/* value * to / from without overflow (to < 2^64, result must fit). */
-static inline uint64_t time_scale(uint64_t value, uint64_t to, uint64_t from)
-{
-	return (uint64_t)((unsigned __int128)value * to / from);
-}
 /* Spins for us microseconds. */
 void time_wait_us(uint64_t us);

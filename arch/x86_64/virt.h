@@ -74,6 +74,7 @@ struct virt_exit_info {
 	/* MMIO: an access outside what the space maps */
 	gpa_t gpa;
 	bool write, fetch;
+	bool in_delivery;		/* while an event was being delivered: no instruction did it */
 	/* EXCEPTION */
 	uint8_t vector;
 	uint32_t error_code;
@@ -160,7 +161,7 @@ struct virt_ops {
 	void (*inject_page_fault)(struct virt_vcpu *v, uint64_t linear, uint32_t error);
 	bool (*interrupts_on)(struct virt_vcpu *v);		/* RFLAGS.IF */
 	void (*get_state)(struct virt_vcpu *v, struct virt_state *out);
-	void (*set_rip)(struct virt_vcpu *v, uint64_t rip);	/* instead of SKIP, for string instructions half done */
+	void (*skip)(struct virt_vcpu *v, unsigned bytes);	/* instead of SKIP, where only a decoder knows the length (MMIO) */
 	void (*set_rflags)(struct virt_vcpu *v, uint64_t rflags);
 	void (*set_tsc_offset)(struct virt_vcpu *v, uint64_t offset);
 	/* False: #GP is due. */

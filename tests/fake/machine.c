@@ -134,6 +134,11 @@ void arch_poke_nmi(unsigned cpu)
 	fake.cpu[cpu].nmis++;
 }
 
+void arch_zero(void *at, size_t bytes)
+{
+	memset(at, 0, bytes);
+}
+
 void *arch_direct(hpa_t at)
 {
 	return (void *)at.v;	/* the test's own address space is its RAM */

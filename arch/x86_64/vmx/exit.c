@@ -33,13 +33,13 @@ static void read_io(struct vmx_vcpu *v)
 }
 
 /* Puts back an event that was being delivered when the exit came (SDM 3C 27.2.4). */
-static void requeue_event(void)
+static bool requeue_event(void)
 {
 	uint32_t info = (uint32_t)vmread(VMCS_IDT_VECTORING);
 	uint32_t type = info & EVENT_TYPE;
 
 	if ((info & EVENT_VALID) == 0) {
-		return;
+		return false;
 	}
 	vmwrite(VMCS_ENTRY_INTERRUPTION, info & ~(1u << 12));
 	if ((info & EVENT_HAS_ERROR) != 0) {
@@ -48,6 +48,7 @@ static void requeue_event(void)
 	if (type >= EVENT_TYPE_SOFT_INTERRUPT && type <= EVENT_TYPE_SOFT_EXCEPTION) {
 		vmwrite(VMCS_ENTRY_INSN_LENGTH, vmread(VMCS_EXIT_INSN_LENGTH));
 	}
+	return true;
 }
 
 static void read_ept(struct vmx_vcpu *v)
@@ -58,7 +59,7 @@ static void read_ept(struct vmx_vcpu *v)
 	v->virt.info.write = (q & EPT_WRITE) != 0;
 	v->virt.info.fetch = (q & EPT_FETCH) != 0;
 	v->virt.info.qualification = q;
-	requeue_event();
+	v->virt.info.in_delivery = requeue_event();
 }
 
 static void read_raw(struct vmx_vcpu *v)
@@ -116,12 +117,11 @@ static const struct row *row_of(uint32_t basic)
 }
 
 /* Past the instruction that exited: its shadow ends, and a single-step trap becomes due (SDM 3C 31.3, 24.4.2). */
-void vmx_skip(struct vmx_vcpu *v)
+void vmx_skip(uint64_t bytes)
 {
 	uint32_t shadow = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
-	(void)v;
-	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_INSN_LENGTH));
+	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + bytes);
 	if ((shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) != 0) {
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 	}
@@ -182,7 +182,7 @@ bool vmx_handle_exit(struct vmx_vcpu *v)
 	row->read(v);
 	next = row->kind == VIRT_EXIT_CR ? vmx_handle_cr(v) : v->virt.handlers[row->kind](&v->virt);
 	if ((next & VIRT_SKIP) != 0) {
-		vmx_skip(v);
+		vmx_skip(vmread(VMCS_EXIT_INSN_LENGTH));
 	}
 	if ((next & (VIRT_RECHECK | VIRT_LEAVE)) == 0) {
 		return arm_timer(v);

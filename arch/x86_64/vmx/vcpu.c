@@ -295,10 +295,10 @@ static void get_state(struct virt_vcpu *v, struct virt_state *s)
 	s->code_bits = (s->efer & EFER_LMA) != 0 && (access & 1u << 13) != 0 ? 64 : (access & 1u << 14) != 0 ? 32 : 16;
 }
 
-static void set_rip(struct virt_vcpu *v, uint64_t rip)
+static void skip(struct virt_vcpu *v, unsigned bytes)
 {
 	(void)v;
-	vmwrite(VMCS_GUEST_RIP, rip);
+	vmx_skip(bytes);
 }
 
 static void set_rflags(struct virt_vcpu *v, uint64_t rflags)
@@ -366,7 +366,7 @@ const struct virt_ops vmx_ops = {
 	.inject_page_fault = inject_page_fault,
 	.interrupts_on = interrupts_on,
 	.get_state = get_state,
-	.set_rip = set_rip,
+	.skip = skip,
 	.set_rflags = set_rflags,
 	.set_tsc_offset = set_tsc_offset,
 	.write_efer = vmx_write_efer,

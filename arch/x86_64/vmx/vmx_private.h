@@ -54,7 +54,7 @@ void vmx_load(struct vmx_vcpu *v);
 /* exit.c */
 bool vmx_handle_exit(struct vmx_vcpu *v);
 void vmx_entry_failed(struct vmx_vcpu *v);
-void vmx_skip(struct vmx_vcpu *v);
+void vmx_skip(uint64_t bytes);
 /* cr.c: an access to CR0, CR4 or CR8 that the masks made exit. */
 unsigned vmx_handle_cr(struct vmx_vcpu *v);
 bool vmx_write_efer(struct virt_vcpu *v, uint64_t value);

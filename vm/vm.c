@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Making, starting, stopping and ending VMs; see vm.h for the picture. */
+#include "vm/vm.h"
+
+#include <stdarg.h>
+
+#include "kernel/arch.h"
+#include "kernel/console.h"
+#include "kernel/cpu.h"
+#include "kernel/heap.h"
+#include "kernel/lib/string.h"
+#include "kernel/log.h"
+#include "kernel/machine.h"
+#include "pool/pool.h"
+#include "vm/image.h"
+#include "vm/vcpu.h"
+#include "vm/vcpuid.h"
+#include "vm/vm_memory.h"
+
+#define SHOW_BUDGET	4096u	/* bytes of one guest's output looked at in a round */
+#define RTC_UNKNOWN	1767225600	/* 2026-01-01: until the real clock is read, guests start there */
+
+static struct list vms = { &vms, &vms };
+static unsigned running_count;
+
+const char *vm_state_words(enum vm_state s)
+{
+	static const char *const words[] = {
+#define VM_STATE_WORDS(name, text) [VM_##name] = (text),
+		VM_STATE_TABLE(VM_STATE_WORDS)
+#undef VM_STATE_WORDS
+	};
+
+	return words[s];
+}
+
+struct vm *vm_find(const char *name)
+{
+	LIST_FOREACH(at, &vms) {
+		struct vm *vm = LIST_ENTRY(at, struct vm, link);
+
+		if (str_eq(vm->config.name, name)) {
+			return vm;
+		}
+	}
+	return NULL;
+}
+
+struct vm *vm_at(unsigned i)
+{
+	LIST_FOREACH(at, &vms) {
+		if (i-- == 0) {
+			return LIST_ENTRY(at, struct vm, link);
+		}
+	}
+	return NULL;
+}
+
+unsigned vm_count(void)
+{
+	unsigned n = 0;
+
+	LIST_FOREACH(at, &vms) {
+		n++;
+	}
+	return n;
+}
+
+bool vm_any_running(void)
+{
+	return running_count > 0;
+}
+
+static void set_state(struct vm *vm, enum vm_state s)
+{
+	running_count += (s == VM_RUNNING) - (vm->state == VM_RUNNING);
+	vm->state = s;
+}
+
+static enum err fail(struct sched_reason *why, enum err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static enum err fail(struct sched_reason *why, enum err e, const char *fmt, ...)
+{
+	struct text t = text_make(why->words, sizeof(why->words));
+	va_list args;
+
+	va_start(args, fmt);
+	text_vprintf(&t, fmt, args);
+	va_end(args);
+	return e;
+}
+
+/* --- What the platform asks of us; ctx is the VM. */
+
+static void op_lock(void *ctx)
+{
+	spin_lock(&((struct vm *)ctx)->lock);
+}
+
+static void op_unlock(void *ctx)
+{
+	spin_unlock(&((struct vm *)ctx)->lock);
+}
+
+static void op_kick(void *ctx, unsigned vcpu)
+{
+	struct vm *vm = ctx;
+
+	/* A vCPU that interrupts itself is in its exit path and looks before it enters again. */
+	if (cpu_this()->current != &vm->vcpu[vcpu]->entity) {
+		vcpu_kick(vm->vcpu[vcpu]);
+	}
+}
+
+/* NMI, INIT and SIPI between vCPUs: there is only one, and to itself these do nothing that a guest may rely on. */
+static void op_ignored(void *ctx, unsigned vcpu)
+{
+	(void)ctx;
+	(void)vcpu;
+}
+
+static void op_startup(void *ctx, unsigned vcpu, uint8_t page)
+{
+	(void)ctx;
+	(void)vcpu;
+	(void)page;
+}
+
+static void op_tx(void *ctx, uint8_t byte)
+{
+	vconsole_put(((struct vm *)ctx)->console, byte);
+}
+
+static int op_rx(void *ctx)
+{
+	return vconsole_get(((struct vm *)ctx)->console);
+}
+
+static void op_event(void *ctx, enum vm_event event, uint32_t code)
+{
+	struct vm *vm = ctx;
+
+	switch (event) {
+	case VM_EVENT_POWEROFF:
+		vm_end(vm, VM_ENDING_POWEROFF, 0, "the guest powered off");
+		break;
+	case VM_EVENT_RESET:
+		vm_end(vm, VM_ENDING_RESET, 0, "the guest reset itself");
+		break;
+	case VM_EVENT_DEBUG_EXIT:
+		vm_end(vm, VM_ENDING_EXIT, code, "the guest exited with code %u", code);
+		break;
+	}
+}
+
+static uint64_t op_now_ns(void *ctx)
+{
+	return arch_now_ns() - ((struct vm *)ctx)->start_ns;
+}
+
+static uint64_t op_now_tsc(void *ctx, unsigned vcpu)
+{
+	return vcpu_tsc(((struct vm *)ctx)->vcpu[vcpu]);
+}
+
+static const struct vplatform_ops platform_ops = {
+	.lock = op_lock, .unlock = op_unlock, .kick = op_kick, .nmi = op_ignored, .init = op_ignored,
+	.startup = op_startup, .tx = op_tx, .rx = op_rx, .event = op_event, .now_ns = op_now_ns, .now_tsc = op_now_tsc,
+};
+
+/* --- Making. */
+
+static void free_vcpus(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		vcpu_destroy(vm->vcpu[i]);
+		vm->vcpu[i] = NULL;
+	}
+	vm->vcpu_count = 0;
+}
+
+static enum err make_vcpus(struct vm *vm, struct sched_reason *why)
+{
+	struct sched_entity *entities[VM_VCPUS_MAX];
+
+	for (; vm->vcpu_count < vm->config.vcpus; vm->vcpu_count++) {
+		struct vcpu *v = vcpu_create(vm, vm->vcpu_count);
+
+		if (v == NULL) {
+			return fail(why, ERR_NOMEM, "no memory for vCPU %u: %lu bytes on node %u", vm->vcpu_count, vcpu_bytes(),
+				    vm->node);
+		}
+		vm->vcpu[vm->vcpu_count] = v;
+		entities[vm->vcpu_count] = &v->entity;
+	}
+	vm->group.values = vm->config.values;
+	(void)str_copy(vm->group.name, sizeof(vm->group.name), vm->config.name);
+	return pool_group_add(vm->pool, &vm->group, entities, vm->vcpu_count, why);
+}
+
+static void vm_ended(void *arg);
+
+static enum err make_parts(struct vm *vm, struct sched_reason *why)
+{
+	enum err e;
+
+	vm->console = vconsole_create(vm->node);
+	if (vm->console == NULL || virt->space_create(vm->node, &vm->space) != ERR_OK) {
+		return fail(why, ERR_NOMEM, "no memory for the console and the page tables on node %u", vm->node);
+	}
+	e = vm_memory_create(vm, why);
+	return e != ERR_OK ? e : make_vcpus(vm, why);
+}
+
+static void free_parts(struct vm *vm)
+{
+	pool_group_remove(&vm->group);
+	free_vcpus(vm);
+	if (vm->space != NULL) {
+		virt->space_destroy(vm->space);
+	}
+	vm_memory_destroy(vm);
+	if (vm->console != NULL) {
+		vconsole_destroy(vm->console);
+	}
+}
+
+static enum err check_config(const struct vm_config *c, struct sched_reason *why)
+{
+	if (virt == NULL) {
+		return fail(why, ERR_NOTSUP, "%s", virt_why_not());
+	}
+	if (vm_find(c->name) != NULL) {
+		return fail(why, ERR_EXIST, "a VM of that name exists already");
+	}
+	if (c->vcpus == 0 || c->vcpus > VM_VCPUS_MAX) {
+		return fail(why, ERR_LIMIT, "vcpus: found %u, at most %u can be started", c->vcpus, VM_VCPUS_MAX);
+	}
+	return ERR_OK;
+}
+
+enum err vm_create(const struct vm_config *config, struct pool *p, struct vm **out, struct sched_reason *why)
+{
+	struct vm *vm;
+	enum err e = check_config(config, why);
+
+	if (e != ERR_OK) {
+		return e;
+	}
+	vm = heap_alloc(sizeof(*vm), p->node);
+	if (vm == NULL) {
+		return fail(why, ERR_NOMEM, "no memory on node %u", p->node);
+	}
+	vm->config = *config;
+	vm->pool = p;
+	vm->node = p->node;
+	spin_init(&vm->lock, SPIN_RANK_VM);
+	call_init(&vm->ending_call, vm_ended, vm);
+	list_init(&vm->link);
+	e = make_parts(vm, why);
+	if (e != ERR_OK) {
+		free_parts(vm);
+		heap_free(vm, sizeof(*vm));
+		return e;
+	}
+	list_push_back(&vms, &vm->link);
+	*out = vm;
+	return ERR_OK;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	struct sched_reason why;
+
+	if (vm->state == VM_RUNNING || vm->state == VM_PAUSED) {
+		(void)vm_stop(vm, &why);
+	}
+	if (console_attached_to(vm)) {
+		console_detach();
+	}
+	list_remove(&vm->link);
+	free_parts(vm);
+	heap_free(vm, sizeof(*vm));
+}
+
+/* --- Running. */
+
+static enum err file_blob(const char *key, const char *name, struct image_blob *blob, struct sched_reason *why)
+{
+	const struct boot_file *f = machine_file(name);
+
+	if (f == NULL) {
+		return fail(why, ERR_NOENT, "%s: there is no file \"%s\" (see the boot log for why it was left out)", key, name);
+	}
+	*blob = (struct image_blob){ .data = arch_direct(hpa(f->base)), .size = f->size };
+	return ERR_OK;
+}
+
+static enum err load(struct vm *vm, struct virt_start *start, struct sched_reason *why)
+{
+	struct image_files files = { .cmdline = vm->config.cmdline };
+	struct load_error error = { "" };
+	enum err e = file_blob("kernel", vm->config.kernel, &files.kernel, why);
+
+	if (e == ERR_OK && vm->config.initrd[0] != '\0') {
+		e = file_blob("initrd", vm->config.initrd, &files.initrd, why);
+	}
+	if (e != ERR_OK) {
+		return e;
+	}
+	vm_memory_zero(vm);
+	e = image_load(&vm->mem, &files, vm->vcpu_count, start, &error);
+	return e == ERR_OK ? ERR_OK : fail(why, e, "%s: %s", vm->config.kernel, error.words);
+}
+
+static enum err reset_platform(struct vm *vm)
+{
+	struct vplatform_config config = {
+		.ops = &platform_ops, .ctx = vm, .tsc_hz = virt_host_tsc_hz(),
+		.timer_hz = virt_host_tsc_hz() / VCPUID_TSC_PER_CRYSTAL, .rtc_base_s = RTC_UNKNOWN,
+	};
+	enum err e = vplatform_init(&vm->platform, &config);
+
+	for (unsigned i = 0; e == ERR_OK && i < vm->vcpu_count; i++) {
+		e = vplatform_add_vcpu(&vm->platform, &vm->vcpu[i]->lapic, i);
+	}
+	return e;
+}
+
+enum err vm_start(struct vm *vm, struct sched_reason *why)
+{
+	struct virt_start start;
+	enum err e;
+
+	if (vm->state == VM_RUNNING || vm->state == VM_PAUSED) {
+		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
+	}
+	e = load(vm, &start, why);
+	if (e != ERR_OK) {
+		return e;
+	}
+	dispatch_drop_current();	/* a reset borrows this cpu for the VMCS */
+	vm->start_ns = arch_now_ns();
+	vm->start_tsc = virt_host_tsc();
+	atomic_store(&vm->ending, VM_NOT_ENDING);
+	vm->exit_code = 0;
+	vm->reason[0] = '\0';
+	e = reset_platform(vm);
+	if (e != ERR_OK) {
+		return fail(why, e, "the virtual devices: %s", err_words(e));
+	}
+	vcpu_reset(vm->vcpu[0], &start);
+	set_state(vm, VM_RUNNING);
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		pool_entity_start(&vm->vcpu[i]->entity);
+	}
+	return ERR_OK;
+}
+
+static void pause_all(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		pool_entity_pause(&vm->vcpu[i]->entity);
+	}
+}
+
+enum err vm_pause(struct vm *vm, struct sched_reason *why)
+{
+	if (vm->state != VM_RUNNING) {
+		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
+	}
+	pause_all(vm);
+	set_state(vm, VM_PAUSED);
+	return ERR_OK;
+}
+
+enum err vm_resume(struct vm *vm, struct sched_reason *why)
+{
+	if (vm->state != VM_PAUSED) {
+		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
+	}
+	set_state(vm, VM_RUNNING);
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		pool_entity_resume(&vm->vcpu[i]->entity);
+	}
+	return ERR_OK;
+}
+
+static void stopped(struct vm *vm, enum vm_state state, const char *reason)
+{
+	if (vm->state == VM_RUNNING) {
+		pause_all(vm);
+	}
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		(void)timer_cancel(&vm->vcpu[i]->timer);
+	}
+	set_state(vm, state);
+	(void)str_copy(vm->reason, sizeof(vm->reason), reason);
+	log_printf("vm %s: %s: %s", vm->config.name, vm_state_words(state), reason);
+}
+
+enum err vm_stop(struct vm *vm, struct sched_reason *why)
+{
+	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED) {
+		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
+	}
+	stopped(vm, VM_STOPPED, "by command");
+	return ERR_OK;
+}
+
+/* --- Ending by itself. */
+
+void vm_end(struct vm *vm, enum vm_ending how, uint32_t code, const char *fmt, ...)
+{
+	struct text t = text_make(vm->ending_words, sizeof(vm->ending_words));
+	va_list args;
+
+	if (atomic_load(&vm->ending) != VM_NOT_ENDING) {
+		return;
+	}
+	va_start(args, fmt);
+	text_vprintf(&t, fmt, args);
+	va_end(args);
+	vm->exit_code = code;
+	atomic_store_explicit(&vm->ending, how, memory_order_release);
+	(void)call_post(cpu_housekeeping(), &vm->ending_call);
+}
+
+static void log_lines(const char *name, const char *text)
+{
+	while (*text != '\0') {
+		const char *end = strchr(text, '\n');
+		int len = (int)(end == NULL ? strlen(text) : (size_t)(end - text));
+
+		log_printf("vm %s: %.*s", name, len, text);
+		text += len + (end != NULL);
+	}
+}
+
+unsigned vm_crash(struct virt_vcpu *v, const char *fmt, ...)
+{
+	struct vcpu *vcpu = v->owner;
+	char words[VM_REASON_LEN], registers[800];
+	struct text t = text_make(words, sizeof(words)), r = text_make(registers, sizeof(registers));
+	va_list args;
+
+	va_start(args, fmt);
+	text_vprintf(&t, fmt, args);
+	va_end(args);
+	virt->dump(v, &r);
+	log_printf("vm %s: vCPU %u: %s", vcpu->vm->config.name, vcpu->index, words);
+	log_lines(vcpu->vm->config.name, registers);
+	vm_end(vcpu->vm, VM_ENDING_CRASH, 0, "%s", words);
+	v->leave_code = VCPU_LEFT_ENDING;
+	return VIRT_LEAVE;
+}
+
+static enum vm_action action_of(const struct vm *vm, unsigned how)
+{
+	switch (how) {
+	case VM_ENDING_RESET:
+		return vm->config.on_reboot;
+	case VM_ENDING_CRASH:
+		return vm->config.on_crash;
+	default:
+		return vm->config.on_poweroff;
+	}
+}
+
+/* On the housekeeping cpu: the vCPU that found out has left its cpu, or is about to. */
+static void vm_ended(void *arg)
+{
+	struct vm *vm = arg;
+	unsigned how = atomic_load_explicit(&vm->ending, memory_order_acquire);
+	struct sched_reason why = { "" };
+
+	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED) {
+		return;
+	}
+	stopped(vm, how == VM_ENDING_CRASH ? VM_CRASHED : VM_STOPPED, vm->ending_words);
+	switch (action_of(vm, how)) {
+	case VM_ACTION_RESTART:
+		if (vm_start(vm, &why) != ERR_OK) {
+			log_printf("vm %s: cannot restart: %s", vm->config.name, why.words);
+		}
+		break;
+	case VM_ACTION_DESTROY:
+		vm_destroy(vm);
+		break;
+	case VM_ACTION_STOP:
+		break;
+	}
+}
+
+/* --- The housekeeping cpu's share. */
+
+void vm_housekeeping(void)
+{
+	LIST_FOREACH(at, &vms) {
+		struct vm *vm = LIST_ENTRY(at, struct vm, link);
+
+		vconsole_show(vm->console, vm->config.name, console_attached_to(vm), SHOW_BUDGET);
+	}
+}
+
+void vm_init(void)
+{
+	dispatch_set_ops(&vcpu_dispatch);
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Commands about VMs: vm list, show, start, pause, resume, stop, destroy, console; vcpu list. */
+#include "kernel/console.h"
+#include "kernel/json.h"
+#include "kernel/lib/string.h"
+#include "kernel/log.h"
+#include "kernel/shell.h"
+#include "pool/pool.h"
+#include "vm/vcpu.h"
+
+static const char *const exit_names[VIRT_EXIT_COUNT] = {
+#define EXIT_NAME(name, words) [VIRT_EXIT_##name] = (words),
+	VIRT_EXIT_TABLE(EXIT_NAME)
+#undef EXIT_NAME
+};
+
+static uint64_t used_ns(const struct vm *vm)
+{
+	uint64_t ns = 0;
+
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		ns += __atomic_load_n(&vm->vcpu[i]->entity.used_ns, __ATOMIC_RELAXED);
+	}
+	return ns;
+}
+
+static void vm_row(const struct vm *vm)
+{
+	char bytes[24];
+	struct text t = text_make(bytes, sizeof(bytes));
+
+	text_bytes(&t, vm->config.memory_bytes);
+	con_printf("%-16s  %-12s  %5u  %8s  %-8s  %8lu ms  %s\n", vm->config.name, vm->pool->name, vm->vcpu_count, bytes,
+		   vm_state_words(vm->state), used_ns(vm) / NS_PER_MS, vm->reason);
+}
+
+static void vm_json(struct json *j, const struct vm *vm)
+{
+	json_object(j, NULL);
+	json_string(j, "vm", vm->config.name);
+	json_string(j, "pool", vm->pool->name);
+	json_uint(j, "vcpus", vm->vcpu_count);
+	json_uint(j, "memory_bytes", vm->config.memory_bytes);
+	json_string(j, "state", vm_state_words(vm->state));
+	json_string(j, "reason", vm->reason);
+	json_uint(j, "exit_code", vm->exit_code);
+	json_uint(j, "used_ns", used_ns(vm));
+	json_end(j);
+}
+
+static enum err vm_list(const struct shell_args *args)
+{
+	const struct vm *vm;
+	struct json j;
+
+	if (args->count > 0) {
+		return shell_usage();
+	}
+	if (args->json) {
+		json_begin(&j);
+	} else {
+		con_printf("vm                pool          vcpus  memory    state     used         why\n");
+	}
+	for (unsigned i = 0; (vm = vm_at(i)) != NULL; i++) {
+		if (args->json) {
+			vm_json(&j, vm);
+		} else {
+			vm_row(vm);
+		}
+	}
+	if (args->json) {
+		json_finish(&j);
+	}
+	return ERR_OK;
+}
+
+SHELL_COMMAND(vm_list, "vm list", "[-j]", "Shows every VM: pool, vCPUs, memory, state and why.", NULL, SHELL_NOTHING, vm_list);
+
+/* The VM that the first word names, with an error said where there is none. */
+static struct vm *named(const struct shell_args *args, enum err *e)
+{
+	struct vm *vm;
+
+	if (args->count != 1) {
+		*e = shell_usage();
+		return NULL;
+	}
+	vm = vm_find(args->word[0]);
+	if (vm == NULL) {
+		*e = shell_fail(ERR_NOENT, args->word[0], "there is no VM of that name");
+	}
+	return vm;
+}
+
+static void show_exits(const struct vcpu *v)
+{
+	for (unsigned kind = 0; kind < VIRT_EXIT_COUNT; kind++) {
+		if (v->virt->exits[kind] > 0) {
+			con_printf("    exits %-22s %lu\n", exit_names[kind], v->virt->exits[kind]);
+		}
+	}
+}
+
+static enum err vm_show(const struct shell_args *args)
+{
+	enum err e = ERR_OK;
+	const struct vm *vm = named(args, &e);
+	char bytes[24];
+	struct text t = text_make(bytes, sizeof(bytes));
+
+	if (vm == NULL) {
+		return e;
+	}
+	text_bytes(&t, vm->config.memory_bytes);
+	con_printf("vm %s: %s%s%s\n", vm->config.name, vm_state_words(vm->state), vm->reason[0] != '\0' ? ": " : "", vm->reason);
+	con_printf("  pool %s, node %u, memory %s in %u blocks, page tables %lu KiB\n", vm->pool->name, vm->node, bytes,
+		   vm->mem.block_count, virt->space_pages(vm->space) * PAGE_SIZE / KIB);
+	con_printf("  kernel %s, initrd %s\n  cmdline %s\n", vm->config.kernel,
+		   vm->config.initrd[0] != '\0' ? vm->config.initrd : "(none)", vm->config.cmdline);
+	con_printf("  console: %lu bytes written, %lu dropped; unknown MSRs: %lu\n", atomic_load(&vm->console->written),
+		   vm->console->dropped, atomic_load(&vm->unknown_msrs));
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		const struct sched_entity *s = &vm->vcpu[i]->entity;
+
+		con_printf("  vCPU %u: ran %lu ms, waited %lu ms, %lu switches\n", i, s->used_ns / NS_PER_MS,
+			   s->wait_ns / NS_PER_MS, s->switches);
+		show_exits(vm->vcpu[i]);
+	}
+	return ERR_OK;
+}
+
+SHELL_COMMAND(vm_show, "vm show", "V", "Shows one VM: memory, files, vCPUs, exits.", NULL, SHELL_VM, vm_show);
+
+static enum err control(const struct shell_args *args, enum err (*op)(struct vm *vm, struct sched_reason *why))
+{
+	enum err e = ERR_OK;
+	struct vm *vm = named(args, &e);
+	struct sched_reason why = { "" };
+
+	if (vm == NULL) {
+		return e;
+	}
+	e = op(vm, &why);
+	if (e == ERR_OK) {
+		return ERR_OK;
+	}
+	return shell_fail(e, args->word[0], "%s", why.words[0] != '\0' ? why.words : err_words(e));
+}
+
+/* Without virtualization no VM could be made, so the reason comes before "no such VM". */
+static enum err start(const struct shell_args *args)
+{
+	if (virt == NULL && args->count == 1) {
+		return shell_fail(ERR_NOTSUP, args->word[0], "VMs cannot run on this machine: %s", virt_why_not());
+	}
+	return control(args, vm_start);
+}
+
+static enum err pause_vm(const struct shell_args *args)
+{
+	return control(args, vm_pause);
+}
+
+static enum err resume(const struct shell_args *args)
+{
+	return control(args, vm_resume);
+}
+
+static enum err stop(const struct shell_args *args)
+{
+	return control(args, vm_stop);
+}
+
+static enum err destroy_one(struct vm *vm, struct sched_reason *why)
+{
+	(void)why;
+	vm_destroy(vm);
+	return ERR_OK;
+}
+
+static enum err destroy(const struct shell_args *args)
+{
+	return control(args, destroy_one);
+}
+
+SHELL_COMMAND(vm_start, "vm start", "V", "Loads a stopped VM's files and lets it run.", NULL, SHELL_VM, start);
+SHELL_COMMAND(vm_pause, "vm pause", "V", "Holds a running VM.", NULL, SHELL_VM, pause_vm);
+SHELL_COMMAND(vm_resume, "vm resume", "V", "Lets a paused VM go on.", NULL, SHELL_VM, resume);
+SHELL_COMMAND(vm_stop, "vm stop", "V", "Stops a VM at once, as if its power were cut.", NULL, SHELL_VM, stop);
+SHELL_COMMAND(vm_destroy, "vm destroy", "V", "Stops a VM and gives all of it back.", NULL, SHELL_VM, destroy);
+
+static void type_byte(void *ctx, uint8_t byte)
+{
+	struct vm *vm = ctx;
+
+	(void)vconsole_type(vm->console, byte);
+	if (vm->state == VM_RUNNING) {
+		vcpu_kick(vm->vcpu[0]);
+	}
+}
+
+static enum err attach(struct vm *vm, struct sched_reason *why)
+{
+	(void)why;
+	con_printf("attached to %s; Ctrl-] leaves\n", vm->config.name);
+	console_attach(type_byte, vm);
+	vconsole_replay(vm->console);
+	return ERR_OK;
+}
+
+static enum err console(const struct shell_args *args)
+{
+	return control(args, attach);
+}
+
+SHELL_COMMAND(vm_console, "vm console", "V", "Connects this terminal with a VM's serial port; Ctrl-] leaves.", NULL, SHELL_VM,
+	      console);
+
+static const char *vcpu_state(const struct vcpu *v)
+{
+	const struct sched_entity *e = &v->entity;
+
+	return v->vm->state != VM_RUNNING ? vm_state_words(v->vm->state) :
+	       e->on_slot ? "running" : e->runnable ? "waiting" : "blocked";
+}
+
+static void vcpu_row(const struct vcpu *v)
+{
+	const struct sched_entity *e = &v->entity;
+
+	con_printf("%-16s %4u  %-8s", v->vm->config.name, v->index, vcpu_state(v));
+	if (e->slot == SCHED_NO_SLOT) {
+		con_printf("    -");
+	} else {
+		con_printf("  %3u", e->slot);
+	}
+	con_printf("  %10lu ms  %10lu ms  %8lu\n", e->used_ns / NS_PER_MS, e->wait_ns / NS_PER_MS, e->switches);
+}
+
+static void vcpu_json(struct json *j, const struct vcpu *v)
+{
+	json_object(j, NULL);
+	json_string(j, "vm", v->vm->config.name);
+	json_uint(j, "vcpu", v->index);
+	json_string(j, "state", vcpu_state(v));
+	json_int(j, "cpu", v->entity.slot == SCHED_NO_SLOT ? -1 : (int64_t)v->entity.slot);
+	json_uint(j, "used_ns", v->entity.used_ns);
+	json_uint(j, "wait_ns", v->entity.wait_ns);
+	json_uint(j, "switches", v->entity.switches);
+	json_end(j);
+}
+
+static enum err vcpu_list(const struct shell_args *args)
+{
+	const struct vm *vm;
+	struct json j;
+
+	if (args->count > 0) {
+		return shell_usage();
+	}
+	if (args->json) {
+		json_begin(&j);
+	} else {
+		con_printf("vm               vcpu  state     cpu           ran         waited  switches\n");
+	}
+	for (unsigned i = 0; (vm = vm_at(i)) != NULL; i++) {
+		for (unsigned k = 0; k < vm->vcpu_count; k++) {
+			if (args->json) {
+				vcpu_json(&j, vm->vcpu[k]);
+			} else {
+				vcpu_row(vm->vcpu[k]);
+			}
+		}
+	}
+	if (args->json) {
+		json_finish(&j);
+	}
+	return ERR_OK;
+}
+
+SHELL_COMMAND(vcpu_list, "vcpu list", "[-j]", "Shows every vCPU: state, cpu, time run and waited, switches.", NULL,
+	      SHELL_NOTHING, vcpu_list);

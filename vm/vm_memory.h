@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A VM's RAM: 2 MiB blocks of host memory from its pool's node, mapped in its second-level tables. */
+#pragma once
+
+#include "vm/vm.h"
+
+/*
+ * Allocates and maps vm->config.memory_bytes, zeroed. ERR_NOMEM with the figures; what was taken is given back by
+ * vm_memory_destroy(), which is also right for a VM whose creation failed half-way.
+ */
+enum err vm_memory_create(struct vm *vm, struct sched_reason *why);
+void vm_memory_destroy(struct vm *vm);
+/* All of it zero again, for a new start. */
+void vm_memory_zero(struct vm *vm);
