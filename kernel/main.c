@@ -157,7 +157,6 @@ static noreturn void start(void)
 	log_printf("cpu: %u of %u online in %u node%s, %s mode", online, machine.topology.cpu_count,
 		   machine.topology.node_count, machine.topology.node_count == 1 ? "" : "s",
 		   apic_is_x2apic() ? "x2APIC" : "xAPIC");
-	cpu_this()->housekeeping = true;
 	start_virt();
 	read_manifest();
 	pool_manifest_build(&manifest);

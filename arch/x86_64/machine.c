@@ -27,6 +27,7 @@ void arch_entry(uint64_t boot_info_hpa)
 	desc_init_idt();
 	desc_load(&percpu_boot);
 	percpu_boot.cpu.state = CPU_ONLINE;
+	percpu_boot.cpu.housekeeping = true;
 	percpu_boot.cpu.apic_id = apic_id();
 	cpu_install(&percpu_boot.cpu);
 	serial_init(COM1);

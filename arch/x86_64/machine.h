@@ -16,6 +16,8 @@ noreturn void kernel_main(const struct boot_info *info);
 
 /* The serial port at its usual address, so that there is a console from the first line on. */
 void serial_init(uint16_t port);
+/* Waits, within bounds, until the last byte has left the port: a machine that goes off at once loses it. */
+void serial_drain(void);
 /* Routes the port's interrupt to this cpu; without, the console is polled every few milliseconds. */
 bool serial_init_irq(const struct platform *p);
 /* Remembers how to power off and reset. */

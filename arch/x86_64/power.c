@@ -61,6 +61,7 @@ static void enable_acpi(void)
 
 void arch_poweroff(void)
 {
+	serial_drain();
 	if (how.pm1a_control != 0 && how.has_s5) {
 		enable_acpi();
 		sleep_type(how.pm1a_control, how.s5_type_a);
@@ -75,6 +76,7 @@ void arch_poweroff(void)
 
 void arch_reboot(void)
 {
+	serial_drain();
 	if (reset_register != NULL) {
 		*reset_register = how.reset_value;
 		time_wait_us(100000);

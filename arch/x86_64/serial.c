@@ -22,6 +22,8 @@
 #define REG_LSR			5
 #define  LSR_DATA		0x01
 #define  LSR_THR_EMPTY		0x20
+#define  LSR_ALL_SENT		0x40
+#define DRAIN_SPINS		10000000u
 #define FIFO_SIZE		16u
 #define DIVISOR_115200		1
 
@@ -100,6 +102,12 @@ void arch_serial_tx(uint8_t byte)
 		serial.room--;
 	}
 	reg_write(REG_DATA, byte);
+}
+
+void serial_drain(void)
+{
+	for (unsigned i = 0; serial.present && i < DRAIN_SPINS && (reg_read(REG_LSR) & LSR_ALL_SENT) == 0; i++) {
+	}
 }
 
 int arch_serial_rx(void)
