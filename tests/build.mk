@@ -28,6 +28,9 @@ $(BUILD)/host/test_%: $(BUILD)/host/obj/tests/host/test_%.o $(BUILD)/host/obj/te
 	@echo "  LINK  $@"
 	@$(CC) $(HOST_CFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(BUILD)/host/libtarn.a -Wl,--end-group
 
+# Commands register themselves and export nothing: an archive would leave them out.
+$(BUILD)/host/test_pool_commands: $(BUILD)/host/obj/pool/pool_commands.o $(BUILD)/host/obj/pool/sched_commands.o
+
 .PHONY: host-tests
 host-tests: $(HOST_TESTS)
 	@for t in $(HOST_TESTS); do $$t || exit 1; done

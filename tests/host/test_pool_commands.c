@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The shell commands of pools and schedulers, from the typed line to what is printed. */
+#include "tests/host/test.h"
+
+#include <stdio.h>
+
+#include "kernel/console.h"
+#include "kernel/log.h"
+#include "kernel/shell.h"
+#include "tests/fake/guest.h"
+#include "tests/fake/machine.h"
+#include "tests/fake/serial.h"
+
+static void reset(void)
+{
+	fake_machine_init(6);
+	fake_guest_init();
+	fake_serial_reset();
+	console_set_polled(true);
+	console_set_plain(true);
+	con_write("\n", 1);
+	console_flush();
+	shell_init();
+}
+
+static void end(void)
+{
+	struct sched_reason why;
+
+	while (pool_at(0) != NULL) {
+		CHECK_EQ(pool_destroy(pool_at(0), &why), ERR_OK);
+	}
+	CHECK_EQ(fake.heap_blocks, 0);
+	fake_machine_fini();
+}
+
+/* Runs a line; what it printed, with plain line ends. */
+static const char *says(const char *line)
+{
+	static char buf[16384];
+	size_t n = 0;
+
+	fake_serial_forget();
+	shell_run(line);
+	console_flush();
+	for (const char *c = fake_serial.sent; *c != '\0' && n + 1 < sizeof(buf); c++) {
+		if (*c != '\r') {
+			buf[n++] = *c;
+		}
+	}
+	buf[n] = '\0';
+	return buf;
+}
+
+TEST(list, "pool list shows pools in the order they were made, with -c their cpus as ranges")
+{
+	reset();
+	CHECK_STR(says("pool create a cpus=0-2,5"), "ok\n");
+	CHECK_STR(says("pool create b sched=null"), "ok\n");
+	CHECK_STR(says("pool list"),
+		  "Name                  CPUs  Sched       VMs\n"
+		  "a                        4  rr            0\n"
+		  "b                        0  null          0\n"
+		  "ok\n");
+	CHECK(strstr(says("cpupool-list -c"), "rr            0  0-2,5\n") != NULL);
+	CHECK(strstr(says("pool list b"), "a  ") == NULL);
+	CHECK(strstr(says("pool list -j"),
+		     "{\"name\":\"a\",\"cpus\":4,\"cpu_list\":\"0-2,5\",\"sched\":\"rr\",\"vms\":0,\"vcpus\":0}") != NULL);
+	end();
+}
+
+TEST(create, "pool create makes the whole pool or nothing, and says what was wrong")
+{
+	reset();
+	CHECK_STR(says("pool create a cpus=0-1 timeslice=5ms"), "ok\n");
+	CHECK(strstr(says("pool show a"), "timeslice    5ms\n") != NULL);
+	CHECK_STR(says("pool create b cpus=3,1"), "error: b: cpu 1 is in pool a\n");
+	CHECK_STR(says("pool create b sched=cfs"), "error: cfs: there is no scheduler of that name, see `sched list`\n");
+	CHECK_STR(says("pool create b timeslice=5s"),
+		  "error: timeslice=5s: timeslice: found 5s, expected 100us to 1s\n");
+	CHECK(strstr(says("pool create b sched=null timeslice=5ms"), "error: timeslice=5ms: null knows no") != NULL);
+	CHECK(strstr(says("pool create b cpus=9"), "error: 9: column 1") != NULL);
+	CHECK_STR(says("pool create a"), "error: a: pool a exists already\n");
+	CHECK_EQ(pool_count(), 1);
+	CHECK(pool_of_cpu(3) == NULL);
+	end();
+}
+
+TEST(cpus, "cpu-add and cpu-remove move all of a set or none")
+{
+	reset();
+	says("pool create a cpus=0-1");
+	says("pool create b");
+	CHECK_STR(says("pool cpu-add b 2-3"), "ok\n");
+	CHECK_STR(says("pool cpu-add b 4,1"), "error: b: cpu 1 is in pool a\n");
+	CHECK(pool_of_cpu(4) == NULL);
+	CHECK_STR(says("pool cpu-remove b 2-4"), "error: b: cpu 4 is not in pool b\n");
+	CHECK(pool_of_cpu(2) == pool_find("b") && pool_of_cpu(3) == pool_find("b"));
+	CHECK_STR(says("pool cpu-remove b all,^0,^1,^4,^5"), "ok\n");
+	CHECK_STR(says("pool cpu-add b free"), "ok\n");
+	CHECK_EQ(cpuset_count(&pool_find("b")->cpus), 4);
+	CHECK(strstr(says("pool cpu-add c 1"), "error: c: ") != NULL);
+	CHECK(strstr(says("pool cpu-add b"), "error: ") != NULL);
+	end();
+}
+
+TEST(change, "pools are renamed, set and destroyed by name; a pool with VMs stays")
+{
+	struct fake_vm vm;
+
+	reset();
+	says("pool create a cpus=0-1");
+	CHECK_STR(says("pool rename a z"), "ok\n");
+	CHECK_STR(says("pool set z timeslice=1ms"), "ok\n");
+	CHECK_EQ(pool_find("z")->sched.values.v[0], NS_PER_MS);
+	CHECK(strstr(says("pool set z weight=1"), "error: ") != NULL);
+	fake_vm_init(&vm, "web", 3);
+	fake_vm_start(&vm, pool_find("z"));
+	CHECK_STR(says("pool destroy z"), "error: z: 1 VMs are in it\n");
+	fake_guest_run(10 * NS_PER_MS, NS_PER_MS);
+	CHECK(strstr(says("pool show z -j"), "\"vms\":[\"web\"]") != NULL);
+	CHECK(strstr(says("vcpu list"), "web                 2  z            ") != NULL);
+	CHECK(strstr(says("vcpu list -j"), "\"vm\":\"web\",\"vcpu\":0,\"pool\":\"z\",") != NULL);
+	CHECK(strstr(says("sched dump z"), "slot 0: web.") != NULL);
+	pool_group_remove(&vm.g);
+	CHECK_STR(says("pool destroy z"), "ok\n");
+	CHECK_EQ(pool_count(), 0);
+	CHECK(strstr(says("sched dump z"), "error: z: ") != NULL);
+	end();
+}
+
+TEST(scheds, "sched list shows every policy with its settings, defaults and ranges")
+{
+	reset();
+	CHECK(strstr(says("sched list"), "timeslice      pool   time   default 10ms, 100us to 1s, live: ") != NULL);
+	CHECK(strstr(says("sched list -j"), "{\"name\":\"null\",\"summary\":") != NULL);
+	end();
+}
