@@ -114,15 +114,6 @@ void cpu_poke(unsigned id)
 	}
 }
 
-bool cpu_poke_ack(struct cpu *self)
-{
-	if (atomic_load_explicit(&self->remote.poked, memory_order_relaxed) == 0) {
-		return false;	/* set after this look: then its IPI ends the guest or the halt that follows */
-	}
-	atomic_exchange_explicit(&self->remote.poked, 0, memory_order_acq_rel);
-	return true;
-}
-
 void cpu_poke_check(struct cpu *self, uint64_t now_ns)
 {
 	if (self->poke_count > 0) {

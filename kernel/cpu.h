@@ -110,7 +110,15 @@ static inline bool cpu_is_online(unsigned id)
 /* Makes cpu id go through its loop soon: leave its guest, end its halt. Any cpu, any lock held; does not wait. */
 void cpu_poke(unsigned id);
 /* Top of the loop: clears this cpu's poked. True when it was set. */
-bool cpu_poke_ack(struct cpu *self);
+static inline bool cpu_poke_ack(struct cpu *self)
+{
+	if (atomic_load_explicit(&self->remote.poked, memory_order_relaxed) == 0) {
+		return false;	/* set after this look: then its IPI ends the guest or the halt that follows */
+	}
+	/* Acquire: what the poker wrote before; pairs with the exchange in cpu_poke(). */
+	atomic_exchange_explicit(&self->remote.poked, 0, memory_order_acq_rel);
+	return true;
+}
 /* Sends an NMI to those I poked more than 50 us ago that have not acknowledged. Forgets those that have. */
 void cpu_poke_check(struct cpu *self, uint64_t now_ns);
 /* When cpu_poke_check() has work again; NS_NEVER: nothing outstanding. */

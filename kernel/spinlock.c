@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Ticket locks. A holder's release store of `serving` pairs with the acquire load of the next in line, so what was
- * written under the lock is seen under the lock. Early at start-up, before a cpu is installed, ranks are not checked.
- */
+/* Ticket locks: the part that need not be inline, and what is said when a rule is broken. */
 #include "kernel/spinlock.h"
 
 #include "kernel/cpu.h"
@@ -32,74 +29,85 @@ bool spin_held(const struct spinlock *l)
 	return atomic_load_explicit(&l->owner, memory_order_relaxed) == arch_this_cpu() + 1;
 }
 
-static void note_taken(struct spinlock *l, struct cpu *self)
-{
-	atomic_store_explicit(&l->owner, arch_this_cpu() + 1, memory_order_relaxed);
-	if (self != NULL) {
-		self->held.ranks |= 1u << l->rank;
-		self->held.count[l->rank]++;
-	}
-}
+/* Early at start-up there is no struct cpu yet: ranks of that one cpu are kept here. */
+static struct spin_held early;
 
-/* above: every bit a rank that may not be held already. */
-static void take(struct spinlock *l, uint32_t above)
+static struct spin_held *held_here(void)
 {
 	struct cpu *self = cpu_this();
-	uint32_t ticket;
 
-	if (self != NULL && (self->held.ranks & above) != 0) {
-		panic("lock order: cpu %u wants a %s lock while it holds a %s lock", self->id, rank_name(l->rank),
-		      rank_name(31u - (uint32_t)__builtin_clz(self->held.ranks)));
-	}
-	ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
+	return self != NULL ? &self->held : &early;
+}
+
+void spin_wait(struct spinlock *l, uint32_t ticket)
+{
 	while (atomic_load_explicit(&l->serving, memory_order_acquire) != ticket) {
 		arch_relax();
 	}
-	note_taken(l, self);
+}
+
+static uint32_t highest(const struct spin_held *held)
+{
+	return 31u - (uint32_t)__builtin_clz(held->ranks);
+}
+
+_Noreturn void spin_panic_order(const struct spinlock *l, const struct spin_held *held)
+{
+	panic("lock order: cpu %u wants a %s lock while it holds a %s lock", arch_this_cpu(), rank_name(l->rank),
+	      rank_name(highest(held)));
+}
+
+_Noreturn void spin_panic_owner(const struct spinlock *l)
+{
+	panic("cpu %u gives back a %s lock that it does not hold", arch_this_cpu(), rank_name(l->rank));
 }
 
 void spin_lock(struct spinlock *l)
 {
-	take(l, ~0u << l->rank);
+	spin_lock_as(l, held_here(), arch_this_cpu() + 1);
 }
 
 void spin_lock_next(struct spinlock *l)
 {
-	/* Shifted twice: a rank of 31 would make one shift by 32. */
-	take(l, ~0u << l->rank << 1);
+	struct spin_held *held = held_here();
+	uint32_t ticket;
+
+	if (held->ranks >> l->rank != 1) {
+		spin_panic_order(l, held);
+	}
+	held->more[l->rank]++;
+	ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
+	spin_wait(l, ticket);
+	atomic_store_explicit(&l->owner, arch_this_cpu() + 1, memory_order_relaxed);
 }
 
 bool spin_try(struct spinlock *l)
 {
 	uint32_t ticket = atomic_load_explicit(&l->serving, memory_order_acquire);
+	struct spin_held *held = held_here();
 
 	if (!atomic_compare_exchange_strong_explicit(&l->next, &ticket, ticket + 1, memory_order_acquire,
 						     memory_order_relaxed)) {
 		return false;
 	}
-	note_taken(l, cpu_this());
+	if ((held->ranks >> l->rank & 1) != 0) {
+		held->more[l->rank]++;
+	}
+	held->ranks |= 1u << l->rank;
+	atomic_store_explicit(&l->owner, arch_this_cpu() + 1, memory_order_relaxed);
 	return true;
 }
 
 void spin_unlock(struct spinlock *l)
 {
-	struct cpu *self = cpu_this();
-
-	ASSERT(spin_held(l));
-	atomic_store_explicit(&l->owner, 0, memory_order_relaxed);
-	if (self != NULL && self->held.count[l->rank] > 0 && --self->held.count[l->rank] == 0) {
-		self->held.ranks &= ~(1u << l->rank);
-	}
-	atomic_store_explicit(&l->serving, atomic_load_explicit(&l->serving, memory_order_relaxed) + 1,
-			      memory_order_release);
+	spin_unlock_as(l, held_here(), arch_this_cpu() + 1);
 }
 
 void spin_assert_none(void)
 {
-	const struct cpu *self = cpu_this();
+	const struct spin_held *held = held_here();
 
-	if (self != NULL && self->held.ranks != 0) {
-		panic("cpu %u would wait while it holds a %s lock", self->id,
-		      rank_name(31u - (uint32_t)__builtin_clz(self->held.ranks)));
+	if (held->ranks != 0) {
+		panic("cpu %u would wait while it holds a %s lock", arch_this_cpu(), rank_name(highest(held)));
 	}
 }

@@ -34,8 +34,8 @@ enum spin_rank {
 
 /* What a cpu holds; a member of struct cpu. */
 struct spin_held {
-	uint32_t ranks;				/* bit r: count[r] > 0 */
-	uint16_t count[SPIN_RANK_COUNT];
+	uint32_t ranks;				/* bit r: a lock of rank r */
+	uint16_t more[SPIN_RANK_COUNT];		/* and so many by spin_lock_next() */
 };
 
 struct spinlock {
@@ -55,7 +55,50 @@ void spin_lock_next(struct spinlock *l);
 bool spin_try(struct spinlock *l);
 void spin_unlock(struct spinlock *l);
 
+/*
+ * The same for who knows where it is: held is this cpu's, owner its number + 1. For the dispatch path, where the few
+ * instructions of finding that out count.
+ */
+static inline void spin_lock_as(struct spinlock *l, struct spin_held *held, uint32_t owner);
+static inline void spin_unlock_as(struct spinlock *l, struct spin_held *held, uint32_t owner);
+
 /* Does this cpu hold it? For ASSERT. */
 bool spin_held(const struct spinlock *l);
 /* Panics when this cpu holds any lock. For what may wait or leave the hypervisor. */
 void spin_assert_none(void);
+
+/* --- The rest is how. A holder's release store of `serving` pairs with the acquire load of the next in line. */
+
+void spin_wait(struct spinlock *l, uint32_t ticket);
+_Noreturn void spin_panic_order(const struct spinlock *l, const struct spin_held *held);
+_Noreturn void spin_panic_owner(const struct spinlock *l);
+
+static inline void spin_lock_as(struct spinlock *l, struct spin_held *held, uint32_t owner)
+{
+	uint32_t ticket;
+
+	if (__builtin_expect(held->ranks >> l->rank != 0, 0)) {
+		spin_panic_order(l, held);
+	}
+	held->ranks |= 1u << l->rank;
+	ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
+	if (__builtin_expect(atomic_load_explicit(&l->serving, memory_order_acquire) != ticket, 0)) {
+		spin_wait(l, ticket);
+	}
+	atomic_store_explicit(&l->owner, owner, memory_order_relaxed);
+}
+
+static inline void spin_unlock_as(struct spinlock *l, struct spin_held *held, uint32_t owner)
+{
+	if (__builtin_expect(atomic_load_explicit(&l->owner, memory_order_relaxed) != owner, 0)) {
+		spin_panic_owner(l);
+	}
+	if (__builtin_expect(held->more[l->rank] > 0, 0)) {
+		held->more[l->rank]--;
+	} else {
+		held->ranks &= ~(1u << l->rank);
+	}
+	atomic_store_explicit(&l->owner, 0, memory_order_relaxed);
+	atomic_store_explicit(&l->serving, atomic_load_explicit(&l->serving, memory_order_relaxed) + 1,
+			      memory_order_release);
+}

@@ -42,6 +42,17 @@ static void count(_Atomic uint64_t *counter, uint64_t n)
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
+/* The slot's domain, in few instructions. */
+static void lock_domain(struct cpu *self)
+{
+	spin_lock_as(self->domain, &self->held, self->id + 1);
+}
+
+static void unlock_domain(struct cpu *self)
+{
+	spin_unlock_as(self->domain, &self->held, self->id + 1);
+}
+
 /* Books the last run of the current entity: time, and why it ended. The domain is held. */
 static void settle(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
@@ -83,7 +94,7 @@ static void take_on(struct cpu *self, struct sched_entity *e, uint64_t now_ns)
 static void release(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	guest->put(e);
-	spin_lock(self->domain);
+	lock_domain(self);
 	if (e->runnable && e->pauses > 0) {
 		pool_make_blocked(e, now_ns, out);	/* paused since its pick was over */
 	}
@@ -92,7 +103,7 @@ static void release(struct cpu *self, struct sched_entity *e, uint64_t now_ns, s
 	if (e->awake && e->pauses == 0 && !e->runnable) {
 		pool_make_runnable(e, now_ns, out);	/* dispatch_drop_current() took it off against its will */
 	}
-	spin_unlock(self->domain);
+	unlock_domain(self);
 }
 
 static struct sched_pick schedule(struct cpu *self, uint64_t now_ns)
@@ -106,7 +117,7 @@ static struct sched_pick schedule(struct cpu *self, uint64_t now_ns)
 		return (struct sched_pick){ NULL, NS_NEVER };
 	}
 	sched_out_init(&out);
-	spin_lock(self->domain);
+	lock_domain(self);
 	if (last != NULL) {
 		settle(self, last, now_ns, &out);
 	}
@@ -120,12 +131,14 @@ static struct sched_pick schedule(struct cpu *self, uint64_t now_ns)
 	if (last != NULL && last != next.entity && last->runnable) {
 		last->runnable_since_ns = now_ns;
 	}
-	spin_unlock(self->domain);
+	unlock_domain(self);
 	self->current = next.entity;
 	if (last != NULL && last != next.entity) {
 		release(self, last, now_ns, &out);
 	}
-	pool_send_pokes(&out);
+	if (out.any) {
+		pool_send_pokes(&out);
+	}
 	return next;
 }
 
@@ -141,13 +154,13 @@ void dispatch_drop_current(void)
 	}
 	ASSERT(!self->in_run);
 	sched_out_init(&out);
-	spin_lock(self->domain);
+	lock_domain(self);
 	settle(self, e, now_ns, &out);
 	if (e->runnable) {
 		pool_make_blocked(e, now_ns, &out);
 	}
 	self->current = NULL;
-	spin_unlock(self->domain);
+	unlock_domain(self);
 	release(self, e, now_ns, &out);
 	pool_send_pokes(&out);
 }
@@ -177,21 +190,25 @@ void dispatch_once(void)
 	bool worked;
 
 	cpu_poke_ack(self);
-	worked = call_run();
+	worked = atomic_load_explicit(&self->remote.calls, memory_order_relaxed) != NULL && call_run();
 	if (self->housekeeping && housekeeping != NULL) {
 		housekeeping();
 		worked = true;
 	}
 	now_ns = self->uncharged && !worked ? self->run_end_ns : arch_now_ns();
-	if (timer_expire(&self->timers, now_ns)) {
+	if (timer_next(&self->timers) <= now_ns && timer_expire(&self->timers, now_ns)) {
 		now_ns = arch_now_ns();
 	}
-	cpu_poke_check(self, now_ns);
+	if (self->poke_count > 0) {
+		cpu_poke_check(self, now_ns);
+	}
 
 	next = schedule(self, now_ns);
 
 	until_ns = MIN(next.until_ns, timer_next(&self->timers));
-	until_ns = MIN(until_ns, cpu_poke_next(self));
+	if (self->poke_count > 0) {
+		until_ns = MIN(until_ns, cpu_poke_next(self));
+	}
 	if (self->housekeeping && housekeeping_next_ns != NULL) {
 		until_ns = MIN(until_ns, housekeeping_next_ns());
 	}
