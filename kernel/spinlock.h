@@ -45,6 +45,7 @@ struct spinlock {
 	uint32_t rank;
 };
 
+#define SPIN_INLINE		static inline __attribute__((always_inline))
 #define SPINLOCK_INIT(rank_)	{ .rank = (rank_) }
 
 void spin_init(struct spinlock *l, enum spin_rank rank);
@@ -59,8 +60,8 @@ void spin_unlock(struct spinlock *l);
  * The same for who knows where it is: held is this cpu's, owner its number + 1. For the dispatch path, where the few
  * instructions of finding that out count.
  */
-static inline void spin_lock_as(struct spinlock *l, struct spin_held *held, uint32_t owner);
-static inline void spin_unlock_as(struct spinlock *l, struct spin_held *held, uint32_t owner);
+SPIN_INLINE void spin_lock_as(struct spinlock *l, struct spin_held *held, uint32_t owner);
+SPIN_INLINE void spin_unlock_as(struct spinlock *l, struct spin_held *held, uint32_t owner);
 
 /* Does this cpu hold it? For ASSERT. */
 bool spin_held(const struct spinlock *l);
@@ -73,7 +74,7 @@ void spin_wait(struct spinlock *l, uint32_t ticket);
 _Noreturn void spin_panic_order(const struct spinlock *l, const struct spin_held *held);
 _Noreturn void spin_panic_owner(const struct spinlock *l);
 
-static inline void spin_lock_as(struct spinlock *l, struct spin_held *held, uint32_t owner)
+SPIN_INLINE void spin_lock_as(struct spinlock *l, struct spin_held *held, uint32_t owner)
 {
 	uint32_t ticket;
 
@@ -88,7 +89,7 @@ static inline void spin_lock_as(struct spinlock *l, struct spin_held *held, uint
 	atomic_store_explicit(&l->owner, owner, memory_order_relaxed);
 }
 
-static inline void spin_unlock_as(struct spinlock *l, struct spin_held *held, uint32_t owner)
+SPIN_INLINE void spin_unlock_as(struct spinlock *l, struct spin_held *held, uint32_t owner)
 {
 	if (__builtin_expect(atomic_load_explicit(&l->owner, memory_order_relaxed) != owner, 0)) {
 		spin_panic_owner(l);

@@ -43,12 +43,12 @@ static void count(_Atomic uint64_t *counter, uint64_t n)
 }
 
 /* The slot's domain, in few instructions. */
-static void lock_domain(struct cpu *self)
+static inline __attribute__((always_inline)) void lock_domain(struct cpu *self)
 {
 	spin_lock_as(self->domain, &self->held, self->id + 1);
 }
 
-static void unlock_domain(struct cpu *self)
+static inline __attribute__((always_inline)) void unlock_domain(struct cpu *self)
 {
 	spin_unlock_as(self->domain, &self->held, self->id + 1);
 }

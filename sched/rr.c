@@ -87,9 +87,6 @@ static void poke_for_queue(struct sched *s, struct sched_out *out)
 	struct rr_sched *rr = s->priv;
 
 	LIST_FOREACH(node, &rr->queue) {
-		if (rr->idle_count == 0) {
-			return;
-		}
 		poke_idle(s, LIST_ENTRY(node, struct rr_entity, link)->entity, out);
 	}
 }
@@ -206,8 +203,10 @@ static struct sched_pick rr_pick(struct sched *s, unsigned slot, uint64_t now_ns
 		set_idle(rr, slot, true);
 		return (struct sched_pick){ NULL, NS_NEVER };
 	}
-	set_idle(rr, slot, false);
-	poke_for_queue(s, out);
+	if (rr->idle_count > 0) {
+		set_idle(rr, slot, false);
+		poke_for_queue(s, out);
+	}
 	rs->slice_end_ns = now_ns + (uint64_t)s->values.v[RR_TIMESLICE];
 	return (struct sched_pick){ next, rs->slice_end_ns };
 }
