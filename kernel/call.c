@@ -98,7 +98,7 @@ void call_sync(unsigned cpu, void (*fn)(void *arg), void *arg)
 		fn(arg);
 		return;
 	}
-	ASSERT(cpu_is_online(cpu));
+	ASSERT(cpu_is_online(cpu) && !cpu_this()->in_run);
 	call_init(&c, fn, arg);
 	call_post(cpu, &c);
 	wait_for(&c, cpu);

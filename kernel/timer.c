@@ -130,7 +130,7 @@ static void take_out(struct timer_queue *q, struct timer *t)
 
 void timer_init(struct timer *t, void (*fn)(void *arg), void *arg)
 {
-	*t = (struct timer){ .fn = fn, .arg = arg, .cpu = CPU_NONE };
+	*t = (struct timer){ .fn = fn, .arg = arg, .cpu = CPU_NONE, .last_cpu = CPU_NONE };
 }
 
 bool timer_cancel(struct timer *t)
@@ -159,7 +159,8 @@ void timer_set(struct timer *t, unsigned cpu, uint64_t at_ns)
 	spin_lock(&q->lock);
 	t->at_ns = at_ns;
 	q->root = meld(q->root, t);
-	atomic_store_explicit(&t->cpu, cpu, memory_order_relaxed);
+	atomic_store_explicit(&t->last_cpu, cpu, memory_order_relaxed);
+	atomic_store_explicit(&t->cpu, cpu, memory_order_release);
 	nearer = q->root == t;
 	publish_next(q);
 	spin_unlock(&q->lock);
@@ -173,13 +174,15 @@ static void pass_by(void *arg)
 	(void)arg;
 }
 
-void timer_cancel_sync(struct timer *t, unsigned cpu)
+void timer_cancel_sync(struct timer *t)
 {
+	unsigned cpu = atomic_load_explicit(&t->last_cpu, memory_order_acquire);
+
 	timer_cancel(t);
 	if (cpu != arch_this_cpu() && cpu_is_online(cpu)) {
 		/* fn runs in that cpu's loop, and so do calls: when this one is done, fn is. */
 		call_sync(cpu, pass_by, NULL);
-		timer_cancel(t);	/* fn may have set it again */
+		timer_cancel(t);	/* fn was running and set it a last time */
 	}
 }
 

@@ -16,7 +16,8 @@ struct timer {
 	void (*fn)(void *arg);
 	void *arg;
 	/* Under the queue's lock of `cpu`. */
-	_Atomic unsigned cpu;			/* CPU_NONE: in no queue. Changes only under the lock of the queue it is in */
+	_Atomic unsigned cpu;			/* CPU_NONE: in no queue. Changes under the lock of the queue it is in */
+	_Atomic unsigned last_cpu;		/* where it was set last, and fired if it did; CPU_NONE: never */
 	uint64_t at_ns;
 	struct timer *child, *sibling, *prev;	/* pairing heap; prev: elder sibling, or parent of a first child */
 };
@@ -37,8 +38,11 @@ void timer_init(struct timer *t, void (*fn)(void *arg), void *arg);
 void timer_set(struct timer *t, unsigned cpu, uint64_t at_ns);
 /* True: t was set and will not fire. False: it was not set; fn may be running on its cpu right now. */
 bool timer_cancel(struct timer *t);
-/* Cancels, and when it returns fn is not running on another cpu. May wait; no lock may be held. */
-void timer_cancel_sync(struct timer *t, unsigned cpu);
+/*
+ * Cancels, and when it returns fn is not running on another cpu, so t may go. The caller has seen to it that fn does not
+ * set t again. May wait: no lock may be held, not from inside dispatch_ops.run().
+ */
+void timer_cancel_sync(struct timer *t);
 
 /* Calls what is due on this cpu, a bounded number of them. True when any was. */
 bool timer_expire(struct timer_queue *q, uint64_t now_ns);

@@ -47,7 +47,7 @@ struct vcpu *vcpu_create(struct vm *vm, unsigned index)
 
 void vcpu_destroy(struct vcpu *v)
 {
-	timer_cancel_sync(&v->timer, v->timer.cpu);
+	timer_cancel_sync(&v->timer);
 	virt->vcpu_destroy(v->virt);
 	heap_free(v, sizeof(*v));
 }

@@ -132,16 +132,40 @@ TEST(bounded, "a timer that sets itself to now again and again does not hold up 
 	fake_machine_fini();
 }
 
-TEST(sync, "after cancel_sync a timer that was firing elsewhere is neither running nor set")
+static bool inside, seen_inside;
+static struct timer slow;
+
+/* While it fires on cpu 1, cpu 0 cancels. */
+static void fire_slowly(void *arg)
+{
+	(void)arg;
+	inside = true;
+	fake_be_cpu(0);
+	CHECK(!timer_cancel(&slow));
+	seen_inside = inside;
+	fake_be_cpu(1);
+	inside = false;
+}
+
+TEST(sync, "cancel says no while a timer fires; after cancel_sync it is neither running nor set, wherever it was")
 {
 	fake_machine_init(2);
-	rounds = 0;
 	fake_be_cpu(0);
+	timer_init(&slow, fire_slowly, NULL);
+	timer_cancel_sync(&slow);
+	timer_set(&slow, 1, fake.now_ns);
+	fake_run_cpu(1);
+	CHECK(seen_inside && !inside);
+	fake.cpu[1].pokes = 0;
+	timer_cancel_sync(&slow);	/* it fired there: that cpu is asked to pass by */
+	CHECK_EQ(fake.cpu[1].pokes, 1);
+
+	rounds = 0;
 	timer_init(&again, fire_again, NULL);
 	timer_set(&again, 1, fake.now_ns);
 	fake_run_cpu(1);		/* fires, and sets itself on cpu 0 */
 	CHECK(rounds > 0);
-	timer_cancel_sync(&again, 1);
+	timer_cancel_sync(&again);
 	CHECK(!timer_cancel(&again));
 	CHECK_EQ(timer_next(&cpu_get(0)->timers), NS_NEVER);
 	fake_machine_fini();
