@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Commands about schedulers and what they order: sched list, sched dump, vcpu list. */
-#include "kernel/cpusetexpr.h"
+/* Commands about schedulers: sched list, sched dump. */
 #include "kernel/json.h"
 #include "kernel/lib/string.h"
 #include "kernel/log.h"
 #include "kernel/shell.h"
 #include "pool/pool_internal.h"
-
-/* --- sched list */
 
 static const char *print_value(const struct sched_tunable *t, int64_t value, char *buf, size_t size)
 {
@@ -93,8 +90,6 @@ static enum err list(const struct shell_args *args)
 	return ERR_OK;
 }
 
-/* --- sched dump */
-
 static enum err dump(const struct shell_args *args)
 {
 	static char buf[16 * KIB];
@@ -119,82 +114,7 @@ static enum err dump(const struct shell_args *args)
 	return pool_check(p, &why) ? ERR_OK : shell_fail(ERR_STATE, p->name, "%s", why.words);
 }
 
-/* --- vcpu list: figures are read without a lock, each whole, not all at one moment. */
-
-static const char *state_of(const struct sched_entity *e)
-{
-	if (e->pauses > 0) {
-		return "paused";
-	}
-	if (!e->runnable) {
-		return "blocked";
-	}
-	return e->on_slot ? "running" : e->parked != SCHED_NOT_PARKED ? "parked" : "ready";
-}
-
-static void vcpu_row(const struct sched_entity *e)
-{
-	char hard[64], slot[16] = "-";
-	struct text set = text_make(hard, sizeof(hard)), at = text_make(slot, sizeof(slot));
-	struct cpuset in_pool = e->hard;
-
-	cpuset_and(&in_pool, &e->pool->cpus);
-	cpusetexpr_print(&in_pool, &set);
-	if (e->slot != SCHED_NO_SLOT) {
-		text_printf(&at, "%u", e->slot);
-	}
-	con_printf("%-16s %4u  %-12s %-8s %4s  %10lu  %10lu  %8lu  %s\n", e->group->name, e->number, e->pool->name,
-		   state_of(e), slot, e->used_ns / NS_PER_MS, e->wait_ns / NS_PER_MS, e->switches, hard);
-}
-
-static void vcpu_json(struct json *j, const struct sched_entity *e)
-{
-	json_object(j, NULL);
-	json_string(j, "vm", e->group->name);
-	json_uint(j, "vcpu", e->number);
-	json_string(j, "pool", e->pool->name);
-	json_string(j, "state", state_of(e));
-	json_int(j, "cpu", e->slot != SCHED_NO_SLOT ? (int64_t)e->slot : -1);
-	json_uint(j, "run_ns", e->used_ns);
-	json_uint(j, "wait_ns", e->wait_ns);
-	json_uint(j, "switches", e->switches);
-	json_end(j);
-}
-
-static enum err vcpu_list(const struct shell_args *args)
-{
-	struct json j;
-	struct pool *p;
-
-	if (args->count != 0) {
-		return shell_usage();
-	}
-	if (args->json) {
-		json_begin(&j);
-	} else {
-		con_printf("%-16s %4s  %-12s %-8s %4s  %10s  %10s  %8s  %s\n", "VM", "vCPU", "Pool", "State", "CPU", "Run ms",
-			   "Wait ms", "Switches", "May run on");
-	}
-	for (unsigned i = 0; (p = pool_at(i)) != NULL; i++) {
-		LIST_FOREACH(node, &p->entities) {
-			const struct sched_entity *e = LIST_ENTRY(node, struct sched_entity, link);
-
-			if (args->json) {
-				vcpu_json(&j, e);
-			} else {
-				vcpu_row(e);
-			}
-		}
-	}
-	if (args->json) {
-		json_finish(&j);
-	}
-	return ERR_OK;
-}
-
 SHELL_COMMAND(sched_list, .name = "sched list", .usage = "[-j]", .run = list, .complete = SHELL_NOTHING,
 	      .help = "Lists the schedulers with their settings, defaults and ranges.");
 SHELL_COMMAND(sched_dump, .name = "sched dump", .usage = "P", .run = dump, .complete = SHELL_POOL,
 	      .help = "Shows a pool's scheduler as it sees itself, and checks it.");
-SHELL_COMMAND(vcpu_list, .name = "vcpu list", .usage = "[-j]", .run = vcpu_list, .complete = SHELL_NOTHING,
-	      .alias = "vcpu-list", .help = "Lists the vCPUs: where, in what state, how long they ran and waited.");
