@@ -50,6 +50,15 @@ unsigned cpu_housekeeping(void)
 	return housekeeping;
 }
 
+void cpu_set_housekeeping(unsigned id)
+{
+	ASSERT(cpu_is_online(id));
+	cpu_this()->housekeeping = false;
+	housekeeping = id;
+	cpu_table[id]->housekeeping = true;
+	cpu_poke(id);
+}
+
 static bool acknowledged(const struct cpu_poke *p)
 {
 	/* Acquire: pairs with the exchange in cpu_poke_ack(); nothing is read after it yet, but waiters may rely on it. */

@@ -87,6 +87,8 @@ void cpu_uninstall_all(void);
 unsigned cpu_count(void);
 /* The housekeeping cpu's number, CPU_NONE before there is one. */
 unsigned cpu_housekeeping(void);
+/* Hands the housekeeping to another online cpu. Start-up's last act: from here on the caller controls nothing any more. */
+void cpu_set_housekeeping(unsigned id);
 
 /* NULL where there is none of that number. */
 static inline struct cpu *cpu_get(unsigned id)

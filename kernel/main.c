@@ -141,11 +141,26 @@ static void start_virt(void)
 	log_printf("virt: %s is on", virt->name);
 }
 
+/* The manifest's housekeeping cpu; the boot cpu where that one is dead. */
+static unsigned choose_housekeeper(void)
+{
+	unsigned wanted = manifest.boot.housekeeping.value;
+
+	if (manifest.boot.housekeeping.line == 0 || wanted == arch_this_cpu()) {
+		return arch_this_cpu();
+	}
+	if (!cpu_is_online(wanted)) {
+		log_printf("cpu %u is dead: housekeeping stays on cpu %u", wanted, arch_this_cpu());
+		return arch_this_cpu();
+	}
+	return wanted;
+}
+
 /* The second half, on a stack with guard pages and the hypervisor's own page tables. */
 static noreturn void start(void)
 {
 	const struct boot_info *b = machine.boot;
-	unsigned online;
+	unsigned online, housekeeper;
 	uint64_t ns;
 
 	mem_boot_add(&mem, machine.map, b->mem_count, BOOT_MEM_RECLAIM, &machine.topology);
@@ -162,7 +177,8 @@ static noreturn void start(void)
 	pool_manifest_build(&manifest);
 	vm_init();
 	vm_manifest_build(&manifest);
-	machine.serial_irq = serial_init_irq(&machine.platform);
+	housekeeper = choose_housekeeper();
+	machine.serial_irq = serial_init_irq(&machine.platform, cpu_get(housekeeper)->apic_id);
 	dispatch_set_housekeeping(housekeeping, housekeeping_next);
 	shell_init();
 	ns = arch_now_ns();
@@ -174,6 +190,9 @@ static noreturn void start(void)
 	}
 	console_set_polled(false);
 	shell_start();
+	if (housekeeper != arch_this_cpu()) {
+		cpu_set_housekeeping(housekeeper);
+	}
 	dispatch_loop();
 }
 

@@ -240,19 +240,20 @@ static enum err check_config(const struct vm_config *c, struct sched_reason *why
 
 enum err vm_create(const struct vm_config *config, struct pool *p, struct vm **out, struct sched_reason *why)
 {
+	unsigned node = vm_memory_home(p);
 	struct vm *vm;
 	enum err e = check_config(config, why);
 
 	if (e != ERR_OK) {
 		return e;
 	}
-	vm = heap_alloc(sizeof(*vm), p->node);
+	vm = heap_alloc(sizeof(*vm), node);
 	if (vm == NULL) {
-		return fail(why, ERR_NOMEM, "no memory on node %u", p->node);
+		return fail(why, ERR_NOMEM, "no memory on node %u", node);
 	}
 	vm->config = *config;
 	vm->pool = p;
-	vm->node = p->node;
+	vm->node = node;
 	spin_init(&vm->lock, SPIN_RANK_VM);
 	call_init(&vm->ending_call, vm_ended, vm);
 	list_init(&vm->link);

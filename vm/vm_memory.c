@@ -6,7 +6,7 @@
 #include "kernel/heap.h"
 #include "kernel/lib/string.h"
 #include "kernel/mem.h"
-#include "kernel/topology.h"
+#include "pool/pool.h"
 
 /* Pages of block i: all whole but perhaps the last. */
 static unsigned block_pages(const struct gmem *g, unsigned i)
@@ -24,12 +24,48 @@ static gpa_t block_gpa(const struct gmem *g, unsigned i)
 	return gpa(at < g->low_size ? at : GMEM_HIGH_BASE + (at - g->low_size));
 }
 
+static bool pool_has_node(const struct pool *p, unsigned node)
+{
+	CPUSET_FOREACH(cpu, &p->cpus) {
+		if (cpu_get(cpu)->node == node) {
+			return true;
+		}
+	}
+	return node == p->node;
+}
+
+unsigned vm_memory_home(const struct pool *p)
+{
+	unsigned home = p->node;
+
+	for (unsigned node = 0; node < mem.node_count; node++) {
+		if (pool_has_node(p, node) && mem.node[node].free_pages > mem.node[home].free_pages) {
+			home = node;
+		}
+	}
+	return home;
+}
+
+/* From the VM's home node, then from the pool's other nodes, nearest first; from anywhere only where the VM says so. */
+static hpa_t block_alloc(const struct vm *vm, unsigned pages)
+{
+	for (unsigned i = 0; i < mem.node_count; i++) {
+		unsigned node = mem.node[vm->node].fallback[i];
+		hpa_t at = pool_has_node(vm->pool, node) ? mem_alloc(&mem, node, pages, MEM_STRICT) : HPA_NONE;
+
+		if (!hpa_is_none(at)) {
+			return at;
+		}
+	}
+	return vm->config.memory_policy == MEM_PREFER ? mem_alloc(&mem, vm->node, pages, MEM_PREFER) : HPA_NONE;
+}
+
 static enum err no_memory(const struct vm *vm, unsigned blocks, struct sched_reason *why)
 {
 	struct text t = text_make(why->words, sizeof(why->words));
 
-	text_printf(&t, "node %u has %lu MiB of %lu MiB in free 2 MiB pages", vm->node,
-		    (blocks + mem_free_chunks(&mem, vm->node)) * LARGE_SIZE / MIB, vm->config.memory_bytes / MIB);
+	text_printf(&t, "its pool's nodes have %lu MiB of %lu MiB in free 2 MiB pages", (uint64_t)blocks * LARGE_SIZE / MIB,
+		    vm->config.memory_bytes / MIB);
 	return ERR_NOMEM;
 }
 
@@ -53,7 +89,7 @@ enum err vm_memory_create(struct vm *vm, struct sched_reason *why)
 		return e;
 	}
 	for (unsigned i = 0; i < count; i++) {
-		block[i] = mem_alloc(&mem, vm->node, block_pages(&vm->mem, i), vm->config.memory_policy);
+		block[i] = block_alloc(vm, block_pages(&vm->mem, i));
 		if (hpa_is_none(block[i])) {
 			return no_memory(vm, i, why);
 		}

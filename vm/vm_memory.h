@@ -4,6 +4,8 @@
 
 #include "vm/vm.h"
 
+/* The node that a new VM of p lives on: of the pool's nodes the one with most memory free. */
+unsigned vm_memory_home(const struct pool *p);
 /*
  * Allocates and maps vm->config.memory_bytes, zeroed. ERR_NOMEM with the figures; what was taken is given back by
  * vm_memory_destroy(), which is also right for a VM whose creation failed half-way.

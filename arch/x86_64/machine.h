@@ -18,8 +18,8 @@ noreturn void kernel_main(const struct boot_info *info);
 void serial_init(uint16_t port);
 /* Waits, within bounds, until the last byte has left the port: a machine that goes off at once loses it. */
 void serial_drain(void);
-/* Routes the port's interrupt to this cpu; without, the console is polled every few milliseconds. */
-bool serial_init_irq(const struct platform *p);
+/* Routes the port's interrupt to one cpu; without, the console is polled every few milliseconds. */
+bool serial_init_irq(const struct platform *p, uint32_t apic_id);
 /* Remembers how to power off and reset. */
 void power_init(const struct platform *p);
 /* Masks both 8259s and every I/O APIC pin; clears Bus Master of all PCI functions: nothing of ours drives any. */

@@ -71,10 +71,10 @@ void serial_init(uint16_t port)
 	reg_write(REG_MCR, MCR_DTR_RTS_OUT2);
 }
 
-bool serial_init_irq(const struct platform *p)
+bool serial_init_irq(const struct platform *p, uint32_t apic_id)
 {
 	if (!serial.present ||
-	    !ioapic_route(p, p->serial_gsi, VECTOR_SERIAL, machine_apic_id(), p->serial_level, p->serial_low)) {
+	    !ioapic_route(p, p->serial_gsi, VECTOR_SERIAL, apic_id, p->serial_level, p->serial_low)) {
 		return false;
 	}
 	serial.irq = true;
