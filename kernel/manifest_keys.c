@@ -44,7 +44,7 @@ const struct manifest_key manifest_keys[] = {
 	ROW("window", POOL, TUNABLE, .repeatable = true, .help = "arinc653: SLOT VM.VCPU TIME"),
 
 	ROW("pool", VM, NAME, .built = true, .def = "pool0", IN(vm, pool), .help = "the pool it runs in"),
-	ROW("vcpus", VM, NUMBER, .def = "1", .min = 1, .max = 128, IN(vm, vcpus), .help = "virtual processors"),
+	ROW("vcpus", VM, NUMBER, .built = true, .def = "1", .min = 1, .max = 64, IN(vm, vcpus), .help = "virtual processors"),
 	ROW("memory", VM, SIZE, .built = true, .required = true, .min = MIB, .max = 64ul << 40, .multiple = 4096,
 	    IN(vm, memory_bytes), .help = "RAM"),
 	ROW("kernel", VM, FILE, .built = true, .required = true, IN(vm, kernel),

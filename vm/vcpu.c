@@ -56,9 +56,65 @@ void vcpu_reset(struct vcpu *v, const struct virt_start *start)
 {
 	(void)timer_cancel(&v->timer);
 	v->halted = false;
+	atomic_store(&v->init_requested, false);
+	atomic_store(&v->nmi_requested, false);
+	atomic_store(&v->startup, 0);
+	atomic_store(&v->waits_for_sipi, start == NULL);
 	v->virt->tsc_offset = 0 - v->vm->start_tsc;
 	v->virt->deadline_tsc = UINT64_MAX;
-	virt->vcpu_reset(v->virt, start);
+	if (start != NULL) {
+		virt->vcpu_reset(v->virt, start);
+	}
+}
+
+void vcpu_init_signal(struct vcpu *v)
+{
+	atomic_store(&v->startup, 0);
+	atomic_store(&v->init_requested, true);
+	vcpu_kick(v);
+}
+
+void vcpu_startup_signal(struct vcpu *v, uint8_t page)
+{
+	if (atomic_load(&v->init_requested) || atomic_load(&v->waits_for_sipi)) {
+		atomic_store(&v->startup, VCPU_STARTUP | page);
+		vcpu_kick(v);
+	}
+}
+
+void vcpu_nmi(struct vcpu *v)
+{
+	atomic_store(&v->nmi_requested, true);
+	vcpu_kick(v);
+}
+
+/* INIT: the vCPU forgets what it did and waits (SDM 3A 8.4.1). */
+static void take_init(struct vcpu *v)
+{
+	if (atomic_exchange(&v->init_requested, false)) {
+		virt->put(v->virt);
+		vlapic_reset(&v->lapic);
+		v->halted = false;
+		atomic_store(&v->waits_for_sipi, true);
+	}
+}
+
+/* SIPI: real mode at the page it names. False: none came. */
+static bool take_startup(struct vcpu *v)
+{
+	uint32_t startup = atomic_exchange(&v->startup, 0);
+	struct virt_start start = {
+		.mode = VIRT_MODE_REAL, .cs_selector = (uint16_t)((startup & 0xff) << 8),
+		/* The family and model that INIT leaves in EDX (SDM 3A table 9-1). */
+		.gpr[VIRT_RDX] = virt_host_cpuid(1, 0).eax,
+	};
+
+	if (startup == 0) {
+		return false;
+	}
+	atomic_store(&v->waits_for_sipi, false);
+	virt->vcpu_reset(v->virt, &start);
+	return true;
 }
 
 uint64_t vcpu_bytes(void)
@@ -135,6 +191,9 @@ static void before_entry(struct virt_vcpu *virt_v)
 	struct vcpu *v = virt_v->owner;
 
 	collect_events(v);
+	if (atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) && virt->inject_nmi(virt_v)) {
+		atomic_store_explicit(&v->nmi_requested, false, memory_order_relaxed);
+	}
 	if (vcpu_event_waits(v)) {
 		if (virt->can_inject(virt_v)) {
 			deliver(v);
@@ -158,6 +217,15 @@ static enum dispatch_why block(struct vcpu *v)
 	return DISPATCH_BLOCKED;
 }
 
+/* An NMI ends any halt, an interrupt one that was entered with interrupts on. */
+static bool leaves_halt(struct vcpu *v)
+{
+	collect_events(v);
+	v->halted = !atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) &&
+		    !(v->halted_with_if && vcpu_event_waits(v));
+	return !v->halted;
+}
+
 static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
 {
 	struct vcpu *v = CONTAINER_OF(e, struct vcpu, entity);
@@ -165,12 +233,14 @@ static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
 	if (atomic_load_explicit(&v->vm->ending, memory_order_acquire) != VM_NOT_ENDING) {
 		return DISPATCH_STOPPED;
 	}
-	if (v->halted) {
-		collect_events(v);
-		if (!v->halted_with_if || !vcpu_event_waits(v)) {
-			return block(v);
-		}
-		v->halted = false;
+	if (atomic_load_explicit(&v->init_requested, memory_order_relaxed)) {
+		take_init(v);
+	}
+	if (atomic_load_explicit(&v->waits_for_sipi, memory_order_relaxed) && !take_startup(v)) {
+		return DISPATCH_BLOCKED;
+	}
+	if (v->halted && !leaves_halt(v)) {
+		return block(v);
 	}
 	(void)timer_cancel(&v->timer);
 	v->virt->until_tsc = virt_ns_to_tsc(until_ns);

@@ -13,13 +13,18 @@ extern virt_handler *const vexit_handlers[VIRT_EXIT_COUNT];
 /* Makes vCPU `index` of vm, asleep; NULL: no memory. vcpu_destroy() gives it back; it must be in no pool. */
 struct vcpu *vcpu_create(struct vm *vm, unsigned index);
 void vcpu_destroy(struct vcpu *v);
-/* Registers and local APIC as at power-up, then as start says. Control plane, while it is off every cpu. */
+/* As at power-up, then as start says; NULL: waiting for INIT-SIPI. Control plane, while it is off every cpu. */
 void vcpu_reset(struct vcpu *v, const struct virt_start *start);
 /* Memory a vCPU takes, in bytes. */
 uint64_t vcpu_bytes(void);
 
 /* Something is there for v: it looks at its interrupts and its console input soon. Any cpu. */
 void vcpu_kick(struct vcpu *v);
+
+/* INIT, SIPI and NMI from another vCPU's local APIC. Any cpu. */
+void vcpu_init_signal(struct vcpu *v);
+void vcpu_startup_signal(struct vcpu *v, uint8_t page);
+void vcpu_nmi(struct vcpu *v);
 
 /* R: the guest's TSC now. */
 static inline uint64_t vcpu_tsc(const struct vcpu *v)

@@ -111,18 +111,25 @@ static void op_kick(void *ctx, unsigned vcpu)
 	}
 }
 
-/* NMI, INIT and SIPI between vCPUs: there is only one, and to itself these do nothing that a guest may rely on. */
-static void op_ignored(void *ctx, unsigned vcpu)
+static void op_nmi(void *ctx, unsigned vcpu)
 {
-	(void)ctx;
-	(void)vcpu;
+	vcpu_nmi(((struct vm *)ctx)->vcpu[vcpu]);
+}
+
+static void op_init(void *ctx, unsigned vcpu)
+{
+	struct vm *vm = ctx;
+
+	if (vcpu == 0) {
+		vm_end(vm, VM_ENDING_RESET, 0, "the guest sent INIT to its first vCPU");
+	} else {
+		vcpu_init_signal(vm->vcpu[vcpu]);
+	}
 }
 
 static void op_startup(void *ctx, unsigned vcpu, uint8_t page)
 {
-	(void)ctx;
-	(void)vcpu;
-	(void)page;
+	vcpu_startup_signal(((struct vm *)ctx)->vcpu[vcpu], page);
 }
 
 static void op_tx(void *ctx, uint8_t byte)
@@ -163,7 +170,7 @@ static uint64_t op_now_tsc(void *ctx, unsigned vcpu)
 }
 
 static const struct vplatform_ops platform_ops = {
-	.lock = op_lock, .unlock = op_unlock, .kick = op_kick, .nmi = op_ignored, .init = op_ignored,
+	.lock = op_lock, .unlock = op_unlock, .kick = op_kick, .nmi = op_nmi, .init = op_init,
 	.startup = op_startup, .tx = op_tx, .rx = op_rx, .event = op_event, .now_ns = op_now_ns, .now_tsc = op_now_tsc,
 };
 
@@ -350,6 +357,9 @@ enum err vm_start(struct vm *vm, struct sched_reason *why)
 		return fail(why, e, "the virtual devices: %s", err_words(e));
 	}
 	vcpu_reset(vm->vcpu[0], &start);
+	for (unsigned i = 1; i < vm->vcpu_count; i++) {
+		vcpu_reset(vm->vcpu[i], NULL);
+	}
 	set_state(vm, VM_RUNNING);
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		pool_entity_start(&vm->vcpu[i]->entity);

@@ -34,7 +34,7 @@
 #define VM_FILE_LEN	64u
 #define VM_CMDLINE_LEN	2048u
 #define VM_REASON_LEN	160u
-#define VM_VCPUS_MAX	1u	/* one for now: starting further vCPUs by INIT-SIPI is not built yet */
+#define VM_VCPUS_MAX	VPLATFORM_VCPUS_MAX
 
 struct pool;
 struct vm;
@@ -54,6 +54,8 @@ enum vm_action { VM_ACTION_STOP, VM_ACTION_RESTART, VM_ACTION_DESTROY };
 /* Why a VM ends by itself. */
 enum vm_ending { VM_NOT_ENDING, VM_ENDING_POWEROFF, VM_ENDING_RESET, VM_ENDING_EXIT, VM_ENDING_CRASH };
 
+#define VCPU_STARTUP	0x100u
+
 /* Codes that handlers give to run(), beside VIRT_LEFT_POKED. */
 enum vcpu_left { VCPU_LEFT_TIME, VCPU_LEFT_HALTED, VCPU_LEFT_YIELDED, VCPU_LEFT_ENDING };
 
@@ -64,6 +66,10 @@ struct vcpu {
 	struct virt_vcpu *virt;
 	struct vlapic lapic;
 	struct timer timer;		/* wakes a halted vCPU at its deadline */
+	/* Left by other vCPUs' local APICs, taken in run(). */
+	_Atomic bool init_requested, nmi_requested;
+	_Atomic uint32_t startup;	/* VCPU_STARTUP | page of a SIPI; 0: none */
+	_Atomic bool waits_for_sipi;	/* written by the running cpu; a SIPI to one that does not wait is ignored */
 	/* The running cpu's. */
 	bool halted;			/* in HLT: runs again when an interrupt can be delivered */
 	bool halted_with_if;		/* RFLAGS.IF at that HLT: without it only a reset ends it */

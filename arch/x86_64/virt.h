@@ -144,7 +144,7 @@ struct virt_ops {
 	enum err (*vcpu_create)(const struct virt_config *config, struct virt_vcpu **out);
 	void (*vcpu_destroy)(struct virt_vcpu *v);
 	uint64_t (*vcpu_bytes)(void);				/* memory one takes */
-	/* P, while v is put and nothing is loaded on the calling cpu: registers as at INIT, then as start says. */
+	/* While v is put and nothing is loaded on the calling cpu: registers as at INIT, then as start says. Allocates nothing. */
 	void (*vcpu_reset)(struct virt_vcpu *v, const struct virt_start *start);
 
 	/* R: enters the guest, handles exits, until a handler says LEAVE or the cpu was poked. Loads v's state first if needed. */
@@ -155,6 +155,8 @@ struct virt_ops {
 	/* R, in before_entry or a handler. */
 	bool (*can_inject)(struct virt_vcpu *v);		/* an external interrupt, now? */
 	void (*inject)(struct virt_vcpu *v, uint8_t vector);
+	/* An NMI, now; false: they are blocked, and VIRT_EXIT_INJECT_WINDOW comes when they no longer are. */
+	bool (*inject_nmi)(struct virt_vcpu *v);
 	void (*want_window)(struct virt_vcpu *v, bool on);	/* VIRT_EXIT_INJECT_WINDOW when can_inject() becomes true */
 	void (*inject_exception)(struct virt_vcpu *v, uint8_t vector, bool has_error, uint32_t error);
 	/* #PF with that CR2 and error code. */

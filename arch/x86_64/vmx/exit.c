@@ -15,6 +15,7 @@
 #define IO_REP			(1ul << 5)
 #define EPT_WRITE		(1ul << 1)	/* table 27-7 */
 #define EPT_FETCH		(1ul << 2)
+#define EPT_NMI_UNBLOCKED	(1ul << 12)
 
 static void read_nothing(struct vmx_vcpu *v)
 {
@@ -41,6 +42,9 @@ static bool requeue_event(void)
 	if ((info & EVENT_VALID) == 0) {
 		return false;
 	}
+	if (type == EVENT_TYPE_NMI) {	/* it is delivered again, so it does not block itself (SDM 3C 26.3.1.5) */
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)INTERRUPTIBILITY_NMI);
+	}
 	vmwrite(VMCS_ENTRY_INTERRUPTION, info & ~(1u << 12));
 	if ((info & EVENT_HAS_ERROR) != 0) {
 		vmwrite(VMCS_ENTRY_ERROR_CODE, vmread(VMCS_IDT_VECTORING_ERROR));
@@ -60,6 +64,10 @@ static void read_ept(struct vmx_vcpu *v)
 	v->virt.info.fetch = (q & EPT_FETCH) != 0;
 	v->virt.info.qualification = q;
 	v->virt.info.in_delivery = requeue_event();
+	if (!v->virt.info.in_delivery && (q & EPT_NMI_UNBLOCKED) != 0) {
+		/* The IRET that faulted had ended NMI blocking; it will run again (SDM 3C 27.2.3). */
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
+	}
 }
 
 static void read_raw(struct vmx_vcpu *v)
@@ -84,6 +92,7 @@ static const struct row {
 	[REASON_EXTERNAL_INTERRUPT]	= { VIRT_EXIT_INTERRUPT,	read_nothing },
 	[REASON_TRIPLE_FAULT]		= { VIRT_EXIT_TRIPLE_FAULT,	read_nothing },
 	[REASON_INTERRUPT_WINDOW]	= { VIRT_EXIT_INJECT_WINDOW,	read_nothing },
+	[REASON_NMI_WINDOW]		= { VIRT_EXIT_INJECT_WINDOW,	read_nothing },
 	[REASON_CPUID]			= { VIRT_EXIT_CPUID,		read_nothing },
 	[REASON_GETSEC]			= { VIRT_EXIT_INVALID_OP,	read_nothing },
 	[REASON_HLT]			= { VIRT_EXIT_HLT,		read_nothing },

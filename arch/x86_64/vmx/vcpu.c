@@ -21,6 +21,7 @@
 #define MXCSR_RESET	0x1f80u
 #define FPU_FCW		0
 #define FPU_MXCSR	24
+#define VECTOR_NMI	2u
 #define VECTOR_PF	14u
 #define DR6_RESET	0xffff0ff0u
 
@@ -245,6 +246,28 @@ static bool can_inject(struct virt_vcpu *v)
 	       (vmread(VMCS_ENTRY_INTERRUPTION) & EVENT_VALID) == 0;
 }
 
+static void set_controls(struct vmx_vcpu *v, uint32_t controls)
+{
+	if (controls != v->proc_controls) {
+		v->proc_controls = controls;
+		vmwrite(VMCS_PROC_CONTROLS, controls);
+	}
+}
+
+static bool inject_nmi(struct virt_vcpu *virt_v)
+{
+	struct vmx_vcpu *v = vmx_of(virt_v);
+	uint32_t blocking = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_NMI;
+	bool now = (vmread(VMCS_GUEST_INTERRUPTIBILITY) & blocking) == 0 &&
+		   (vmread(VMCS_ENTRY_INTERRUPTION) & EVENT_VALID) == 0;
+
+	if (now) {
+		vmwrite(VMCS_ENTRY_INTERRUPTION, EVENT_VALID | EVENT_TYPE_NMI | VECTOR_NMI);
+	}
+	set_controls(v, now ? v->proc_controls & ~PROC_NMI_WINDOW : v->proc_controls | PROC_NMI_WINDOW);
+	return now;
+}
+
 static void inject(struct virt_vcpu *v, uint8_t vector)
 {
 	(void)v;
@@ -270,12 +293,8 @@ static void inject_page_fault(struct virt_vcpu *v, uint64_t linear, uint32_t err
 static void want_window(struct virt_vcpu *virt_v, bool on)
 {
 	struct vmx_vcpu *v = vmx_of(virt_v);
-	uint32_t controls = on ? v->proc_controls | PROC_INTERRUPT_WINDOW : v->proc_controls & ~PROC_INTERRUPT_WINDOW;
 
-	if (controls != v->proc_controls) {
-		v->proc_controls = controls;
-		vmwrite(VMCS_PROC_CONTROLS, controls);
-	}
+	set_controls(v, on ? v->proc_controls | PROC_INTERRUPT_WINDOW : v->proc_controls & ~PROC_INTERRUPT_WINDOW);
 }
 
 static void get_state(struct virt_vcpu *v, struct virt_state *s)
@@ -361,6 +380,7 @@ const struct virt_ops vmx_ops = {
 	.put = vcpu_put,
 	.can_inject = can_inject,
 	.inject = inject,
+	.inject_nmi = inject_nmi,
 	.want_window = want_window,
 	.inject_exception = inject_exception,
 	.inject_page_fault = inject_page_fault,

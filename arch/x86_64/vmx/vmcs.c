@@ -20,6 +20,9 @@
 #define GUEST_DATA		0x18u
 #define DR7_RESET		0x400u
 #define PAT_RESET		0x0007040600070406ul
+/* TSC ticks: PAUSEs closer than GAP are one loop; a loop longer than WINDOW gives way (SDM 3C 25.1.3). */
+#define PLE_GAP			128u
+#define PLE_WINDOW		4096u
 #define VECTOR_ALIGNMENT	17u
 #define VECTOR_MC		18u
 
@@ -48,6 +51,10 @@ static void init_controls(const struct vmx_vcpu *v)
 	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
 	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
 	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+	if ((vmx.controls.proc2 & PROC2_PAUSE_LOOP) != 0) {
+		vmwrite(VMCS_PLE_GAP, PLE_GAP);
+		vmwrite(VMCS_PLE_WINDOW, PLE_WINDOW);
+	}
 	vmwrite(VMCS_CR0_MASK, vmx.cr0_guest_mask);
 	vmwrite(VMCS_CR4_MASK, ~v->cr4_allowed);
 }

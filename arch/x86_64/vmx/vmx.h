@@ -196,6 +196,7 @@
 /* --- Guest interruptibility and activity (24.4.2) */
 #define INTERRUPTIBILITY_STI		(1u << 0)
 #define INTERRUPTIBILITY_MOV_SS		(1u << 1)
+#define INTERRUPTIBILITY_NMI		(1u << 3)
 #define PENDING_DEBUG_BS		(1ul << 14)
 
 /* --- Exit reasons (SDM 3D C) */
@@ -203,6 +204,7 @@
 #define REASON_EXTERNAL_INTERRUPT	1
 #define REASON_TRIPLE_FAULT		2
 #define REASON_INTERRUPT_WINDOW		7
+#define REASON_NMI_WINDOW		8
 #define REASON_TASK_SWITCH		9
 #define REASON_CPUID			10
 #define REASON_GETSEC			11

@@ -23,6 +23,7 @@ struct control {
 static const struct control pin_controls[] = {
 	{ PIN_EXTERNAL_INTERRUPT,	NEED_ON, "external-interrupt exiting" },
 	{ PIN_NMI,			NEED_ON, "NMI exiting" },
+	{ PIN_VIRTUAL_NMI,		NEED_ON, "virtual NMIs" },
 	{ PIN_PREEMPTION_TIMER,		NEED_ON, "VMX-preemption timer" },
 };
 
@@ -51,6 +52,7 @@ static const struct control proc2_controls[] = {
 	{ PROC2_VPID,			NEED_ON, "VPID" },
 	{ PROC2_WBINVD,			NEED_ON, "WBINVD exiting" },
 	{ PROC2_RDTSCP,			LIKE_ON, "RDTSCP" },
+	{ PROC2_PAUSE_LOOP,		LIKE_ON, "PAUSE-loop exiting" },
 	{ PROC2_INVPCID,		LIKE_ON, "INVPCID" },
 };
 
