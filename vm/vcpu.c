@@ -7,6 +7,8 @@
 
 #include "kernel/arch.h"
 #include "kernel/heap.h"
+#include "kernel/lib/format.h"
+#include "kernel/lib/string.h"
 #include "kernel/log.h"
 #include "pool/pool.h"
 #include "vm/vcpuid.h"
@@ -217,6 +219,22 @@ static enum dispatch_why block(struct vcpu *v)
 	return DISPATCH_BLOCKED;
 }
 
+/* All registers are in memory only now: cheap exits do not save them. */
+static void log_registers(struct vcpu *v)
+{
+	char buf[800];
+	struct text t = text_make(buf, sizeof(buf));
+
+	virt->dump(v->virt, &t);
+	for (const char *line = buf; *line != '\0';) {
+		const char *end = strchr(line, '\n');
+		size_t len = end == NULL ? strlen(line) : (size_t)(end - line);
+
+		log_printf("vm %s: %.*s", v->vm->config.name, (int)len, line);
+		line += len + (end != NULL);
+	}
+}
+
 /* An NMI ends any halt, an interrupt one that was entered with interrupts on. */
 static bool leaves_halt(struct vcpu *v)
 {
@@ -251,6 +269,9 @@ static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
 		return block(v);
 	case VCPU_LEFT_YIELDED:
 		return DISPATCH_YIELDED;
+	case VCPU_LEFT_CRASHED:
+		log_registers(v);
+		return DISPATCH_STOPPED;
 	case VCPU_LEFT_ENDING:
 		return DISPATCH_STOPPED;
 	default:

@@ -37,8 +37,12 @@ static unsigned on_cpuid(struct virt_vcpu *v)
 		.apic_id = vcpu->index, .vcpus = vcpu->vm->vcpu_count, .tsc_hz = virt_host_tsc_hz(),
 		.cr4 = virt->read_cr4(v), .xcr0_allowed = virt_guest_xcr0(),
 	};
-	struct virt_cpuid c = vcpuid_answer((uint32_t)v->gpr[VIRT_RAX], (uint32_t)v->gpr[VIRT_RCX], &f, virt_host_cpuid);
+	uint32_t leaf = (uint32_t)v->gpr[VIRT_RAX], subleaf = (uint32_t)v->gpr[VIRT_RCX];
+	struct virt_cpuid c = vcpuid_answer(leaf, subleaf, &f, virt_host_cpuid);
 
+	if (leaf != VIRT_CPUID_EMPTY) {
+		v->cpuid[virt_cpuid_slot(leaf, subleaf)] = (struct virt_cpuid_slot){ leaf, subleaf, c, 0 };
+	}
 	v->gpr[VIRT_RAX] = c.eax;
 	v->gpr[VIRT_RBX] = c.ebx;
 	v->gpr[VIRT_RCX] = c.ecx;

@@ -436,32 +436,19 @@ void vm_end(struct vm *vm, enum vm_ending how, uint32_t code, const char *fmt, .
 	(void)call_post(cpu_housekeeping(), &vm->ending_call);
 }
 
-static void log_lines(const char *name, const char *text)
-{
-	while (*text != '\0') {
-		const char *end = strchr(text, '\n');
-		int len = (int)(end == NULL ? strlen(text) : (size_t)(end - text));
-
-		log_printf("vm %s: %.*s", name, len, text);
-		text += len + (end != NULL);
-	}
-}
-
 unsigned vm_crash(struct virt_vcpu *v, const char *fmt, ...)
 {
 	struct vcpu *vcpu = v->owner;
-	char words[VM_REASON_LEN], registers[800];
-	struct text t = text_make(words, sizeof(words)), r = text_make(registers, sizeof(registers));
+	char words[VM_REASON_LEN];
+	struct text t = text_make(words, sizeof(words));
 	va_list args;
 
 	va_start(args, fmt);
 	text_vprintf(&t, fmt, args);
 	va_end(args);
-	virt->dump(v, &r);
 	log_printf("vm %s: vCPU %u: %s", vcpu->vm->config.name, vcpu->index, words);
-	log_lines(vcpu->vm->config.name, registers);
 	vm_end(vcpu->vm, VM_ENDING_CRASH, 0, "%s", words);
-	v->leave_code = VCPU_LEFT_ENDING;
+	v->leave_code = VCPU_LEFT_CRASHED;
 	return VIRT_LEAVE;
 }
 

@@ -57,7 +57,7 @@ enum vm_ending { VM_NOT_ENDING, VM_ENDING_POWEROFF, VM_ENDING_RESET, VM_ENDING_E
 #define VCPU_STARTUP	0x100u
 
 /* Codes that handlers give to run(), beside VIRT_LEFT_POKED. */
-enum vcpu_left { VCPU_LEFT_TIME, VCPU_LEFT_HALTED, VCPU_LEFT_YIELDED, VCPU_LEFT_ENDING };
+enum vcpu_left { VCPU_LEFT_TIME, VCPU_LEFT_HALTED, VCPU_LEFT_YIELDED, VCPU_LEFT_ENDING, VCPU_LEFT_CRASHED };
 
 struct vcpu {
 	struct sched_entity entity;
@@ -136,5 +136,5 @@ void vm_housekeeping(void);
 /* --- For the exit path (vcpu.c, vexit.c). */
 /* This vCPU's VM ends: how and why; the caller then leaves with VCPU_LEFT_ENDING. The first one counts. */
 void vm_end(struct vm *vm, enum vm_ending how, uint32_t code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-/* The same with a register dump on the log. Returns what the handler returns. */
+/* The same, and run() puts a register dump on the log. Returns what the handler returns. */
 unsigned vm_crash(struct virt_vcpu *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

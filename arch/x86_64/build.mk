@@ -10,3 +10,6 @@ $(BUILD)/gen/offsets.inc: arch/x86_64/offsets.c
 $(BUILD)/obj/arch/x86_64/vmx/enter.asm.o: $(BUILD)/gen/offsets.inc
 
 -include $(BUILD)/gen/offsets.d
+
+# The exit path keeps no frame pointer: two instructions fewer a call, and the guest's rbp passes through untouched.
+$(BUILD)/obj/arch/x86_64/vmx/exit.o: KERNEL_CFLAGS += -fomit-frame-pointer

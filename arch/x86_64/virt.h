@@ -6,6 +6,9 @@
  * A virtual cpu is created on a node, run on whatever cpu its scheduler picked, and put (its state made memory) before
  * another cpu may run it. run() returns to the caller only when a handler asked for it; all other exits are handled
  * inside, by the row of `handlers` for the exit's kind.
+ *
+ * A cheap exit saves few registers: a handler of CPUID, RDMSR, WRMSR, HYPERCALL, IO, HLT, XSETBV or TIMER finds only RAX, RBX,
+ * RCX, RDX, RSI, RDI and R8-R11 in gpr; the others hold old values until run() returns. For the other kinds all are there.
  */
 #pragma once
 
@@ -83,6 +86,26 @@ struct virt_exit_info {
 	uint64_t qualification;
 };
 
+/*
+ * Answers to CPUID that the vendor's fast path gives without asking: vm/ fills a slot when it answers, and they are
+ * flushed when something they depend on changes (CR4.OSXSAVE, XCR0; the vendor sees to that).
+ */
+#define VIRT_CPUID_SLOTS	32u
+#define VIRT_CPUID_EMPTY	UINT32_MAX	/* as leaf: no such leaf is ever answered from a slot */
+
+struct virt_cpuid { uint32_t eax, ebx, ecx, edx; };
+
+struct virt_cpuid_slot {
+	uint32_t leaf, subleaf;
+	struct virt_cpuid answer;
+	uint64_t pad;
+};
+
+static inline unsigned virt_cpuid_slot(uint32_t leaf, uint32_t subleaf)
+{
+	return (leaf + (leaf >> 27) + 4 * subleaf) % VIRT_CPUID_SLOTS;
+}
+
 struct virt_vcpu;
 typedef unsigned virt_handler(struct virt_vcpu *v);	/* returns enum virt_next bits */
 
@@ -101,6 +124,7 @@ struct virt_vcpu {
 	int leave_code;				/* what run() returns after VIRT_LEAVE */
 	struct virt_exit_info info;
 	uint64_t exits[VIRT_EXIT_COUNT];
+	struct virt_cpuid_slot cpuid[VIRT_CPUID_SLOTS];
 };
 
 /* run() returns this when cpu_remote.poked was set or an interrupt came; handlers set codes >= 0. */
@@ -183,7 +207,6 @@ const char *virt_why_not(void);
 void virt_init(void);
 
 /* The host cpu's own CPUID, for the policy tables of vm/. */
-struct virt_cpuid { uint32_t eax, ebx, ecx, edx; };
 struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf);
 uint64_t virt_guest_xcr0(void);			/* what guests may have in XCR0; 0: no XSAVE. Constant after virt_init() */
 uint64_t virt_host_tsc(void);

@@ -235,7 +235,7 @@ static const struct wrong {
 	{ "[pool a]\ngranularity = thread\n", "f:2:15: granularity: found \"thread\", expected one of: cpu, core\n" },
 	{ VM("a") "pool = a b\n",
 	  "f:4:8: pool: found \"a b\", expected a name of at most 31 letters, digits and . _ -\n" },
-	{ VM("a") "vcpus = 0\n", "f:4:9: vcpus: found \"0\", expected a number from 1 to 128\n" },
+	{ VM("a") "vcpus = 0\n", "f:4:9: vcpus: found \"0\", expected a number from 1 to 64\n" },
 	{ "[vm a]\nkernel = k\nmemory = 128\n",
 	  "f:3:10: memory: found \"128\", expected a size such as 128M (K, M, G, T), "
 	  "at least 1M, a multiple of 4K\n" },
@@ -284,7 +284,6 @@ static const struct wrong {
 	  "f:3:1: warning: key frame: not built yet, ignored\nf:4:1: warning: key window: not built yet, ignored\n"
 	  "f:5:1: warning: key window: not built yet, ignored\n" },
 	{ VM("a") "vcpus = 2\nmemory-follows = yes\nmodule = m\nmodule = n\n",
-	  "f:4:1: warning: key vcpus: not built yet, ignored\n"
 	  "f:5:1: warning: key memory-follows: not built yet, ignored\n"
 	  "f:6:1: warning: key module: not built yet, ignored\nf:7:1: warning: key module: not built yet, ignored\n" },
 	{ "[pool b]\nsched = tt\ncpus = 1\n" VM("a") "pool = b\nt-other = 1\n",

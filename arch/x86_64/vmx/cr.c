@@ -91,6 +91,7 @@ static unsigned write_cr4(struct vmx_vcpu *v, uint64_t value)
 	vmwrite(VMCS_CR4_SHADOW, value);
 	vmwrite(VMCS_GUEST_CR4, value | CR4_VMXE | (vmx.caps.cr4_fixed0 & ~v->cr4_allowed));
 	invvpid(INV_SINGLE_CONTEXT, v->vpid);
+	vmx_cpuid_flush(v);
 	return VIRT_SKIP;
 }
 
@@ -149,7 +150,7 @@ uint64_t vmx_read_efer(struct virt_vcpu *v)
 
 uint64_t vmx_read_cr4(struct virt_vcpu *v)
 {
-	uint64_t mask = ~vmx_of(v)->cr4_allowed;
+	uint64_t mask = ~vmx_of(v)->cr4_allowed | CR4_OSXSAVE;
 
 	return (vmread(VMCS_GUEST_CR4) & ~mask) | (vmread(VMCS_CR4_SHADOW) & mask);
 }

@@ -1,6 +1,9 @@
 ; SPDX-License-Identifier: BSD-2-Clause
-; Entering the guest and coming back. One function that loops: enter, exit, vmx_handle_exit(), enter again until that says
+; Entering the guest and coming back. vmx_enter() loops: enter, exit, vmx_exit_fast(), enter again, until something wants to
 ; leave. Between VM entries rsp is the same, so HOST_RSP is written once a call.
+;
+; A fast exit saves and loads only the registers that C may clobber, and rbx for CPUID: C gives rbp and r12-r15 back as they were.
+; Those five are saved (SAVE_REST) before anything else may look at them: on the full path and when leaving.
 
 bits 64
 default rel
@@ -8,8 +11,11 @@ default rel
 %include "offsets.inc"
 
 %define VMCS_HOST_RSP	0x6c14
+%define ENTER_AGAIN	0		; enum vmx_after
+%define NEED_ALL	2
 
-extern vmx_handle_exit
+extern vmx_exit_fast
+extern vmx_exit_full
 extern vmx_entry_failed
 global vmx_enter
 global vmx_exit_point
@@ -17,10 +23,40 @@ global virt_entry_window_start
 global virt_entry_window_end
 global virt_entry_window_abort
 
+%macro SAVE_REST 0
+	mov	[rdi + GPR_RBP], rbp
+	mov	[rdi + GPR_R12], r12
+	mov	[rdi + GPR_R13], r13
+	mov	[rdi + GPR_R14], r14
+	mov	[rdi + GPR_R15], r15
+%endmacro
+
+%macro LOAD_REST 0
+	mov	rbp, [rdi + GPR_RBP]
+	mov	r12, [rdi + GPR_R12]
+	mov	r13, [rdi + GPR_R13]
+	mov	r14, [rdi + GPR_R14]
+	mov	r15, [rdi + GPR_R15]
+%endmacro
+
+; rdi comes last: it is the pointer.
+%macro LOAD_FAST 0
+	mov	rax, [rdi + GPR_RAX]
+	mov	rcx, [rdi + GPR_RCX]
+	mov	rdx, [rdi + GPR_RDX]
+	mov	rbx, [rdi + GPR_RBX]
+	mov	rsi, [rdi + GPR_RSI]
+	mov	r8,  [rdi + GPR_R8]
+	mov	r9,  [rdi + GPR_R9]
+	mov	r10, [rdi + GPR_R10]
+	mov	r11, [rdi + GPR_R11]
+	mov	rdi, [rdi + GPR_RDI]
+%endmacro
+
 section .text
 
 ; In:  rdi = struct vmx_vcpu * (its virt.gpr first), loaded on this cpu; interrupts off; gs = struct percpu.
-; Out: nothing; why it left is in the struct.
+; Out: nothing; why it left is in the struct, and so are all of the guest's registers.
 align 16
 vmx_enter:
 	push	rbp
@@ -32,37 +68,43 @@ vmx_enter:
 	push	rdi				; [rsp] = vcpu from here to the end
 	mov	eax, VMCS_HOST_RSP
 	vmwrite	rax, rsp
-enter_again:
-	mov	rax, [rdi + GPR_RAX]
-	mov	rcx, [rdi + GPR_RCX]
-	mov	rdx, [rdi + GPR_RDX]
-	mov	rbx, [rdi + GPR_RBX]
-	mov	rbp, [rdi + GPR_RBP]
-	mov	rsi, [rdi + GPR_RSI]
-	mov	r8,  [rdi + GPR_R8]
-	mov	r9,  [rdi + GPR_R9]
-	mov	r10, [rdi + GPR_R10]
-	mov	r11, [rdi + GPR_R11]
-	mov	r12, [rdi + GPR_R12]
-	mov	r13, [rdi + GPR_R13]
-	mov	r14, [rdi + GPR_R14]
-	mov	r15, [rdi + GPR_R15]
-	mov	rdi, [rdi + GPR_RDI]
-; An NMI from here on must not be lost: trap.c sends it to the abort label.
+enter_all:
+	LOAD_REST
+	cmp	byte [gs:PERCPU_LAUNCHED], 0
+	je	launch_fast
+enter_fast:
+	LOAD_FAST
+; An NMI from here to the end of the window must not be lost: trap.c sends it to the abort label.
 virt_entry_window_start:
 	cmp	dword [gs:PERCPU_POKED], 0
 	jne	virt_entry_window_abort
-	cmp	byte [gs:PERCPU_LAUNCHED], 0
-	je	launch
 	vmresume
 	jmp	virt_entry_window_end
 launch:
+	cmp	dword [gs:PERCPU_POKED], 0
+	jne	virt_entry_window_abort
+	mov	byte [gs:PERCPU_LAUNCHED], 1
 	vmlaunch
+; Neither entered nor exited: vmx_entry_failed() tells whether to try again (the launch state was not what we thought).
 virt_entry_window_end:
-	mov	rdi, [rsp]
+	mov	rdi, [rsp]			; the guest's own rdi is in memory still
+	SAVE_REST
 	call	vmx_entry_failed
-; Nothing ran: the guest's registers in memory are still the right ones.
+	mov	rdi, [rsp]
+	cmp	eax, ENTER_AGAIN
+	je	enter_all
+	jmp	leave_saved
+
+launch_fast:
+	LOAD_FAST
+	jmp	launch
+
+; Nothing ran since the fast registers were loaded from memory; the others may be in the cpu only.
 virt_entry_window_abort:
+	mov	rdi, [rsp]
+leave:
+	SAVE_REST
+leave_saved:
 	pop	rdi
 	pop	r15
 	pop	r14
@@ -81,21 +123,23 @@ vmx_exit_point:
 	mov	[rdi + GPR_RCX], rcx
 	mov	[rdi + GPR_RDX], rdx
 	mov	[rdi + GPR_RBX], rbx
-	mov	[rdi + GPR_RBP], rbp
 	mov	[rdi + GPR_RSI], rsi
 	mov	[rdi + GPR_R8],  r8
 	mov	[rdi + GPR_R9],  r9
 	mov	[rdi + GPR_R10], r10
 	mov	[rdi + GPR_R11], r11
-	mov	[rdi + GPR_R12], r12
-	mov	[rdi + GPR_R13], r13
-	mov	[rdi + GPR_R14], r14
-	mov	[rdi + GPR_R15], r15
 	pop	qword [rdi + GPR_RDI]
-	mov	byte [gs:PERCPU_LAUNCHED], 1
-	xor	ebp, ebp			; backtraces end here
-	call	vmx_handle_exit			; al = 1: enter again
+	call	vmx_exit_fast			; eax = enum vmx_after
 	mov	rdi, [rsp]
-	test	al, al
-	jnz	enter_again
-	jmp	virt_entry_window_abort
+	test	eax, eax
+	jz	enter_fast
+	cmp	eax, NEED_ALL
+	jne	leave
+	SAVE_REST
+	xor	ebp, ebp			; backtraces end here
+	call	vmx_exit_full
+	mov	rdi, [rsp]
+	test	eax, eax
+	jnz	leave_saved
+	LOAD_REST
+	jmp	enter_fast

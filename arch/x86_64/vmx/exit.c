@@ -17,11 +17,6 @@
 #define EPT_FETCH		(1ul << 2)
 #define EPT_NMI_UNBLOCKED	(1ul << 12)
 
-static void read_nothing(struct vmx_vcpu *v)
-{
-	(void)v;
-}
-
 static void read_io(struct vmx_vcpu *v)
 {
 	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
@@ -83,47 +78,41 @@ static void read_exception(struct vmx_vcpu *v)
 	v->virt.info.error_code = (uint32_t)vmread(VMCS_EXIT_ERROR_CODE);
 }
 
-/* A reason's row: the kind that vm/ knows, and what to read for it. */
+/* A reason's row: the kind that vm/ knows, what to read for it, and whether its handler makes do with the fast registers. */
 static const struct row {
-	uint8_t kind;
 	void (*read)(struct vmx_vcpu *v);
+	uint8_t kind;
+	bool known, fast;
 } rows[REASON_COUNT] = {
-	[REASON_EXCEPTION_NMI]		= { VIRT_EXIT_EXCEPTION,	read_exception },
-	[REASON_EXTERNAL_INTERRUPT]	= { VIRT_EXIT_INTERRUPT,	read_nothing },
-	[REASON_TRIPLE_FAULT]		= { VIRT_EXIT_TRIPLE_FAULT,	read_nothing },
-	[REASON_INTERRUPT_WINDOW]	= { VIRT_EXIT_INJECT_WINDOW,	read_nothing },
-	[REASON_NMI_WINDOW]		= { VIRT_EXIT_INJECT_WINDOW,	read_nothing },
-	[REASON_CPUID]			= { VIRT_EXIT_CPUID,		read_nothing },
-	[REASON_GETSEC]			= { VIRT_EXIT_INVALID_OP,	read_nothing },
-	[REASON_HLT]			= { VIRT_EXIT_HLT,		read_nothing },
-	[REASON_INVD]			= { VIRT_EXIT_WBINVD,		read_nothing },
-	[REASON_RDPMC]			= { VIRT_EXIT_INVALID_OP,	read_nothing },
-	[REASON_VMCALL]			= { VIRT_EXIT_HYPERCALL,	read_nothing },
-	[REASON_VMCLEAR ... REASON_VMXON] = { VIRT_EXIT_INVALID_OP,	read_nothing },
-	[REASON_CR]			= { VIRT_EXIT_CR,		read_nothing },
-	[REASON_IO]			= { VIRT_EXIT_IO,		read_io },
-	[REASON_RDMSR]			= { VIRT_EXIT_RDMSR,		read_nothing },
-	[REASON_WRMSR]			= { VIRT_EXIT_WRMSR,		read_nothing },
-	[REASON_ENTRY_GUEST_STATE]	= { VIRT_EXIT_ENTRY_FAILED,	read_raw },
-	[REASON_ENTRY_MSR_LOAD]		= { VIRT_EXIT_ENTRY_FAILED,	read_raw },
-	[REASON_MWAIT]			= { VIRT_EXIT_INVALID_OP,	read_nothing },
-	[REASON_MONITOR]		= { VIRT_EXIT_INVALID_OP,	read_nothing },
-	[REASON_PAUSE]			= { VIRT_EXIT_PAUSE,		read_nothing },
-	[REASON_ENTRY_MACHINE_CHECK]	= { VIRT_EXIT_ENTRY_FAILED,	read_raw },
-	[REASON_EPT_VIOLATION]		= { VIRT_EXIT_MMIO,		read_ept },
-	[REASON_INVEPT]			= { VIRT_EXIT_INVALID_OP,	read_nothing },
-	[REASON_PREEMPTION_TIMER]	= { VIRT_EXIT_TIMER,		read_nothing },
-	[REASON_INVVPID]		= { VIRT_EXIT_INVALID_OP,	read_nothing },
-	[REASON_WBINVD]			= { VIRT_EXIT_WBINVD,		read_nothing },
-	[REASON_XSETBV]			= { VIRT_EXIT_XSETBV,		read_nothing },
+	[REASON_EXCEPTION_NMI]		= { read_exception, VIRT_EXIT_EXCEPTION, true, false },
+	[REASON_EXTERNAL_INTERRUPT]	= { NULL, VIRT_EXIT_INTERRUPT, true, false },
+	[REASON_TRIPLE_FAULT]		= { NULL, VIRT_EXIT_TRIPLE_FAULT, true, false },
+	[REASON_INTERRUPT_WINDOW]	= { NULL, VIRT_EXIT_INJECT_WINDOW, true, true },
+	[REASON_NMI_WINDOW]		= { NULL, VIRT_EXIT_INJECT_WINDOW, true, true },
+	[REASON_CPUID]			= { NULL, VIRT_EXIT_CPUID, true, true },
+	[REASON_GETSEC]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_HLT]			= { NULL, VIRT_EXIT_HLT, true, true },
+	[REASON_INVD]			= { NULL, VIRT_EXIT_WBINVD, true, false },
+	[REASON_RDPMC]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_VMCALL]			= { NULL, VIRT_EXIT_HYPERCALL, true, true },
+	[REASON_VMCLEAR ... REASON_VMXON]	= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_CR]			= { NULL, VIRT_EXIT_CR, true, false },
+	[REASON_IO]			= { read_io, VIRT_EXIT_IO, true, true },
+	[REASON_RDMSR]			= { NULL, VIRT_EXIT_RDMSR, true, true },
+	[REASON_WRMSR]			= { NULL, VIRT_EXIT_WRMSR, true, true },
+	[REASON_ENTRY_GUEST_STATE]	= { read_raw, VIRT_EXIT_ENTRY_FAILED, true, false },
+	[REASON_ENTRY_MSR_LOAD]		= { read_raw, VIRT_EXIT_ENTRY_FAILED, true, false },
+	[REASON_MWAIT]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_MONITOR]		= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_PAUSE]			= { NULL, VIRT_EXIT_PAUSE, true, true },
+	[REASON_ENTRY_MACHINE_CHECK]	= { read_raw, VIRT_EXIT_ENTRY_FAILED, true, false },
+	[REASON_EPT_VIOLATION]		= { read_ept, VIRT_EXIT_MMIO, true, false },
+	[REASON_INVEPT]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_PREEMPTION_TIMER]	= { NULL, VIRT_EXIT_TIMER, true, true },
+	[REASON_INVVPID]		= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_WBINVD]			= { NULL, VIRT_EXIT_WBINVD, true, false },
+	[REASON_XSETBV]			= { NULL, VIRT_EXIT_XSETBV, true, true },
 };
-
-static const struct row *row_of(uint32_t basic)
-{
-	static const struct row other = { VIRT_EXIT_OTHER, read_raw };
-
-	return basic < REASON_COUNT && rows[basic].read != NULL ? &rows[basic] : &other;
-}
 
 /* Past the instruction that exited: its shadow ends, and a single-step trap becomes due (SDM 3C 31.3, 24.4.2). */
 void vmx_skip(uint64_t bytes)
@@ -140,72 +129,132 @@ void vmx_skip(uint64_t bytes)
 }
 
 /* The preemption timer counts from the entry on, so it is set from the absolute time at every entry. */
-static bool arm_timer(struct vmx_vcpu *v)
+static void arm_timer(const struct vmx_vcpu *v)
 {
-	uint64_t until = MIN(v->virt.until_tsc, v->virt.deadline_tsc), now = insn_rdtsc();
-	uint64_t ticks = until > now ? (until - now) >> vmx.preemption_shift : 0;
+	uint64_t now = insn_rdtsc();
 
-	vmwrite(VMCS_PREEMPTION_TIMER, MIN(ticks, UINT32_MAX));
+	vmwrite(VMCS_PREEMPTION_TIMER, v->limit_tsc > now ? (v->limit_tsc - now) >> vmx.preemption_shift : 0);
+}
+
+void vmx_cpuid_flush(struct vmx_vcpu *v)
+{
+	for (unsigned i = 0; i < VIRT_CPUID_SLOTS; i++) {
+		v->virt.cpuid[i].leaf = VIRT_CPUID_EMPTY;
+	}
+}
+
+static bool cpuid_from_slot(struct vmx_vcpu *v)
+{
+	uint32_t leaf = (uint32_t)v->virt.gpr[VIRT_RAX], subleaf = (uint32_t)v->virt.gpr[VIRT_RCX];
+	const struct virt_cpuid_slot *slot = &v->virt.cpuid[virt_cpuid_slot(leaf, subleaf)];
+
+	if (slot->leaf != leaf || slot->subleaf != subleaf) {
+		return false;
+	}
+	v->virt.gpr[VIRT_RAX] = slot->answer.eax;
+	v->virt.gpr[VIRT_RBX] = slot->answer.ebx;
+	v->virt.gpr[VIRT_RCX] = slot->answer.ecx;
+	v->virt.gpr[VIRT_RDX] = slot->answer.edx;
 	return true;
 }
 
-/* An interrupt or NMI of the host's: let it be taken, then go through the loop. */
-static bool host_event(struct vmx_vcpu *v)
+/* What a handler asked for. */
+static unsigned after(struct vmx_vcpu *v, unsigned next)
 {
-	insn_interrupt_window();
-	v->virt.leave_code = VIRT_LEFT_POKED;
-	return false;
-}
-
-static bool exception_or_nmi(struct vmx_vcpu *v)
-{
-	uint32_t info = (uint32_t)vmread(VMCS_EXIT_INTERRUPTION);
-
-	if ((info & EVENT_TYPE) == EVENT_TYPE_NMI) {
-		v->virt.exits[VIRT_EXIT_NMI]++;
-		insn_int_nmi();
-		v->virt.leave_code = VIRT_LEFT_POKED;
-		return true;
-	}
-	return false;
-}
-
-/*
- * Called by enter.asm after every exit, with the guest's registers in v. True: enter again, the timer is armed. False:
- * vmx_run() looks at what to do.
- */
-bool vmx_handle_exit(struct vmx_vcpu *v)
-{
-	uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON), basic = reason & 0xffff;
-	const struct row *row = row_of(basic);
-	unsigned next;
-
-	v->virt.info.reason = reason;
-	if (basic == REASON_EXCEPTION_NMI && exception_or_nmi(v)) {
-		return false;
-	}
-	v->virt.exits[row->kind]++;
-	if (basic == REASON_EXTERNAL_INTERRUPT) {
-		return host_event(v);
-	}
-	row->read(v);
-	next = row->kind == VIRT_EXIT_CR ? vmx_handle_cr(v) : v->virt.handlers[row->kind](&v->virt);
 	if ((next & VIRT_SKIP) != 0) {
 		vmx_skip(vmread(VMCS_EXIT_INSN_LENGTH));
 	}
 	if ((next & (VIRT_RECHECK | VIRT_LEAVE)) == 0) {
-		return arm_timer(v);
+		arm_timer(v);
+		return VMX_ENTER_AGAIN;
 	}
 	v->recheck = (next & VIRT_LEAVE) == 0;
-	return false;
+	return VMX_LEAVE;
 }
 
-/* VMLAUNCH or VMRESUME did not enter and did not exit: the VMCS itself is wrong (SDM 3C 30.4). */
-void vmx_entry_failed(struct vmx_vcpu *v)
+/* Apart from vmx_exit_fast(), so that the commonest exit pays for no saved registers. */
+static __attribute__((noinline)) unsigned exit_by_table(struct vmx_vcpu *v, uint32_t reason)
 {
+	const struct row *row = &rows[reason < REASON_COUNT ? reason : 0];
+
+	if (!row->fast) {
+		return VMX_NEED_ALL;
+	}
+	v->virt.exits[row->kind]++;
+	if (row->read != NULL) {
+		row->read(v);
+	}
+	return after(v, v->virt.handlers[row->kind](&v->virt));
+}
+
+/*
+ * After every exit, with the fast registers in v. VMX_NEED_ALL: this reason's handler wants the others too; nothing has
+ * been done yet.
+ */
+unsigned vmx_exit_fast(struct vmx_vcpu *v)
+{
+	uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
+
+	if (reason == REASON_CPUID && cpuid_from_slot(v)) {
+		v->virt.exits[VIRT_EXIT_CPUID]++;
+		vmx_skip(vmread(VMCS_EXIT_INSN_LENGTH));
+		arm_timer(v);
+		return VMX_ENTER_AGAIN;
+	}
+	return exit_by_table(v, reason);
+}
+
+/* An interrupt or NMI of the host's: let it be taken, then go through the loop. */
+static unsigned host_event(struct vmx_vcpu *v, bool nmi)
+{
+	if (nmi) {
+		insn_int_nmi();
+	} else {
+		insn_interrupt_window();
+	}
+	v->virt.exits[nmi ? VIRT_EXIT_NMI : VIRT_EXIT_INTERRUPT]++;
+	v->virt.leave_code = VIRT_LEFT_POKED;
+	return VMX_LEAVE;
+}
+
+/* After an exit that vmx_exit_fast() did not handle, with all registers in v. */
+unsigned vmx_exit_full(struct vmx_vcpu *v)
+{
+	static const struct row other = { read_raw, VIRT_EXIT_OTHER, true, false };
+	uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON), basic = reason & 0xffff;
+	const struct row *row = basic < REASON_COUNT && rows[basic].known ? &rows[basic] : &other;
+
+	v->virt.info.reason = reason;
+	if (basic == REASON_EXTERNAL_INTERRUPT) {
+		return host_event(v, false);
+	}
+	if (basic == REASON_EXCEPTION_NMI &&
+	    (vmread(VMCS_EXIT_INTERRUPTION) & EVENT_TYPE) == EVENT_TYPE_NMI) {
+		return host_event(v, true);
+	}
+	v->virt.exits[row->kind]++;
+	if (row->read != NULL) {
+		row->read(v);
+	}
+	return after(v, row->kind == VIRT_EXIT_CR ? vmx_handle_cr(v) : v->virt.handlers[row->kind](&v->virt));
+}
+
+/*
+ * VMLAUNCH or VMRESUME did not enter and did not exit. Where only the launch state was not what we thought (an NMI may
+ * come between noting a launch and doing it), the other instruction is due; else the VMCS itself is wrong (SDM 3C 30.4).
+ */
+unsigned vmx_entry_failed(struct vmx_vcpu *v)
+{
+	uint64_t error = vmread(VMCS_INSN_ERROR);
+
+	if (error == INSN_ERROR_NOT_LAUNCHED || error == INSN_ERROR_NOT_CLEAR) {
+		percpu_this()->launched = error == INSN_ERROR_NOT_CLEAR;
+		return VMX_ENTER_AGAIN;
+	}
 	v->virt.info.reason = REASON_ENTRY_FAILED;
-	v->virt.info.qualification = vmread(VMCS_INSN_ERROR);
+	v->virt.info.qualification = error;
 	v->virt.exits[VIRT_EXIT_ENTRY_FAILED]++;
-	v->virt.handlers[VIRT_EXIT_ENTRY_FAILED](&v->virt);
-	v->entry_failed = true;
+	(void)v->virt.handlers[VIRT_EXIT_ENTRY_FAILED](&v->virt);
+	v->recheck = false;
+	return VMX_LEAVE;
 }

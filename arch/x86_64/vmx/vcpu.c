@@ -197,7 +197,7 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 	v->cr2 = v->star = v->lstar = v->cstar = v->fmask = v->kernel_gs_base = v->tsc_aux = 0;
 	v->xcr0 = 1;
 	v->proc_controls = vmx.controls.proc;
-	v->entry_failed = false;
+	vmx_cpuid_flush(v);
 	v->recheck = true;
 	v->last_cpu = CPU_NONE;
 	memcpy(v->virt.gpr, start->gpr, sizeof(v->virt.gpr));
@@ -210,6 +210,19 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 	(void)vmclear(v->vmcs);
 }
 
+/*
+ * Absolute end of the coming entries, at most the timer's 32 bits away: where that is earlier than asked, the handler finds
+ * nothing due and the limit is set anew.
+ */
+static void set_limit(struct vmx_vcpu *v)
+{
+	uint64_t now = insn_rdtsc(), range = (uint64_t)UINT32_MAX << vmx.preemption_shift;
+	uint64_t limit = MIN(MIN(v->virt.until_tsc, v->virt.deadline_tsc), now + range);
+
+	v->limit_tsc = limit;
+	vmwrite(VMCS_PREEMPTION_TIMER, limit > now ? (limit - now) >> vmx.preemption_shift : 0);
+}
+
 static int vcpu_run(struct virt_vcpu *virt_v)
 {
 	struct vmx_vcpu *v = vmx_of(virt_v);
@@ -219,17 +232,12 @@ static int vcpu_run(struct virt_vcpu *virt_v)
 		vmx_load(v);
 	}
 	do {
-		uint64_t until, now;
-
 		v->recheck = false;
 		v->virt.leave_code = VIRT_LEFT_POKED;
 		v->virt.before_entry(virt_v);
-		until = MIN(v->virt.until_tsc, v->virt.deadline_tsc);
-		now = insn_rdtsc();
-		vmwrite(VMCS_PREEMPTION_TIMER,
-			until > now ? MIN((until - now) >> vmx.preemption_shift, (uint64_t)UINT32_MAX) : 0);
+		set_limit(v);
 		vmx_enter(v);
-	} while (v->recheck && !v->entry_failed);
+	} while (v->recheck);
 	return virt_v->leave_code;
 }
 
@@ -344,6 +352,7 @@ static bool write_xcr0(struct virt_vcpu *virt_v, uint64_t value)
 	}
 	v->xcr0 = value;
 	insn_xsetbv(0, value);
+	vmx_cpuid_flush(v);
 	return true;
 }
 

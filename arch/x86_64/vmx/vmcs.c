@@ -56,7 +56,8 @@ static void init_controls(const struct vmx_vcpu *v)
 		vmwrite(VMCS_PLE_WINDOW, PLE_WINDOW);
 	}
 	vmwrite(VMCS_CR0_MASK, vmx.cr0_guest_mask);
-	vmwrite(VMCS_CR4_MASK, ~v->cr4_allowed);
+	/* OSXSAVE shows in CPUID, whose answers are kept: a change of it must exit. */
+	vmwrite(VMCS_CR4_MASK, ~v->cr4_allowed | CR4_OSXSAVE);
 }
 
 /* What does not depend on the cpu; vmx_load() writes the rest. */

@@ -199,6 +199,10 @@
 #define INTERRUPTIBILITY_NMI		(1u << 3)
 #define PENDING_DEBUG_BS		(1ul << 14)
 
+/* --- VM-instruction errors (SDM 3C 30.4) */
+#define INSN_ERROR_NOT_CLEAR		4	/* VMLAUNCH of a launched VMCS */
+#define INSN_ERROR_NOT_LAUNCHED		5	/* VMRESUME of one that is not */
+
 /* --- Exit reasons (SDM 3D C) */
 #define REASON_EXCEPTION_NMI		0
 #define REASON_EXTERNAL_INTERRUPT	1

@@ -21,8 +21,8 @@ struct vmx_vcpu {
 	struct virt_space *space;
 	uint32_t proc_controls;		/* as in the VMCS, so that the window bit costs no VMREAD */
 	uint64_t cr4_allowed, xcr0_allowed;
+	uint64_t limit_tsc;		/* when the preemption timer ends this entry; at most its range away */
 	bool recheck;			/* before_entry() is due */
-	bool entry_failed;
 	/* Guest state that is in registers while loaded, here while put. */
 	uint64_t cr2, dr[4], dr6;
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
@@ -52,8 +52,11 @@ void vmx_vmcs_reset(struct vmx_vcpu *v, const struct virt_start *start);
 /* vcpu.c */
 void vmx_load(struct vmx_vcpu *v);
 /* exit.c */
-bool vmx_handle_exit(struct vmx_vcpu *v);
-void vmx_entry_failed(struct vmx_vcpu *v);
+enum vmx_after { VMX_ENTER_AGAIN, VMX_LEAVE, VMX_NEED_ALL };	/* values known to enter.asm */
+unsigned vmx_exit_fast(struct vmx_vcpu *v);
+unsigned vmx_exit_full(struct vmx_vcpu *v);
+unsigned vmx_entry_failed(struct vmx_vcpu *v);
+void vmx_cpuid_flush(struct vmx_vcpu *v);
 void vmx_skip(uint64_t bytes);
 /* cr.c: an access to CR0, CR4 or CR8 that the masks made exit. */
 unsigned vmx_handle_cr(struct vmx_vcpu *v);
