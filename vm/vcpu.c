@@ -138,8 +138,14 @@ bool vcpu_event_waits(const struct vcpu *v)
 static uint64_t next_deadline(const struct vcpu *v)
 {
 	uint64_t lapic = vlapic_deadline(&v->lapic), platform = vplatform_deadline(&v->vm->platform);
-	uint64_t at = lapic == UINT64_MAX ? UINT64_MAX : lapic - v->virt->tsc_offset;
+	uint64_t now = virt_host_tsc(), guest_now = now + v->virt->tsc_offset, at = UINT64_MAX;
 
+	/* A guest may name any deadline: what is past is now, what is too far saturates. */
+	if (lapic != UINT64_MAX) {
+		uint64_t left = lapic > guest_now ? lapic - guest_now : 0;
+
+		at = left < UINT64_MAX - 1 - now ? now + left : UINT64_MAX - 1;
+	}
 	if (platform != NS_NEVER && v->index == 0) {
 		at = MIN(at, virt_ns_to_tsc(platform + v->vm->start_ns));
 	}
@@ -184,6 +190,9 @@ static void deliver(struct vcpu *v)
 		return;
 	}
 	vector = vlapic_pending(&v->lapic);
+	if (vector < 0) {
+		return;		/* the 8259 took back what it asked for */
+	}
 	vlapic_ack(&v->lapic, (uint8_t)vector);
 	virt->inject(v->virt, (uint8_t)vector);
 }

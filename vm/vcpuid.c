@@ -36,6 +36,8 @@
 #define LEAF7_ECX_UMIP		BIT(2)
 #define LEAF_D1_EAX	(BIT(0) | BIT(1) | BIT(2))	/* XSAVEOPT, XSAVEC, XGETBV of 1; not XSAVES */
 #define EXT1_ECX	(BIT(0) | BIT(5) | BIT(8))
+#define EXT1_EDX_RDTSCP	BIT(27)
+#define LEAF7_EBX_INVPCID	BIT(10)
 #define EXT1_EDX	(BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29))
 
 struct row {
@@ -44,6 +46,8 @@ struct row {
 	uint32_t ecx_set;
 	void (*fix)(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f);
 };
+
+#define LEAF_XSAVE	0xdu
 
 static void fix_max(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
@@ -82,6 +86,9 @@ static void fix_7(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_fa
 		return;
 	}
 	c->eax = 0;
+	if (!f->has_invpcid) {
+		c->ebx &= ~LEAF7_EBX_INVPCID;
+	}
 	if ((f->xcr0_allowed & 0xe0) == 0) {	/* no AVX-512 state: none of its instructions */
 		c->ebx &= ~(BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31));
 		c->ecx &= ~(BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14));
@@ -119,9 +126,27 @@ static void fix_xsave(struct virt_cpuid *c, uint32_t subleaf, const struct vcpui
 		*c = (struct virt_cpuid){ 0 };
 	} else if (subleaf == 0) {
 		c->eax = (uint32_t)f->xcr0_allowed;
+		c->ecx = f->xsave_bytes;
 		c->edx = (uint32_t)(f->xcr0_allowed >> 32);
 	} else if (subleaf == 1) {
-		*c = (struct virt_cpuid){ .eax = c->eax & LEAF_D1_EAX };
+		/* EBX: bytes of the compacted form for XCR0 as it is; XSS is 0 in host and guest. */
+		*c = (struct virt_cpuid){ .eax = c->eax & LEAF_D1_EAX, .ebx = c->ebx };
+	}
+}
+
+/* The APIC timer is emulated and never stops (ARAT), whatever the host's does. */
+static void fix_power(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	(void)subleaf;
+	(void)f;
+	*c = (struct virt_cpuid){ .eax = BIT(2) };
+}
+
+static void fix_ext_features(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	(void)subleaf;
+	if (!f->has_rdtscp) {
+		c->edx &= ~EXT1_EDX_RDTSCP;
 	}
 }
 
@@ -178,7 +203,7 @@ static const struct row rows[] = {
 	{ 0x00000001, ALL, ALL, LEAF1_ECX, LEAF1_EDX, LEAF1_ECX_SET, fix_1 },
 	{ 0x00000002, ALL, ALL, ALL, ALL, 0, NULL },
 	{ 0x00000004, ALL, ALL, ALL, ALL, 0, fix_4 },
-	{ 0x00000006, BIT(2), 0, 0, 0, 0, NULL },		/* ARAT: the APIC timer never stops */
+	{ 0x00000006, 0, 0, 0, 0, 0, fix_power },
 	{ 0x00000007, 0, LEAF7_EBX, LEAF7_ECX, BIT(4), 0, fix_7 },
 	{ 0x0000000b, 0, 0, 0, 0, 0, fix_topology },
 	{ 0x0000000d, ALL, ALL, ALL, ALL, 0, fix_xsave },
@@ -188,7 +213,7 @@ static const struct row rows[] = {
 	{ 0x40000001, 0, 0, 0, 0, 0, fix_interface },
 	{ 0x40000010, 0, 0, 0, 0, 0, fix_timing },
 	{ 0x80000000, 0, 0, 0, 0, 0, fix_ext_max },
-	{ 0x80000001, 0, 0, EXT1_ECX, EXT1_EDX, 0, NULL },
+	{ 0x80000001, 0, 0, EXT1_ECX, EXT1_EDX, 0, fix_ext_features },
 	{ 0x80000002, ALL, ALL, ALL, ALL, 0, NULL },		/* brand string */
 	{ 0x80000003, ALL, ALL, ALL, ALL, 0, NULL },
 	{ 0x80000004, ALL, ALL, ALL, ALL, 0, NULL },
@@ -234,6 +259,20 @@ struct virt_cpuid vcpuid_answer(uint32_t leaf, uint32_t subleaf, const struct vc
 		r->fix(&c, subleaf, f);
 	}
 	return c;
+}
+
+uint32_t vcpuid_xsave_bytes(uint64_t xcr0, struct virt_cpuid (*host)(uint32_t leaf, uint32_t subleaf))
+{
+	uint32_t bytes = 576;		/* x87 and SSE with the header (SDM 1 13.4) */
+
+	for (unsigned i = 2; xcr0 != 0 && i < 63; i++) {
+		if ((xcr0 >> i & 1) != 0) {
+			struct virt_cpuid c = host(LEAF_XSAVE, i);
+
+			bytes = MAX(bytes, c.ebx + c.eax);
+		}
+	}
+	return xcr0 == 0 ? 0 : bytes;
 }
 
 uint64_t vcpuid_cr4_allowed(struct virt_cpuid (*host)(uint32_t leaf, uint32_t subleaf))

@@ -9,7 +9,7 @@
 
 #define VECTOR_UD	6u
 #define VECTOR_GP	13u
-#define VECTOR_AC	17u
+#define RFLAGS_DF	(1ul << 10)
 #define HYPERCALL_VERSION	0u
 #define INTERFACE_VERSION	1u
 
@@ -36,6 +36,8 @@ static unsigned on_cpuid(struct virt_vcpu *v)
 	struct vcpuid_facts f = {
 		.apic_id = vcpu->index, .vcpus = vcpu->vm->vcpu_count, .tsc_hz = virt_host_tsc_hz(),
 		.cr4 = virt->read_cr4(v), .xcr0_allowed = virt_guest_xcr0(),
+		.xsave_bytes = vcpuid_xsave_bytes(virt_guest_xcr0(), virt_host_cpuid),
+		.has_rdtscp = virt->offers(VIRT_RDTSCP), .has_invpcid = virt->offers(VIRT_INVPCID),
 	};
 	uint32_t leaf = (uint32_t)v->gpr[VIRT_RAX], subleaf = (uint32_t)v->gpr[VIRT_RCX];
 	struct virt_cpuid c = vcpuid_answer(leaf, subleaf, &f, virt_host_cpuid);
@@ -88,44 +90,75 @@ static uint64_t io_mask(unsigned size)
 	return size == 4 ? UINT32_MAX : (1ul << 8 * size) - 1;
 }
 
+/* One element of INS or OUTS between the port and guest memory, a byte at a time, for it may cross a page. */
+static enum err string_copy(struct virt_vcpu *v, const struct virt_state *s, bool in, uint32_t *value, struct gwalk *walk,
+			    uint64_t *linear)
+{
+	const struct gmem *g = &vcpu_of(v)->vm->mem;
+
+	for (unsigned i = 0; i < v->info.io_size; i++) {
+		uint8_t *byte = (uint8_t *)value + i;
+		enum err e;
+
+		*linear = v->info.linear + i;
+		e = gwalk_translate(g, s, *linear, in ? GWALK_WRITE : GWALK_READ, walk);
+		if (e != ERR_OK) {
+			return e;
+		}
+		/* What is not RAM reads as zeros here and swallows writes. */
+		(void)(in ? gmem_write(g, walk->at, byte, 1) : gmem_read(g, walk->at, byte, 1));
+	}
+	return ERR_OK;
+}
+
+/* The index register after an element, at the instruction's address size. */
+static void string_step(struct virt_vcpu *v, unsigned gpr, unsigned bits, uint64_t delta)
+{
+	uint64_t mask = bits == 64 ? ~0ul : (1ul << bits) - 1, old = v->gpr[gpr];
+
+	v->gpr[gpr] = ((old + delta) & mask) | (bits == 16 ? old & ~mask : 0);
+}
+
 /* INS and OUTS, one element an exit: slow, and nothing but probing uses them here. */
 static unsigned string_io(struct virt_vcpu *v)
 {
 	struct vcpu *vcpu = vcpu_of(v);
 	struct virt_state s;
-	struct gwalk walk;
-	bool in = v->info.io_in;
-	unsigned gpr = in ? VIRT_RDI : VIRT_RSI, size = v->info.io_size;
+	struct gwalk walk = { 0 };
+	uint64_t linear, count;
 	uint32_t value = 0;
-	uint64_t mask, linear;
+	unsigned bits;
+	enum err e;
 
 	virt->get_state(v, &s);
-	mask = s.code_bits == 64 ? ~0ul : s.code_bits == 32 ? UINT32_MAX : UINT16_MAX;
-	if (v->info.io_rep && (v->gpr[VIRT_RCX] & mask) == 0) {
+	bits = v->info.address_bits != 0 ? v->info.address_bits : s.code_bits;
+	count = bits == 64 ? v->gpr[VIRT_RCX] : v->gpr[VIRT_RCX] & ((1ul << bits) - 1);
+	if (v->info.io_rep && count == 0) {
 		return VIRT_SKIP;
 	}
-	linear = (in ? s.es_base : s.ds_base) + (v->gpr[gpr] & mask);
-	if (gwalk_translate(&vcpu->vm->mem, &s, linear, in ? GWALK_WRITE : GWALK_READ, &walk) != ERR_OK) {
-		return vm_crash(v, "string I/O at port 0x%x with an unmapped operand", v->info.port);
-	}
-	if (!in) {
-		(void)gmem_read(&vcpu->vm->mem, walk.at, &value, size);
-	}
-	if (!vplatform_port(&vcpu->vm->platform, v->info.port, size, !in, &value) && in) {
+	if (v->info.io_in && !vplatform_port(&vcpu->vm->platform, v->info.port, v->info.io_size, false, &value)) {
 		value = UINT32_MAX;
 	}
-	if (in) {
-		(void)gmem_write(&vcpu->vm->mem, walk.at, &value, size);
+	e = string_copy(v, &s, v->info.io_in, &value, &walk, &linear);
+	if (e == ERR_NOENT) {
+		virt->inject_page_fault(v, linear, walk.fault);
+		return VIRT_RESUME;
 	}
-	v->gpr[gpr] += (s.rflags & 1ul << 10) != 0 ? 0ul - size : size;
+	if (e != ERR_OK) {
+		return vm_crash(v, "string I/O at port 0x%x through page tables outside its memory", v->info.port);
+	}
+	if (!v->info.io_in) {
+		(void)vplatform_port(&vcpu->vm->platform, v->info.port, v->info.io_size, true, &value);
+	}
+	string_step(v, v->info.io_in ? VIRT_RDI : VIRT_RSI, bits,
+		    (s.rflags & RFLAGS_DF) != 0 ? 0ul - v->info.io_size : v->info.io_size);
+	if (v->info.io_rep) {
+		string_step(v, VIRT_RCX, bits, ~0ul);
+	}
 	if (ended(vcpu)) {
 		return leave(v, VCPU_LEFT_ENDING, VIRT_RESUME);
 	}
-	if (v->info.io_rep) {
-		v->gpr[VIRT_RCX]--;
-		return (v->gpr[VIRT_RCX] & mask) == 0 ? VIRT_SKIP | VIRT_RECHECK : VIRT_RECHECK;
-	}
-	return VIRT_SKIP | VIRT_RECHECK;
+	return v->info.io_rep && count > 1 ? VIRT_RECHECK : VIRT_SKIP | VIRT_RECHECK;
 }
 
 static unsigned on_io(struct virt_vcpu *v)
@@ -290,10 +323,6 @@ static unsigned on_pause(struct virt_vcpu *v)
 
 static unsigned on_exception(struct virt_vcpu *v)
 {
-	if (v->info.vector == VECTOR_AC) {
-		virt->inject_exception(v, VECTOR_AC, true, v->info.error_code);
-		return VIRT_RECHECK;
-	}
 	return vm_crash(v, "exception %u", v->info.vector);
 }
 
@@ -301,6 +330,12 @@ static unsigned on_refused(struct virt_vcpu *v)
 {
 	virt->inject_exception(v, VECTOR_UD, false, 0);
 	return VIRT_RESUME;
+}
+
+/* No counters are offered, so any index is wrong (SDM 2B, RDPMC). */
+static unsigned on_rdpmc(struct virt_vcpu *v)
+{
+	return general_protection(v);
 }
 
 /* Guest memory is write-back and nothing of a guest's does DMA: there is nothing to flush. */
@@ -340,6 +375,7 @@ virt_handler *const vexit_handlers[VIRT_EXIT_COUNT] = {
 	[VIRT_EXIT_PAUSE]		= on_pause,
 	[VIRT_EXIT_EXCEPTION]		= on_exception,
 	[VIRT_EXIT_INVALID_OP]		= on_refused,
+	[VIRT_EXIT_RDPMC]		= on_rdpmc,
 	[VIRT_EXIT_WBINVD]		= on_wbinvd,
 	[VIRT_EXIT_ENTRY_FAILED]	= on_entry_failed,
 	[VIRT_EXIT_OTHER]		= on_other,

@@ -18,6 +18,9 @@
 #include "vm/vm_memory.h"
 
 #define SHOW_BUDGET	4096u	/* bytes of one guest's output looked at in a round */
+#define RESTART_CALM_NS	(10 * NS_PER_S)
+#define RESTART_FIRST_NS	(100 * NS_PER_MS)
+#define RESTART_LAST_NS	(60 * NS_PER_S)
 #define RTC_UNKNOWN	1767225600	/* 2026-01-01: until the real clock is read, guests start there */
 
 static struct list vms = { &vms, &vms };
@@ -204,8 +207,6 @@ static enum err make_vcpus(struct vm *vm, struct sched_reason *why)
 	return pool_group_add(vm->pool, &vm->group, entities, vm->vcpu_count, why);
 }
 
-static void vm_ended(void *arg);
-
 static enum err make_parts(struct vm *vm, struct sched_reason *why)
 {
 	enum err e;
@@ -262,7 +263,7 @@ enum err vm_create(const struct vm_config *config, struct pool *p, struct vm **o
 	vm->pool = p;
 	vm->node = node;
 	spin_init(&vm->lock, SPIN_RANK_VM);
-	call_init(&vm->ending_call, vm_ended, vm);
+	vm->restart_at_ns = NS_NEVER;
 	list_init(&vm->link);
 	e = make_parts(vm, why);
 	if (e != ERR_OK) {
@@ -349,6 +350,7 @@ enum err vm_start(struct vm *vm, struct sched_reason *why)
 	dispatch_drop_current();	/* a reset borrows this cpu for the VMCS */
 	vm->start_ns = arch_now_ns();
 	vm->start_tsc = virt_host_tsc();
+	vm->restart_at_ns = NS_NEVER;
 	atomic_store(&vm->ending, VM_NOT_ENDING);
 	vm->exit_code = 0;
 	vm->reason[0] = '\0';
@@ -411,6 +413,10 @@ static void stopped(struct vm *vm, enum vm_state state, const char *reason)
 
 enum err vm_stop(struct vm *vm, struct sched_reason *why)
 {
+	if (vm->restart_at_ns != NS_NEVER) {
+		vm->restart_at_ns = NS_NEVER;
+		return ERR_OK;
+	}
 	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED) {
 		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
 	}
@@ -433,7 +439,7 @@ void vm_end(struct vm *vm, enum vm_ending how, uint32_t code, const char *fmt, .
 	va_end(args);
 	vm->exit_code = code;
 	atomic_store_explicit(&vm->ending, how, memory_order_release);
-	(void)call_post(cpu_housekeeping(), &vm->ending_call);
+	cpu_poke(cpu_housekeeping());
 }
 
 unsigned vm_crash(struct virt_vcpu *v, const char *fmt, ...)
@@ -464,22 +470,40 @@ static enum vm_action action_of(const struct vm *vm, unsigned how)
 	}
 }
 
-/* On the housekeeping cpu: the vCPU that found out has left its cpu, or is about to. */
-static void vm_ended(void *arg)
+/*
+ * At once after a run of RESTART_CALM_NS; else after a delay that doubles, for every start clears and loads the VM's memory on this
+ * cpu, and a guest that only resets must not have it all.
+ */
+static void plan_restart(struct vm *vm)
 {
-	struct vm *vm = arg;
-	unsigned how = atomic_load_explicit(&vm->ending, memory_order_acquire);
+	uint64_t now = arch_now_ns();
+
+	if (now - vm->start_ns >= RESTART_CALM_NS) {
+		vm->restart_delay_ns = 0;
+	} else {
+		vm->restart_delay_ns = MIN(MAX(2 * vm->restart_delay_ns, RESTART_FIRST_NS), RESTART_LAST_NS);
+		log_printf("vm %s: restarts in %lu ms", vm->config.name, vm->restart_delay_ns / NS_PER_MS);
+	}
+	vm->restart_at_ns = now + vm->restart_delay_ns;
+}
+
+static void restart(struct vm *vm)
+{
 	struct sched_reason why = { "" };
 
-	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED) {
-		return;
+	vm->restart_at_ns = NS_NEVER;
+	if (vm_start(vm, &why) != ERR_OK) {
+		log_printf("vm %s: cannot restart: %s", vm->config.name, why.words);
 	}
+}
+
+/* The vCPU that found out has left its cpu, or is about to. */
+static void finish(struct vm *vm, unsigned how)
+{
 	stopped(vm, how == VM_ENDING_CRASH ? VM_CRASHED : VM_STOPPED, vm->ending_words);
 	switch (action_of(vm, how)) {
 	case VM_ACTION_RESTART:
-		if (vm_start(vm, &why) != ERR_OK) {
-			log_printf("vm %s: cannot restart: %s", vm->config.name, why.words);
-		}
+		plan_restart(vm);
 		break;
 	case VM_ACTION_DESTROY:
 		vm_destroy(vm);
@@ -491,12 +515,24 @@ static void vm_ended(void *arg)
 
 /* --- The housekeeping cpu's share. */
 
+static bool is_live(const struct vm *vm)
+{
+	return vm->state == VM_RUNNING || vm->state == VM_PAUSED;
+}
+
 void vm_housekeeping(void)
 {
-	LIST_FOREACH(at, &vms) {
+	LIST_FOREACH_SAFE(at, &vms) {
 		struct vm *vm = LIST_ENTRY(at, struct vm, link);
+		unsigned how = atomic_load_explicit(&vm->ending, memory_order_acquire);
 
+		if (vm->restart_at_ns != NS_NEVER && arch_now_ns() >= vm->restart_at_ns) {
+			restart(vm);
+		}
 		vconsole_show(vm->console, vm->config.name, console_attached_to(vm), SHOW_BUDGET);
+		if (how != VM_NOT_ENDING && is_live(vm)) {
+			finish(vm, how);	/* may free vm */
+		}
 	}
 }
 

@@ -10,7 +10,8 @@
  *	                            └────────────────────────── vm_start again ◄─────────────┘
  *
  * Control operations run on the housekeeping cpu, one at a time, so the list of VMs and a VM's state have no lock. What a
- * vCPU finds out about its VM (power-off, crash) it leaves in `ending` and posts `ending_call` to that cpu.
+ * vCPU finds out about its VM (power-off, crash) it leaves in `ending` and pokes that cpu, whose vm_housekeeping() does
+ * the rest: never inside another control operation.
  */
 #pragma once
 
@@ -19,7 +20,6 @@
 #include <stdint.h>
 
 #include "arch/x86_64/virt.h"
-#include "kernel/call.h"
 #include "kernel/lib/list.h"
 #include "kernel/mem.h"
 #include "kernel/spinlock.h"
@@ -103,11 +103,13 @@ struct vm {
 	struct vplatform platform;
 	struct spinlock lock;		/* the platform's devices */
 	uint64_t start_ns, start_tsc;	/* time 0 of the guest's clocks */
-	/* Written by the vCPU that ends, read by ending_call's function. */
+	/* Written by the vCPU that ends, read by vm_housekeeping(). */
 	_Atomic unsigned ending;	/* enum vm_ending */
 	uint32_t exit_code;
 	char ending_words[VM_REASON_LEN];
-	struct call ending_call;
+	/* A guest that keeps resetting waits longer and longer for its next start. */
+	uint64_t restart_at_ns;		/* NS_NEVER: none is due */
+	uint64_t restart_delay_ns;
 	/* Statistics for `vm show`. */
 	_Atomic uint64_t unknown_msrs;
 };
@@ -121,7 +123,7 @@ const char *vm_state_words(enum vm_state s);
 
 /* --- Control operations (housekeeping cpu). why names what failed. */
 void vm_init(void);			/* once, before any other */
-/* Makes a stopped VM in p, with its memory, which is zero. */
+/* Makes a stopped VM in p, with its memory, which every start clears. */
 enum err vm_create(const struct vm_config *config, struct pool *p, struct vm **out, struct sched_reason *why);
 /* Loads its files and lets it run. ERR_STATE: it runs already. */
 enum err vm_start(struct vm *vm, struct sched_reason *why);
@@ -130,7 +132,7 @@ enum err vm_resume(struct vm *vm, struct sched_reason *why);
 enum err vm_stop(struct vm *vm, struct sched_reason *why);
 /* Stops it if it runs, and gives everything back. */
 void vm_destroy(struct vm *vm);
-/* Once a round of the housekeeping cpu's loop: guests' lines to the console. */
+/* Once a round of the housekeeping cpu's loop: VMs that ended or restart, guests' lines to the console. */
 void vm_housekeeping(void);
 
 /* --- For the exit path (vcpu.c, vexit.c). */

@@ -86,6 +86,7 @@ enum err vm_memory_create(struct vm *vm, struct sched_reason *why)
 	if (e != ERR_OK) {
 		heap_free(block, MAX(1u, count) * sizeof(*block));
 		vm->mem.block = NULL;
+		(void)str_copy(why->words, sizeof(why->words), "memory must be a multiple of 4 KiB and not 0");
 		return e;
 	}
 	for (unsigned i = 0; i < count; i++) {

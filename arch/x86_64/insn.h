@@ -242,6 +242,12 @@ static inline void insn_int_nmi(void)
 	__asm__ volatile("int $2" : : : "memory");
 }
 
+/* A machine check that exited from a guest, told to the host's own handler. */
+static inline void insn_int_machine_check(void)
+{
+	__asm__ volatile("int $18" : : : "memory");
+}
+
 static inline uint64_t insn_frame_pointer(void)
 {
 	uint64_t v;

@@ -133,7 +133,8 @@ void paging_init_cpu(void)
 	insn_wrmsr(MSR_PAT, PAT_VALUE);
 	insn_write_cr4(insn_read_cr4() & ~CR4_PGE);
 	insn_write_cr3(paging.root.v);
-	insn_write_cr4(insn_read_cr4() | CR4_PGE);
+	/* Machine checks come as exceptions: without MCE they reset the machine without a word (SDM 3B 15.3). */
+	insn_write_cr4(insn_read_cr4() | CR4_PGE | CR4_MCE);
 	insn_write_cr0((insn_read_cr0() | CR0_WP | CR0_NE | CR0_MP) & ~(CR0_CD | CR0_NW | CR0_EM | CR0_TS));
 }
 

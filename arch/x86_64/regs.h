@@ -32,6 +32,10 @@
 #define RFLAGS_FIXED		(1ul << 1)
 #define RFLAGS_TF		(1ul << 8)
 #define RFLAGS_IF		(1ul << 9)
+#define RFLAGS_RF		(1ul << 16)
+
+#define DR6_TRAPS		0xe00ful	/* B0-B3, BD, BS, BT (SDM 3B 17.2.3) */
+#define DR7_GD			(1ul << 13)
 
 /* --- MSRs (SDM 4) */
 #define MSR_APIC_BASE		0x01b

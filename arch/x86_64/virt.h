@@ -24,7 +24,7 @@
 	X(HLT, "hlt") X(MMIO, "memory access") X(XSETBV, "xsetbv") X(TIMER, "timer") X(INTERRUPT, "interrupt") \
 	X(NMI, "nmi") X(INJECT_WINDOW, "injection window") X(TRIPLE_FAULT, "triple fault") X(CR, "control register") \
 	X(DR, "debug register") X(PAUSE, "pause") X(EXCEPTION, "exception") X(INVALID_OP, "refused instruction") \
-	X(WBINVD, "wbinvd") X(ENTRY_FAILED, "failed entry") X(OTHER, "other")
+	X(RDPMC, "rdpmc") X(WBINVD, "wbinvd") X(ENTRY_FAILED, "failed entry") X(OTHER, "other")
 
 enum virt_exit {
 #define VIRT_EXIT_ENUM(name, words) VIRT_EXIT_##name,
@@ -74,13 +74,14 @@ struct virt_exit_info {
 	uint16_t port;
 	uint8_t io_size;		/* 1, 2, 4 */
 	bool io_in, io_string, io_rep;
+	uint8_t address_bits;		/* of a string instruction: 16, 32, 64; 0: as the code segment says */
+	uint64_t linear;		/* its operand */
 	/* MMIO: an access outside what the space maps */
 	gpa_t gpa;
 	bool write, fetch;
 	bool in_delivery;		/* while an event was being delivered: no instruction did it */
-	/* EXCEPTION */
+	/* EXCEPTION that nothing asked for */
 	uint8_t vector;
-	uint32_t error_code;
 	/* OTHER, ENTRY_FAILED, INVALID_OP: the vendor's own number, for the register dump */
 	uint32_t reason;
 	uint64_t qualification;
@@ -143,6 +144,8 @@ struct virt_config {
 	uint64_t xcr0_allowed;		/* 0: no XSAVE */
 };
 
+enum virt_feature { VIRT_RDTSCP, VIRT_INVPCID };
+
 struct text;
 
 /*
@@ -195,6 +198,9 @@ struct virt_ops {
 	uint64_t (*read_efer)(struct virt_vcpu *v);
 	bool (*write_xcr0)(struct virt_vcpu *v, uint64_t value);
 	uint64_t (*read_cr4)(struct virt_vcpu *v);
+
+	/* Instructions that a guest has only where the vendor's controls let it. After probe(). */
+	bool (*offers)(enum virt_feature f);
 
 	/* Appends registers to out, for a VM's crash report. R or P while put. */
 	void (*dump)(struct virt_vcpu *v, struct text *out);

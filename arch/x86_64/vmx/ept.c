@@ -9,6 +9,7 @@
 
 #define EPT_RWX			7ul
 #define EPT_MEMORY_WB		(6ul << 3)
+#define EPT_IGNORE_PAT		(1ul << 6)	/* or a guest maps its RAM uncached and stalls the bus for all */
 #define EPT_LEAF		(1ul << 7)
 #define EPT_ADDRESS		0x000ffffffffff000ul
 #define EPT_ENTRIES		512u
@@ -84,7 +85,7 @@ enum err vmx_space_map(struct virt_space *s, gpa_t at, hpa_t to, uint64_t size)
 			return ERR_NOMEM;
 		}
 		ASSERT((*e & EPT_RWX) == 0);
-		*e = (to.v + done) | EPT_RWX | EPT_MEMORY_WB | (large ? EPT_LEAF : 0);
+		*e = (to.v + done) | EPT_RWX | EPT_MEMORY_WB | EPT_IGNORE_PAT | (large ? EPT_LEAF : 0);
 		done += large ? LARGE_SIZE : PAGE_SIZE;
 	}
 	return ERR_OK;

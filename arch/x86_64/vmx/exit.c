@@ -26,6 +26,12 @@ static void read_io(struct vmx_vcpu *v)
 	v->virt.info.io_in = (q & IO_IN) != 0;
 	v->virt.info.io_string = (q & IO_STRING) != 0;
 	v->virt.info.io_rep = (q & IO_REP) != 0;
+	if (v->virt.info.io_string) {
+		/* Address size in bits 9:7 of the instruction information: 0, 1, 2 are 16, 32, 64 (SDM 3C table 27-8). */
+		v->virt.info.linear = vmread(VMCS_GUEST_LINEAR);
+		v->virt.info.address_bits =
+			vmx.has_insn_info ? (uint8_t)(16u << (vmread(VMCS_EXIT_INSN_INFO) >> 7 & 3)) : 0;
+	}
 }
 
 /* Puts back an event that was being delivered when the exit came (SDM 3C 27.2.4). */
@@ -70,21 +76,13 @@ static void read_raw(struct vmx_vcpu *v)
 	v->virt.info.qualification = vmread(VMCS_EXIT_QUALIFICATION);
 }
 
-static void read_exception(struct vmx_vcpu *v)
-{
-	uint32_t info = (uint32_t)vmread(VMCS_EXIT_INTERRUPTION);
-
-	v->virt.info.vector = (uint8_t)info;
-	v->virt.info.error_code = (uint32_t)vmread(VMCS_EXIT_ERROR_CODE);
-}
-
 /* A reason's row: the kind that vm/ knows, what to read for it, and whether its handler makes do with the fast registers. */
 static const struct row {
 	void (*read)(struct vmx_vcpu *v);
 	uint8_t kind;
 	bool known, fast;
 } rows[REASON_COUNT] = {
-	[REASON_EXCEPTION_NMI]		= { read_exception, VIRT_EXIT_EXCEPTION, true, false },
+	[REASON_EXCEPTION_NMI]		= { NULL, VIRT_EXIT_EXCEPTION, true, false },
 	[REASON_EXTERNAL_INTERRUPT]	= { NULL, VIRT_EXIT_INTERRUPT, true, false },
 	[REASON_TRIPLE_FAULT]		= { NULL, VIRT_EXIT_TRIPLE_FAULT, true, false },
 	[REASON_INTERRUPT_WINDOW]	= { NULL, VIRT_EXIT_INJECT_WINDOW, true, true },
@@ -93,7 +91,7 @@ static const struct row {
 	[REASON_GETSEC]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
 	[REASON_HLT]			= { NULL, VIRT_EXIT_HLT, true, true },
 	[REASON_INVD]			= { NULL, VIRT_EXIT_WBINVD, true, false },
-	[REASON_RDPMC]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_RDPMC]			= { NULL, VIRT_EXIT_RDPMC, true, false },
 	[REASON_VMCALL]			= { NULL, VIRT_EXIT_HYPERCALL, true, true },
 	[REASON_VMCLEAR ... REASON_VMXON]	= { NULL, VIRT_EXIT_INVALID_OP, true, false },
 	[REASON_CR]			= { NULL, VIRT_EXIT_CR, true, false },
@@ -114,17 +112,28 @@ static const struct row {
 	[REASON_XSETBV]			= { NULL, VIRT_EXIT_XSETBV, true, true },
 };
 
+/* What is rare after an instruction: RF was for it alone, and under TF a trap becomes due. */
+static __attribute__((noinline)) void end_of_instruction(uint64_t rflags)
+{
+	vmwrite(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+	if ((rflags & RFLAGS_TF) != 0) {
+		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+	}
+}
+
 /* Past the instruction that exited: its shadow ends, and a single-step trap becomes due (SDM 3C 31.3, 24.4.2). */
 void vmx_skip(uint64_t bytes)
 {
 	uint32_t shadow = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
+	uint64_t rflags;
 
 	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + bytes);
 	if ((shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) != 0) {
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 	}
-	if ((vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF) != 0) {
-		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+	rflags = vmread(VMCS_GUEST_RFLAGS);
+	if ((rflags & (RFLAGS_TF | RFLAGS_RF)) != 0) {
+		end_of_instruction(rflags);
 	}
 }
 
@@ -228,15 +237,24 @@ unsigned vmx_exit_full(struct vmx_vcpu *v)
 	if (basic == REASON_EXTERNAL_INTERRUPT) {
 		return host_event(v, false);
 	}
-	if (basic == REASON_EXCEPTION_NMI &&
-	    (vmread(VMCS_EXIT_INTERRUPTION) & EVENT_TYPE) == EVENT_TYPE_NMI) {
+	if (basic == REASON_EXCEPTION_NMI && (vmread(VMCS_EXIT_INTERRUPTION) & EVENT_TYPE) == EVENT_TYPE_NMI) {
 		return host_event(v, true);
+	}
+	if (basic == REASON_ENTRY_MACHINE_CHECK) {
+		insn_int_machine_check();
 	}
 	v->virt.exits[row->kind]++;
 	if (row->read != NULL) {
 		row->read(v);
 	}
-	return after(v, row->kind == VIRT_EXIT_CR ? vmx_handle_cr(v) : v->virt.handlers[row->kind](&v->virt));
+	switch (row->kind) {
+	case VIRT_EXIT_CR:
+		return after(v, vmx_handle_cr(v));
+	case VIRT_EXIT_EXCEPTION:
+		return after(v, vmx_reflect_exception(v));
+	default:
+		return after(v, v->virt.handlers[row->kind](&v->virt));
+	}
 }
 
 /*

@@ -30,6 +30,27 @@ static unsigned fpu_pages(void)
 	return (unsigned)((vmx.fpu_bytes + PAGE_SIZE - 1) / PAGE_SIZE);
 }
 
+/* 0: all are taken. One that was given back may be used again at once: vmx_load() invalidates it before its first entry. */
+static uint16_t vpid_take(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(vmx.vpid_used); i++) {
+		if (vmx.vpid_used[i] != ~0ul) {
+			unsigned bit = (unsigned)__builtin_ctzl(~vmx.vpid_used[i]);
+
+			vmx.vpid_used[i] |= 1ul << bit;
+			return (uint16_t)(i * 64 + bit);
+		}
+	}
+	return 0;
+}
+
+static void vpid_give(uint16_t vpid)
+{
+	if (vpid != 0) {
+		vmx.vpid_used[vpid / 64] &= ~(1ul << vpid % 64);
+	}
+}
+
 static enum err vcpu_create(const struct virt_config *c, struct virt_vcpu **out)
 {
 	struct vmx_vcpu *v = heap_alloc(sizeof(*v), c->node);
@@ -40,14 +61,14 @@ static enum err vcpu_create(const struct virt_config *c, struct virt_vcpu **out)
 	}
 	v->vmcs = mem_alloc(&mem, c->node, 1, MEM_STRICT);
 	fpu = mem_alloc(&mem, c->node, fpu_pages(), MEM_STRICT);
-	if (hpa_is_none(v->vmcs) || hpa_is_none(fpu) || vmx.vpid_next == UINT16_MAX) {
+	v->vpid = vpid_take();
+	if (hpa_is_none(v->vmcs) || hpa_is_none(fpu) || v->vpid == 0) {
 		goto fail;
 	}
 	v->fpu = arch_direct(fpu);
 	v->node = c->node;
 	v->space = c->space;
 	v->last_cpu = CPU_NONE;
-	v->vpid = vmx.vpid_next++;
 	v->cr4_allowed = c->cr4_allowed & vmx.caps.cr4_fixed1 & ~CR4_VMXE;
 	v->xcr0_allowed = c->xcr0_allowed & vmx.xcr0;
 	v->proc_controls = vmx.controls.proc;
@@ -60,6 +81,7 @@ static enum err vcpu_create(const struct virt_config *c, struct virt_vcpu **out)
 	*out = &v->virt;
 	return ERR_OK;
 fail:
+	vpid_give(v->vpid);
 	if (!hpa_is_none(fpu)) {
 		mem_free(&mem, fpu, fpu_pages());
 	}
@@ -74,6 +96,7 @@ static void vcpu_destroy(struct virt_vcpu *virt_v)
 {
 	struct vmx_vcpu *v = vmx_of(virt_v);
 
+	vpid_give(v->vpid);
 	mem_free(&mem, arch_direct_hpa(v->fpu), fpu_pages());
 	mem_free(&mem, v->vmcs, 1);
 	heap_free(v, sizeof(*v));
@@ -372,6 +395,11 @@ static void dump(struct virt_vcpu *virt_v, struct text *t)
 		    virt_v->info.reason, virt_v->info.qualification);
 }
 
+static bool offers(enum virt_feature f)
+{
+	return (vmx.controls.proc2 & (f == VIRT_RDTSCP ? PROC2_RDTSCP : PROC2_INVPCID)) != 0;
+}
+
 const struct virt_ops vmx_ops = {
 	.name = "VT-x",
 	.probe = vmx_probe,
@@ -402,5 +430,6 @@ const struct virt_ops vmx_ops = {
 	.read_efer = vmx_read_efer,
 	.write_xcr0 = write_xcr0,
 	.read_cr4 = vmx_read_cr4,
+	.offers = offers,
 	.dump = dump,
 };

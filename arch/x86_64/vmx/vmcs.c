@@ -23,8 +23,6 @@
 /* TSC ticks: PAUSEs closer than GAP are one loop; a loop longer than WINDOW gives way (SDM 3C 25.1.3). */
 #define PLE_GAP			128u
 #define PLE_WINDOW		4096u
-#define VECTOR_ALIGNMENT	17u
-#define VECTOR_MC		18u
 
 void vmx_exit_point(void);
 
@@ -36,10 +34,12 @@ static void init_controls(const struct vmx_vcpu *v)
 	vmwrite(VMCS_EXIT_CONTROLS, vmx.controls.exit);
 	vmwrite(VMCS_ENTRY_CONTROLS, vmx.controls.entry);
 	/*
-	 * #AC and #DB can be raised without end while they are delivered; no timer breaks that loop, an exit does. (#DB is left to
-	 * the guest until debug state is shown to be right: the preemption timer then still ends every other loop.)
+	 * #AC and #DB can be raised without end while they are delivered; no timer, interrupt or NMI breaks that loop, only an exit
+	 * does. A machine check is the host's, whoever runs.
 	 */
-	vmwrite(VMCS_EXCEPTION_BITMAP, 1u << VECTOR_ALIGNMENT | 1u << VECTOR_MC);
+	vmwrite(VMCS_EXCEPTION_BITMAP, 1u << VECTOR_DEBUG | 1u << VECTOR_ALIGNMENT | 1u << VECTOR_MC);
+	vmwrite(VMCS_PAGE_FAULT_MASK, 0);	/* with bit 14 of the bitmap 0: no page fault exits (SDM 3C 24.6.3) */
+	vmwrite(VMCS_PAGE_FAULT_MATCH, 0);
 	vmwrite(VMCS_IO_BITMAP_A, vmx.io_bitmap.v);
 	vmwrite(VMCS_IO_BITMAP_B, vmx.io_bitmap.v + PAGE_SIZE);
 	vmwrite(VMCS_MSR_BITMAP, vmx.msr_bitmap.v);
@@ -56,8 +56,7 @@ static void init_controls(const struct vmx_vcpu *v)
 		vmwrite(VMCS_PLE_WINDOW, PLE_WINDOW);
 	}
 	vmwrite(VMCS_CR0_MASK, vmx.cr0_guest_mask);
-	/* OSXSAVE shows in CPUID, whose answers are kept: a change of it must exit. */
-	vmwrite(VMCS_CR4_MASK, ~v->cr4_allowed | CR4_OSXSAVE);
+	vmwrite(VMCS_CR4_MASK, vmx_cr4_mask(v));
 }
 
 /* What does not depend on the cpu; vmx_load() writes the rest. */
@@ -132,7 +131,7 @@ static void reset_control_registers(const struct vmx_vcpu *v, const struct virt_
 	vmwrite(VMCS_GUEST_CR0, cr0);
 	vmwrite(VMCS_CR0_SHADOW, cr0);
 	vmwrite(VMCS_GUEST_CR3, s->mode == VIRT_MODE_LONG64 ? s->cr3 : 0);
-	vmwrite(VMCS_GUEST_CR4, cr4 | CR4_VMXE | (vmx.caps.cr4_fixed0 & ~v->cr4_allowed));
+	vmwrite(VMCS_GUEST_CR4, cr4 | CR4_VMXE | CR4_MCE | (vmx.caps.cr4_fixed0 & ~v->cr4_allowed));
 	vmwrite(VMCS_CR4_SHADOW, cr4);
 	vmwrite(VMCS_GUEST_EFER, efer);
 	vmwrite(VMCS_GUEST_PAT, PAT_RESET);
@@ -154,6 +153,11 @@ void vmx_vmcs_reset(struct vmx_vcpu *v, const struct virt_start *s)
 	vmwrite(VMCS_GUEST_ACTIVITY, 0);
 	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
 	vmwrite(VMCS_ENTRY_INTERRUPTION, 0);
+	vmwrite(VMCS_ENTRY_ERROR_CODE, 0);
+	vmwrite(VMCS_ENTRY_INSN_LENGTH, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		vmwrite(VMCS_GUEST_PDPTE0 + 2 * i, 0);
+	}
 	vmwrite(VMCS_PROC_CONTROLS, v->proc_controls);
 	vmwrite(VMCS_TSC_OFFSET, v->virt.tsc_offset);
 }

@@ -135,11 +135,16 @@ enum err vmx_probe(struct text *why)
 	vmx.preemption_shift = (unsigned)(vmx.caps.misc & VMX_MISC_PREEMPTION_SHIFT);
 	vmx.has_tsc_aux = (vmx.controls.proc2 & PROC2_RDTSCP) != 0;
 	vmx.cr0_guest_mask = CR0_NE | CR0_CD | CR0_NW | ~0xfffffffful;
-	vmx.vpid_next = 1;
+	vmx.vpid_used[0] = 1;
+	vmx.has_insn_info = (vmx.caps.basic & VMX_BASIC_INSN_INFO) != 0;
 	vmx.xcr0 = xcr0_wanted();
 	enable_fpu();
 	vmx.fpu_bytes = vmx.xcr0 != 0 ? align_up(insn_cpuid(0xd, 0).ebx, 64) : FXSAVE_BYTES;
-	return make_bitmaps() ? ERR_OK : ERR_NOMEM;
+	if (!make_bitmaps()) {
+		text_puts(why, "no memory for the I/O and MSR bitmaps");
+		return ERR_NOMEM;
+	}
+	return ERR_OK;
 }
 
 enum err vmx_cpu_prepare(unsigned cpu, unsigned node)

@@ -21,6 +21,7 @@
 #define MSR_VMX_TRUE_ENTRY		0x490
 
 #define VMX_BASIC_REVISION		0x7ffffffful
+#define VMX_BASIC_INSN_INFO		(1ul << 54)
 #define VMX_BASIC_TRUE_CONTROLS		(1ul << 55)
 #define VMX_MISC_PREEMPTION_SHIFT	0x1ful
 #define EPT_CAP_WALK_4			(1ul << 6)
@@ -61,6 +62,8 @@
 #define VMCS_PIN_CONTROLS		0x4000
 #define VMCS_PROC_CONTROLS		0x4002
 #define VMCS_EXCEPTION_BITMAP		0x4004
+#define VMCS_PAGE_FAULT_MASK		0x4006
+#define VMCS_PAGE_FAULT_MATCH		0x4008
 #define VMCS_CR3_TARGET_COUNT		0x400a
 #define VMCS_EXIT_CONTROLS		0x400c
 #define VMCS_EXIT_MSR_STORE_COUNT	0x400e
@@ -80,6 +83,7 @@
 #define VMCS_IDT_VECTORING		0x4408
 #define VMCS_IDT_VECTORING_ERROR	0x440a
 #define VMCS_EXIT_INSN_LENGTH		0x440c
+#define VMCS_EXIT_INSN_INFO		0x440e
 #define VMCS_GUEST_ES_LIMIT		0x4800	/* then as the selectors */
 #define VMCS_GUEST_GDTR_LIMIT		0x4810
 #define VMCS_GUEST_IDTR_LIMIT		0x4812
@@ -191,6 +195,7 @@
 #define EVENT_TYPE_NMI			(2u << 8)
 #define EVENT_TYPE_EXCEPTION		(3u << 8)
 #define EVENT_TYPE_SOFT_INTERRUPT	(4u << 8)
+#define EVENT_TYPE_ICEBP		(5u << 8)	/* privileged software exception: INT1 */
 #define EVENT_TYPE_SOFT_EXCEPTION	(6u << 8)
 
 /* --- Guest interruptibility and activity (24.4.2) */

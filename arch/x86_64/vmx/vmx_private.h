@@ -6,6 +6,11 @@
 #include "arch/x86_64/virt.h"
 #include "arch/x86_64/vmx/pure/controls.h"
 
+/* Exceptions that exit. */
+#define VECTOR_DEBUG		1u
+#define VECTOR_ALIGNMENT	17u
+#define VECTOR_MC		18u
+
 struct virt_space {
 	hpa_t root;			/* EPT PML4 */
 	unsigned node;
@@ -41,7 +46,8 @@ struct vmx_machine {
 	size_t fpu_bytes;
 	bool has_tsc_aux;
 	uint64_t cr0_guest_mask;	/* bits the host keeps */
-	uint16_t vpid_next;
+	uint64_t vpid_used[65536 / 64];	/* one bit each; 0 is the host's own */
+	bool has_insn_info;		/* INS and OUTS tell their address size (VMX_BASIC bit 54) */
 };
 
 extern struct vmx_machine vmx;
@@ -58,8 +64,12 @@ unsigned vmx_exit_full(struct vmx_vcpu *v);
 unsigned vmx_entry_failed(struct vmx_vcpu *v);
 void vmx_cpuid_flush(struct vmx_vcpu *v);
 void vmx_skip(uint64_t bytes);
+/* debug.c: an exception that exits. */
+unsigned vmx_reflect_exception(struct vmx_vcpu *v);
 /* cr.c: an access to CR0, CR4 or CR8 that the masks made exit. */
 unsigned vmx_handle_cr(struct vmx_vcpu *v);
+/* CR4 bits whose change by the guest exits: what it may not have, what shows in CPUID, what the host keeps on. */
+uint64_t vmx_cr4_mask(const struct vmx_vcpu *v);
 bool vmx_write_efer(struct virt_vcpu *v, uint64_t value);
 uint64_t vmx_read_efer(struct virt_vcpu *v);
 uint64_t vmx_read_cr4(struct virt_vcpu *v);
