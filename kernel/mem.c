@@ -210,6 +210,7 @@ void mem_free(struct mem *m, hpa_t at, unsigned pages)
 	unsigned first = (unsigned)(at.v % LARGE_SIZE / PAGE_SIZE);
 
 	ASSERT(p != NULL && is_aligned(at.v, PAGE_SIZE) && first + pages <= LARGE_PAGES);
+	ASSERT(at.v + pages * PAGE_SIZE <= p->end);	/* pages past the piece look taken, too */
 	c = &p->chunk[(at.v - p->chunk_base) / LARGE_SIZE];
 	for (unsigned i = 0; i < pages; i++) {
 		ASSERT(bit_used(c, first + i));
