@@ -110,7 +110,7 @@ static unsigned log2_ceil(unsigned v)
 /* Extended topology: every vCPU is a core of one package. */
 static void fix_topology(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	*c = (struct virt_cpuid){ .ecx = subleaf, .edx = f->apic_id };
+	*c = (struct virt_cpuid){ .ecx = subleaf & 0xff, .edx = f->apic_id };
 	if (subleaf == 0) {
 		c->ebx = 1;
 		c->ecx |= 1u << 8;		/* SMT level, one thread */
