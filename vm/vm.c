@@ -411,12 +411,13 @@ enum err vm_stop(struct vm *vm, struct sched_reason *why)
 
 void vm_end(struct vm *vm, enum vm_ending how, uint32_t code, const char *fmt, ...)
 {
-	struct text t = text_make(vm->ending_words, sizeof(vm->ending_words));
+	struct text t;
 	va_list args;
 
 	if (atomic_load(&vm->ending) != VM_NOT_ENDING) {
 		return;
 	}
+	t = text_make(vm->ending_words, sizeof(vm->ending_words));
 	va_start(args, fmt);
 	text_vprintf(&t, fmt, args);
 	va_end(args);
