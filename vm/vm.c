@@ -197,8 +197,6 @@ static enum err make_vcpus(struct vm *vm, struct sched_reason *why)
 	return pool_group_add(vm->pool, &vm->group, entities, vm->vcpu_count, why);
 }
 
-static void vm_ended(void *arg);
-
 static enum err make_parts(struct vm *vm, struct sched_reason *why)
 {
 	enum err e;
@@ -254,7 +252,6 @@ enum err vm_create(const struct vm_config *config, struct pool *p, struct vm **o
 	vm->pool = p;
 	vm->node = p->node;
 	spin_init(&vm->lock, SPIN_RANK_VM);
-	call_init(&vm->ending_call, vm_ended, vm);
 	list_init(&vm->link);
 	e = make_parts(vm, why);
 	if (e != ERR_OK) {
@@ -422,8 +419,9 @@ void vm_end(struct vm *vm, enum vm_ending how, uint32_t code, const char *fmt, .
 	text_vprintf(&t, fmt, args);
 	va_end(args);
 	vm->exit_code = code;
+	/* Pairs with the load in vm_housekeeping(). */
 	atomic_store_explicit(&vm->ending, how, memory_order_release);
-	(void)call_post(cpu_housekeeping(), &vm->ending_call);
+	cpu_poke(cpu_housekeeping());
 }
 
 static void log_lines(const char *name, const char *text)
@@ -467,11 +465,9 @@ static enum vm_action action_of(const struct vm *vm, unsigned how)
 	}
 }
 
-/* On the housekeeping cpu: the vCPU that found out has left its cpu, or is about to. */
-static void vm_ended(void *arg)
+/* The vCPU that found out has left its cpu, or is about to. vm may be gone afterwards. */
+static void take_ending(struct vm *vm, unsigned how)
 {
-	struct vm *vm = arg;
-	unsigned how = atomic_load_explicit(&vm->ending, memory_order_acquire);
 	struct sched_reason why = { "" };
 
 	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED) {
@@ -496,10 +492,14 @@ static void vm_ended(void *arg)
 
 void vm_housekeeping(void)
 {
-	LIST_FOREACH(at, &vms) {
+	LIST_FOREACH_SAFE(at, &vms) {
 		struct vm *vm = LIST_ENTRY(at, struct vm, link);
+		unsigned how = atomic_load_explicit(&vm->ending, memory_order_acquire);
 
 		vconsole_show(vm->console, vm->config.name, console_attached_to(vm), SHOW_BUDGET);
+		if (how != VM_NOT_ENDING) {
+			take_ending(vm, how);
+		}
 	}
 }
 

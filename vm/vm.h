@@ -10,7 +10,8 @@
  *	                            └────────────────────────── vm_start again ◄─────────────┘
  *
  * Control operations run on the housekeeping cpu, one at a time, so the list of VMs and a VM's state have no lock. What a
- * vCPU finds out about its VM (power-off, crash) it leaves in `ending` and posts `ending_call` to that cpu.
+ * vCPU finds out about its VM (power-off, crash) it leaves in `ending`, and pokes that cpu: vm_housekeeping() sees to it. (Not
+ * by a call that lies in the VM: that one is still in use when what it does has destroyed the VM.)
  */
 #pragma once
 
@@ -19,7 +20,6 @@
 #include <stdint.h>
 
 #include "arch/x86_64/virt.h"
-#include "kernel/call.h"
 #include "kernel/lib/list.h"
 #include "kernel/mem.h"
 #include "kernel/spinlock.h"
@@ -97,11 +97,10 @@ struct vm {
 	struct vplatform platform;
 	struct spinlock lock;		/* the platform's devices */
 	uint64_t start_ns, start_tsc;	/* time 0 of the guest's clocks */
-	/* Written by the vCPU that ends, read by ending_call's function. */
+	/* Written by the vCPU that ends, read by vm_housekeeping(). */
 	_Atomic unsigned ending;	/* enum vm_ending */
 	uint32_t exit_code;
 	char ending_words[VM_REASON_LEN];
-	struct call ending_call;
 	/* Statistics for `vm show`. */
 	_Atomic uint64_t unknown_msrs;
 };
@@ -124,7 +123,7 @@ enum err vm_resume(struct vm *vm, struct sched_reason *why);
 enum err vm_stop(struct vm *vm, struct sched_reason *why);
 /* Stops it if it runs, and gives everything back. */
 void vm_destroy(struct vm *vm);
-/* Once a round of the housekeeping cpu's loop: guests' lines to the console. */
+/* Once a round of the housekeeping cpu's loop: guests' lines to the console, and what is due when a VM has ended. */
 void vm_housekeeping(void);
 
 /* --- For the exit path (vcpu.c, vexit.c). */
