@@ -390,6 +390,7 @@ static void stopped(struct vm *vm, enum vm_state state, const char *reason)
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		(void)timer_cancel(&vm->vcpu[i]->timer);
 	}
+	vconsole_show(vm->console, vm->config.name, console_attached_to(vm), VCONSOLE_OUT_BYTES);	/* its last words */
 	set_state(vm, state);
 	(void)str_copy(vm->reason, sizeof(vm->reason), reason);
 	log_printf("vm %s: %s: %s", vm->config.name, vm_state_words(state), reason);

@@ -323,6 +323,22 @@ TEST(last_words, "what a guest wrote before it ended is shown before the news of
 	}
 }
 
+TEST(many_words, "a destroyed VM's last output is shown, also when it is more than a round shows")
+{
+	struct vm_config c;
+	struct vm *vm;
+
+	MAKE(1, spin);
+	c = fixture_config("v");
+	vm = fixture_start(&c);
+	for (unsigned i = 0; i < 20000; i++) {
+		vconsole_put(vm->console, i % 10 == 9 ? '\n' : 'x');
+	}
+	vm_destroy(vm);
+	CHECK_EQ(fixture_times("[v] xxxxxxxxx\r\n"), 2000);
+	fixture_end();
+}
+
 TEST(crash_action, "on-crash and on-reboot have their own actions")
 {
 	struct vm_config c;
