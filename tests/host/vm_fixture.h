@@ -176,7 +176,7 @@ static inline void fixture_idle(unsigned times)
 		uint64_t next = NS_NEVER;
 
 		for (unsigned id = 0; id < fake.cpu_count; id++) {
-			next = MIN(next, timer_next(&cpu_get(id)->timers));
+			next = MIN(next, timer_next(&fake.cpu[id].cpu->timers));
 		}
 		if (next != NS_NEVER) {
 			fake.now_ns = MAX(fake.now_ns, next);
