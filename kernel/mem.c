@@ -8,7 +8,7 @@
 
 #define BITMAP_WORDS	(LARGE_PAGES / 64)
 #define PIECE_MIN	(64 * KIB)	/* below this the books cost more than the memory is worth */
-#define RUN_SCAN_MAX	32u		/* partial chunks looked at for a run of pages before a whole one is opened */
+#define RUN_SCAN_MAX	32u		/* partial chunks looked at for a run of pages while a whole one could be opened */
 
 struct mem_chunk {
 	struct list link;		/* in its node's whole or partial list; self-linked when full */
@@ -181,7 +181,7 @@ static hpa_t node_alloc(struct mem_node *n, unsigned pages)
 			if (first < LARGE_PAGES) {
 				return chunk_take(n, c, first, pages);
 			}
-			if (++seen == RUN_SCAN_MAX) {
+			if (++seen >= RUN_SCAN_MAX && !list_empty(&n->whole)) {
 				break;
 			}
 		}
@@ -210,6 +210,7 @@ void mem_free(struct mem *m, hpa_t at, unsigned pages)
 	unsigned first = (unsigned)(at.v % LARGE_SIZE / PAGE_SIZE);
 
 	ASSERT(p != NULL && is_aligned(at.v, PAGE_SIZE) && first + pages <= LARGE_PAGES);
+	ASSERT(at.v + pages * PAGE_SIZE <= p->end);	/* pages past the piece look taken, too */
 	c = &p->chunk[(at.v - p->chunk_base) / LARGE_SIZE];
 	for (unsigned i = 0; i < pages; i++) {
 		ASSERT(bit_used(c, first + i));

@@ -7,7 +7,7 @@
 
 /*
  * Gives all memory of that kind above 1 MiB to m, each part to the node that SRAT says. RAM that SRAT does not name goes to
- * the node of the range before it, else node 0; said once.
+ * node 0; said once a call.
  */
 void mem_boot_add(struct mem *m, const struct boot_mem *map, unsigned count, uint32_t kind, const struct topology *t);
 /* Says where SRAT and the firmware's map disagree: ranges of SRAT with no RAM behind them. */

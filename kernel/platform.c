@@ -77,7 +77,13 @@ static void read_fadt(struct platform *p, const struct acpi *a)
 	read_s5(p, a, f.dsdt);
 }
 
-static void read_madt(struct platform *p, const struct acpi_table *t)
+/* How the console's interrupt is named: by the ISA line that MADT may override, or by SPCR as a GSI. */
+struct console_irq {
+	unsigned isa;
+	bool gsi_known;
+};
+
+static void read_madt(struct platform *p, const struct acpi_table *t, const struct console_irq *irq)
 {
 	struct madt m;
 	struct madt_entry e;
@@ -91,15 +97,15 @@ static void read_madt(struct platform *p, const struct acpi_table *t)
 		if (e.kind == MADT_IOAPIC && p->ioapic_count < PLATFORM_IOAPIC_MAX) {
 			p->ioapic[p->ioapic_count].address = e.ioapic.address;
 			p->ioapic[p->ioapic_count++].gsi_base = e.ioapic.gsi_base;
-		} else if (e.kind == MADT_OVERRIDE && e.override.irq == COM1_IRQ) {
-			p->serial_gsi = e.override.gsi;
+		} else if (e.kind == MADT_OVERRIDE && e.override.irq == irq->isa) {
+			p->serial_gsi = irq->gsi_known ? p->serial_gsi : e.override.gsi;
 			p->serial_level = MADT_TRIGGER(e.override.flags) == MADT_LOW_OR_LEVEL;
 			p->serial_low = MADT_POLARITY(e.override.flags) == MADT_LOW_OR_LEVEL;
 		}
 	}
 }
 
-static void read_spcr(struct platform *p, const struct acpi *a)
+static void read_spcr(struct platform *p, const struct acpi *a, struct console_irq *irq)
 {
 	struct acpi_table t;
 	struct spcr s;
@@ -112,16 +118,20 @@ static void read_spcr(struct platform *p, const struct acpi *a)
 		return;
 	}
 	p->serial_port = io_port(&s.base);
-	if (s.has_gsi && s.gsi != 0) {
-		p->serial_gsi = s.gsi;
-	} else if (s.has_irq && p->serial_port != COM1_PORT) {
+	irq->gsi_known = s.has_gsi && s.gsi != 0;
+	if (s.has_irq && p->serial_port != COM1_PORT) {
+		irq->isa = s.irq;
 		p->serial_gsi = s.irq;
+	}
+	if (irq->gsi_known) {
+		p->serial_gsi = s.gsi;
 	}
 }
 
 void platform_read(struct platform *p, struct topology_tables *tables, uint64_t rsdp, uint64_t direct_size)
 {
 	struct window window = { direct_size };
+	struct console_irq irq = { .isa = COM1_IRQ };
 	struct acpi acpi;
 	struct acpi_table t;
 	enum err e;
@@ -140,8 +150,9 @@ void platform_read(struct platform *p, struct topology_tables *tables, uint64_t 
 		log_printf("acpi: the RSDP at 0x%lx leads to no tables: %s", rsdp, err_words(e));
 		return;
 	}
+	read_spcr(p, &acpi, &irq);
 	if (find(&acpi, MADT_SIGNATURE, &t)) {
-		read_madt(p, &t);
+		read_madt(p, &t, &irq);
 		tables->madt = t.bytes;
 		tables->madt_size = t.size;
 	}
@@ -153,6 +164,5 @@ void platform_read(struct platform *p, struct topology_tables *tables, uint64_t 
 		tables->slit = t.bytes;
 		tables->slit_size = t.size;
 	}
-	read_spcr(p, &acpi);
 	read_fadt(p, &acpi);
 }

@@ -22,7 +22,7 @@ struct platform {
 	uint64_t reset_address;
 	uint8_t reset_value;
 	bool has_8259;
-	uint16_t serial_port;		/* COM1, or the I/O port that SPCR names; 0: SPCR names something else */
+	uint16_t serial_port;		/* COM1, or the I/O port that SPCR names */
 	uint32_t serial_gsi;
 	bool serial_level, serial_low;
 	unsigned ioapic_count;

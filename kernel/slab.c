@@ -46,7 +46,7 @@ void slab_init(struct slab *s, struct mem *m)
 
 static void *pages_alloc(struct slab *s, size_t bytes, unsigned node)
 {
-	size_t pages = (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
+	size_t pages = bytes / PAGE_SIZE + (bytes % PAGE_SIZE != 0);
 	hpa_t at = pages > LARGE_PAGES ? HPA_NONE : mem_alloc(s->mem, node, (unsigned)pages, MEM_STRICT);
 
 	return hpa_is_none(at) ? NULL : memset(arch_direct(at), 0, pages * PAGE_SIZE);
@@ -69,13 +69,14 @@ static struct slab_page *page_make(struct slab *s, unsigned class, unsigned node
 
 void *slab_alloc(struct slab *s, size_t bytes, unsigned node)
 {
-	unsigned class = class_of(bytes), i;
+	unsigned class, i;
 	struct list *first;
 	struct slab_page *p;
 
 	if (bytes > CLASS_LARGEST) {
 		return pages_alloc(s, bytes, node);
 	}
+	class = class_of(bytes);
 	first = list_first(&s->partial[node][class]);
 	p = first != NULL ? LIST_ENTRY(first, struct slab_page, link) : page_make(s, class, node);
 	if (p == NULL) {

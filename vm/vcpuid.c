@@ -34,6 +34,8 @@
 #define LEAF7_EBX_SMEP		BIT(7)
 #define LEAF7_EBX_SMAP		BIT(20)
 #define LEAF7_ECX_UMIP		BIT(2)
+#define XCR0_AVX	(1ul << 2)
+#define XCR0_AVX512	(7ul << 5)
 #define LEAF_D1_EAX	(BIT(0) | BIT(1) | BIT(2))	/* XSAVEOPT, XSAVEC, XGETBV of 1; not XSAVES */
 #define EXT1_ECX	(BIT(0) | BIT(5) | BIT(8))
 #define EXT1_EDX_RDTSCP	BIT(27)
@@ -63,8 +65,11 @@ static void fix_1(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_fa
 	if (f->vcpus > 1) {
 		c->edx |= BIT(28);
 	}
+	if ((f->xcr0_allowed & XCR0_AVX) == 0) {
+		c->ecx &= ~(BIT(12) | BIT(28) | BIT(29));	/* FMA, AVX, F16C */
+	}
 	if (f->xcr0_allowed == 0) {
-		c->ecx &= ~(LEAF1_ECX_XSAVE | BIT(12) | BIT(28) | BIT(29));	/* XSAVE, FMA, AVX, F16C */
+		c->ecx &= ~LEAF1_ECX_XSAVE;
 	} else if ((f->cr4 & 1ul << 18) != 0) {
 		c->ecx |= LEAF1_ECX_OSXSAVE;
 	}
@@ -89,7 +94,11 @@ static void fix_7(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_fa
 	if (!f->has_invpcid) {
 		c->ebx &= ~LEAF7_EBX_INVPCID;
 	}
-	if ((f->xcr0_allowed & 0xe0) == 0) {	/* no AVX-512 state: none of its instructions */
+	if ((f->xcr0_allowed & XCR0_AVX) == 0) {
+		c->ebx &= ~BIT(5);			/* AVX2 */
+		c->ecx &= ~(BIT(9) | BIT(10));		/* VAES, VPCLMULQDQ */
+	}
+	if ((f->xcr0_allowed & XCR0_AVX512) == 0) {	/* no AVX-512 state: none of its instructions */
 		c->ebx &= ~(BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31));
 		c->ecx &= ~(BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14));
 	}
@@ -108,7 +117,7 @@ static unsigned log2_ceil(unsigned v)
 /* Extended topology: every vCPU is a core of one package. */
 static void fix_topology(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	*c = (struct virt_cpuid){ .ecx = subleaf, .edx = f->apic_id };
+	*c = (struct virt_cpuid){ .ecx = subleaf & 0xff, .edx = f->apic_id };
 	if (subleaf == 0) {
 		c->ebx = 1;
 		c->ecx |= 1u << 8;		/* SMT level, one thread */

@@ -352,6 +352,7 @@ enum err vm_start(struct vm *vm, struct sched_reason *why)
 	vm->start_tsc = virt_host_tsc();
 	vm->restart_at_ns = NS_NEVER;
 	atomic_store(&vm->ending, VM_NOT_ENDING);
+	atomic_store(&vm->ending_claimed, false);
 	vm->exit_code = 0;
 	vm->reason[0] = '\0';
 	e = reset_platform(vm);
@@ -406,6 +407,7 @@ static void stopped(struct vm *vm, enum vm_state state, const char *reason)
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		(void)timer_cancel(&vm->vcpu[i]->timer);
 	}
+	vconsole_show(vm->console, vm->config.name, console_attached_to(vm), VCONSOLE_OUT_BYTES);	/* its last words */
 	set_state(vm, state);
 	(void)str_copy(vm->reason, sizeof(vm->reason), reason);
 	log_printf("vm %s: %s: %s", vm->config.name, vm_state_words(state), reason);
@@ -428,16 +430,18 @@ enum err vm_stop(struct vm *vm, struct sched_reason *why)
 
 void vm_end(struct vm *vm, enum vm_ending how, uint32_t code, const char *fmt, ...)
 {
-	struct text t = text_make(vm->ending_words, sizeof(vm->ending_words));
+	struct text t;
 	va_list args;
 
-	if (atomic_load(&vm->ending) != VM_NOT_ENDING) {
+	if (atomic_exchange(&vm->ending_claimed, true)) {
 		return;
 	}
+	t = text_make(vm->ending_words, sizeof(vm->ending_words));
 	va_start(args, fmt);
 	text_vprintf(&t, fmt, args);
 	va_end(args);
 	vm->exit_code = code;
+	/* Pairs with the load in vm_housekeeping(). */
 	atomic_store_explicit(&vm->ending, how, memory_order_release);
 	cpu_poke(cpu_housekeeping());
 }

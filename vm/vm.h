@@ -105,6 +105,7 @@ struct vm {
 	uint64_t start_ns, start_tsc;	/* time 0 of the guest's clocks */
 	/* Written by the vCPU that ends, read by vm_housekeeping(). */
 	_Atomic unsigned ending;	/* enum vm_ending */
+	_Atomic bool ending_claimed;	/* by the first vCPU that ends it; its words count */
 	uint32_t exit_code;
 	char ending_words[VM_REASON_LEN];
 	/* A guest that keeps resetting waits longer and longer for its next start. */

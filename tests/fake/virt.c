@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Guests made of a script; see virt.h. */
+#include "tests/host/test.h"	/* first: <stdnoreturn.h> spoils its attribute */
+#include "tests/fake/virt.h"
+
+#include "kernel/cpu.h"
+#include "kernel/heap.h"
+#include "kernel/lib/format.h"
+#include "kernel/log.h"
+#include "kernel/mem.h"
+#include "tests/fake/machine.h"
+
+#define ENTRIES_MAX	20000u		/* of one run: more is a guest that gets nowhere */
+#define SPACE_PAGES_MAX	64u
+
+struct virt_space {
+	unsigned node;
+	uint64_t pages;
+	hpa_t page[SPACE_PAGES_MAX];
+};
+
+const struct virt_ops *virt;
+unsigned fake_virt_vcpus, fake_virt_spaces;
+struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);
+
+static const struct fake_step *new_script;
+static unsigned new_count;
+
+/* --- Spaces: a page of tables for the root and for each call that maps 4 KiB pages. */
+
+static enum err space_page(struct virt_space *s)
+{
+	hpa_t at = mem_alloc(&mem, s->node, 1, MEM_STRICT);
+
+	if (hpa_is_none(at)) {
+		return ERR_NOMEM;
+	}
+	ASSERT(s->pages < SPACE_PAGES_MAX);
+	s->page[s->pages++] = at;
+	return ERR_OK;
+}
+
+static void space_destroy(struct virt_space *s)
+{
+	while (s->pages > 0) {
+		mem_free(&mem, s->page[--s->pages], 1);
+	}
+	heap_free(s, sizeof(*s));
+	fake_virt_spaces--;
+}
+
+static enum err space_create(unsigned node, struct virt_space **out)
+{
+	struct virt_space *s = heap_alloc(sizeof(*s), node);
+
+	if (s == NULL) {
+		return ERR_NOMEM;
+	}
+	s->node = node;
+	fake_virt_spaces++;
+	if (space_page(s) != ERR_OK) {
+		space_destroy(s);
+		return ERR_NOMEM;
+	}
+	*out = s;
+	return ERR_OK;
+}
+
+static enum err space_map(struct virt_space *s, gpa_t at, hpa_t to, uint64_t size)
+{
+	ASSERT(is_aligned(at.v | to.v | size, PAGE_SIZE) && size > 0);
+	return is_aligned(at.v | to.v | size, LARGE_SIZE) ? ERR_OK : space_page(s);
+}
+
+static uint64_t space_pages(const struct virt_space *s)
+{
+	return s->pages;
+}
+
+/* --- vCPUs. */
+
+static enum err vcpu_create(const struct virt_config *config, struct virt_vcpu **out)
+{
+	struct fake_virt_vcpu *v = heap_alloc(sizeof(*v), config->node);
+
+	if (v == NULL) {
+		return ERR_NOMEM;
+	}
+	v->page = mem_alloc(&mem, config->node, 1, MEM_STRICT);
+	if (hpa_is_none(v->page)) {
+		heap_free(v, sizeof(*v));
+		return ERR_NOMEM;
+	}
+	v->config = *config;
+	v->virt.handlers = config->handlers;
+	v->virt.before_entry = config->before_entry;
+	v->virt.owner = config->owner;
+	v->virt.until_tsc = v->virt.deadline_tsc = UINT64_MAX;
+	v->on_cpu = CPU_NONE;
+	v->entry_vector = -1;
+	fake_virt_vcpus++;
+	*out = &v->virt;
+	return ERR_OK;
+}
+
+static void vcpu_destroy(struct virt_vcpu *virt_v)
+{
+	struct fake_virt_vcpu *v = fake_virt_of(virt_v);
+
+	ASSERT(v->on_cpu == CPU_NONE);
+	mem_free(&mem, v->page, 1);
+	heap_free(v, sizeof(*v));
+	fake_virt_vcpus--;
+}
+
+static uint64_t vcpu_bytes(void)
+{
+	return sizeof(struct fake_virt_vcpu) + PAGE_SIZE;
+}
+
+static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
+{
+	struct fake_virt_vcpu *v = fake_virt_of(virt_v);
+
+	ASSERT(v->on_cpu == CPU_NONE && cpu_this()->current == NULL);
+	v->start = *start;
+	v->script = new_script;
+	v->step_count = new_count;
+	v->at = 0;
+	v->done_ns = 0;
+	v->interrupts = v->window = false;
+	v->entry_vector = -1;
+	v->rflags = 2;
+	v->cr4 = v->efer = 0;
+	v->xcr0 = 1;
+	v->state = (struct virt_state){ .cr0 = 0x11, .rflags = 2, .code_bits = 32, .rip = start->rip };
+	v->resets++;
+	memcpy(virt_v->gpr, start->gpr, sizeof(virt_v->gpr));
+}
+
+static void put(struct virt_vcpu *virt_v)
+{
+	struct fake_virt_vcpu *v = fake_virt_of(virt_v);
+
+	ASSERT(v->on_cpu == CPU_NONE || v->on_cpu == arch_this_cpu());
+	v->on_cpu = CPU_NONE;
+}
+
+/* --- Events. */
+
+static bool can_inject(struct virt_vcpu *v)
+{
+	return fake_virt_of(v)->interrupts && fake_virt_of(v)->entry_vector < 0;
+}
+
+static void inject(struct virt_vcpu *v, uint8_t vector)
+{
+	ASSERT(can_inject(v));
+	fake_virt_of(v)->entry_vector = vector;
+	fake_virt_of(v)->entry_exception = false;
+	fake_virt_of(v)->entry_error = 0;
+}
+
+static void inject_exception(struct virt_vcpu *v, uint8_t vector, bool has_error, uint32_t error)
+{
+	fake_virt_of(v)->entry_vector = vector;
+	fake_virt_of(v)->entry_exception = true;
+	fake_virt_of(v)->entry_error = has_error ? error : 0;
+}
+
+static void inject_page_fault(struct virt_vcpu *v, uint64_t linear, uint32_t error)
+{
+	fake_virt_of(v)->state.cr2 = linear;
+	inject_exception(v, 14, true, error);
+}
+
+static void want_window(struct virt_vcpu *v, bool on)
+{
+	fake_virt_of(v)->window = on;
+}
+
+static bool interrupts_on(struct virt_vcpu *v)
+{
+	return fake_virt_of(v)->interrupts;
+}
+
+static void take_event(struct fake_virt_vcpu *v)
+{
+	if (v->entry_vector >= 0) {
+		ASSERT(v->taken_count < FAKE_TAKEN_MAX);
+		v->taken[v->taken_count++] = (struct fake_taken){
+			.vector = (uint8_t)v->entry_vector, .exception = v->entry_exception, .error = v->entry_error,
+			.at_ns = fake.now_ns, .step = v->at,
+		};
+		v->entry_vector = -1;
+	}
+}
+
+/* --- Running. What a step does without an exit; the kind of the exit that follows. */
+
+static enum virt_exit exit_of(struct fake_virt_vcpu *v, const struct fake_step *s)
+{
+	v->virt.gpr[VIRT_RAX] = s->rax;
+	v->virt.gpr[VIRT_RCX] = s->rcx;
+	v->virt.gpr[VIRT_RDX] = s->rdx;
+	v->virt.info = s->info;
+	if (s->rip != 0) {
+		v->state.rip = s->rip;
+	}
+	return s->exit;
+}
+
+/* Computes until done_ns of the step are ns or until the timer; true when the step is done. */
+static bool compute(struct fake_virt_vcpu *v, uint64_t ns, uint64_t until_tsc)
+{
+	uint64_t left = ns - v->done_ns, until_ns = until_tsc / FAKE_TSC_PER_NS + until_tsc % FAKE_TSC_PER_NS;
+	uint64_t take = MIN(left, until_ns - fake.now_ns);
+
+	fake.now_ns += take;
+	v->done_ns += take;
+	return v->done_ns == ns;
+}
+
+/* One entry: runs to the next exit. VIRT_EXIT_COUNT: a poke or an interrupt of the host's came. */
+static enum virt_exit enter(struct fake_virt_vcpu *v)
+{
+	static const struct fake_step spin = { .kind = FAKE_SPIN };
+
+	take_event(v);
+	for (;;) {
+		const struct fake_step *s = v->at < v->step_count ? &v->script[v->at] : &spin;
+		uint64_t until = MIN(v->virt.until_tsc, v->virt.deadline_tsc);
+
+		if (atomic_load(&cpu_this()->remote.poked) != 0) {
+			return VIRT_EXIT_COUNT;
+		}
+		if (v->window && can_inject(&v->virt)) {
+			return VIRT_EXIT_INJECT_WINDOW;
+		}
+		if (until <= virt_host_tsc()) {
+			return VIRT_EXIT_TIMER;
+		}
+		switch (s->kind) {
+		case FAKE_EXIT:
+			return exit_of(v, s);
+		case FAKE_STI:
+		case FAKE_CLI:
+			v->interrupts = s->kind == FAKE_STI;
+			v->at++;
+			break;
+		case FAKE_BUSY:
+			if (compute(v, s->ns, until)) {
+				v->done_ns = 0;
+				v->at++;
+			}
+			break;
+		case FAKE_SPIN:
+			if (until == UINT64_MAX) {
+				fake.now_ns += NS_PER_MS;
+				return VIRT_EXIT_COUNT;		/* some interrupt */
+			}
+			fake.now_ns = until / FAKE_TSC_PER_NS + until % FAKE_TSC_PER_NS;
+			break;
+		}
+	}
+}
+
+/* The instruction is done, or its exception will be taken: the script goes on. */
+static void advance(struct fake_virt_vcpu *v)
+{
+	static const unsigned regs[4] = { VIRT_RAX, VIRT_RBX, VIRT_RCX, VIRT_RDX };
+
+	for (unsigned i = 0; i < 4 && v->at < FAKE_SCRIPT_MAX; i++) {
+		v->result[v->at][i] = v->virt.gpr[regs[i]];
+	}
+	v->at++;
+}
+
+/* As vmx_handle_exit(): true: enter again at once. */
+static bool handle(struct fake_virt_vcpu *v, enum virt_exit kind, bool *recheck)
+{
+	bool own = kind != VIRT_EXIT_TIMER && kind != VIRT_EXIT_INJECT_WINDOW;
+	unsigned next;
+
+	*recheck = false;
+	if (kind == VIRT_EXIT_COUNT) {
+		v->virt.exits[VIRT_EXIT_INTERRUPT]++;
+		v->virt.leave_code = VIRT_LEFT_POKED;
+		return false;
+	}
+	v->virt.exits[kind]++;
+	v->skipped = false;
+	next = v->virt.handlers[kind](&v->virt);
+	if (own && ((next & VIRT_SKIP) != 0 || v->skipped || v->entry_exception)) {
+		advance(v);
+	}
+	v->entry_exception = v->entry_exception && v->entry_vector >= 0;
+	*recheck = (next & VIRT_RECHECK) != 0 && (next & VIRT_LEAVE) == 0;
+	return (next & (VIRT_RECHECK | VIRT_LEAVE)) == 0;
+}
+
+static int run(struct virt_vcpu *virt_v)
+{
+	struct fake_virt_vcpu *v = fake_virt_of(virt_v);
+	bool recheck = true;
+
+	ASSERT(v->resets > 0 && (v->on_cpu == CPU_NONE || v->on_cpu == arch_this_cpu()));
+	v->on_cpu = arch_this_cpu();
+	v->runs++;
+	for (unsigned i = 0; recheck; i++) {
+		virt_v->leave_code = VIRT_LEFT_POKED;
+		virt_v->before_entry(virt_v);
+		for (;; i++) {
+			if (i > ENTRIES_MAX) {
+				panic("fake guest gets nowhere at step %u", v->at);
+			}
+			if (!handle(v, enter(v), &recheck)) {
+				break;
+			}
+		}
+	}
+	return virt_v->leave_code;
+}
+
+/* --- State. */
+
+static void get_state(struct virt_vcpu *v, struct virt_state *out)
+{
+	*out = fake_virt_of(v)->state;
+	out->rflags = fake_virt_of(v)->rflags;
+	out->cr4 = fake_virt_of(v)->cr4;
+}
+
+static void skip(struct virt_vcpu *v, unsigned bytes)
+{
+	fake_virt_of(v)->state.rip += bytes;
+	fake_virt_of(v)->skipped = true;
+}
+
+static void set_rflags(struct virt_vcpu *v, uint64_t rflags)
+{
+	fake_virt_of(v)->rflags = rflags;
+}
+
+static void set_tsc_offset(struct virt_vcpu *v, uint64_t offset)
+{
+	v->tsc_offset = offset;
+}
+
+static bool write_efer(struct virt_vcpu *v, uint64_t value)
+{
+	fake_virt_of(v)->efer = value;
+	return (value & ~0xd01ul) == 0;
+}
+
+static uint64_t read_efer(struct virt_vcpu *v)
+{
+	return fake_virt_of(v)->efer;
+}
+
+static bool write_xcr0(struct virt_vcpu *v, uint64_t value)
+{
+	fake_virt_of(v)->xcr0 = value;
+	return (value & 1) != 0 && (value & ~fake_virt_of(v)->config.xcr0_allowed) == 0;
+}
+
+static uint64_t read_cr4(struct virt_vcpu *v)
+{
+	return fake_virt_of(v)->cr4;
+}
+
+static void dump(struct virt_vcpu *v, struct text *out)
+{
+	text_printf(out, "fake step %u\nfake rax %lx\n", fake_virt_of(v)->at, v->gpr[VIRT_RAX]);
+}
+
+static const struct virt_ops ops = {
+	.name = "fake", .space_create = space_create, .space_map = space_map, .space_destroy = space_destroy,
+	.space_pages = space_pages, .vcpu_create = vcpu_create, .vcpu_destroy = vcpu_destroy, .vcpu_bytes = vcpu_bytes,
+	.vcpu_reset = vcpu_reset, .run = run, .put = put, .can_inject = can_inject, .inject = inject,
+	.want_window = want_window, .inject_exception = inject_exception, .inject_page_fault = inject_page_fault,
+	.interrupts_on = interrupts_on, .get_state = get_state, .skip = skip, .set_rflags = set_rflags,
+	.set_tsc_offset = set_tsc_offset, .write_efer = write_efer, .read_efer = read_efer, .write_xcr0 = write_xcr0,
+	.read_cr4 = read_cr4, .dump = dump,
+};
+
+void fake_virt_script(const struct fake_step *script, unsigned count)
+{
+	new_script = script;
+	new_count = count;
+}
+
+void fake_virt_init(const struct fake_step *script, unsigned count)
+{
+	virt = &ops;
+	fake_virt_vcpus = fake_virt_spaces = 0;
+	fake_virt_cpuid = NULL;
+	fake_virt_script(script, count);
+}
+
+/* --- The host. */
+
+const char *virt_why_not(void)
+{
+	return "the fake vendor is off";
+}
+
+struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	return fake_virt_cpuid != NULL ? fake_virt_cpuid(leaf, subleaf) : (struct virt_cpuid){ 0x16, ~0u, ~0u, ~0u };
+}
+
+uint64_t virt_guest_xcr0(void)
+{
+	return 7;
+}
+
+uint64_t virt_host_tsc(void)
+{
+	return fake.now_ns * FAKE_TSC_PER_NS;
+}
+
+uint64_t virt_host_tsc_hz(void)
+{
+	return NS_PER_S * FAKE_TSC_PER_NS;
+}
+
+uint64_t virt_ns_to_tsc(uint64_t ns)
+{
+	return ns > UINT64_MAX / FAKE_TSC_PER_NS ? UINT64_MAX : ns * FAKE_TSC_PER_NS;
+}
+
+uint64_t virt_tsc_to_ns(uint64_t tsc)
+{
+	return tsc == UINT64_MAX ? NS_NEVER : tsc / FAKE_TSC_PER_NS;
+}

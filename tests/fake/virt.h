@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A virtualization vendor whose guests are scripts: arch/x86_64/virt.h over the fake machine. Each step is an exit, or
+ * something that a guest does without one; handlers are called as arch/x86_64/vmx/exit.c calls them. The TSC runs at
+ * 2 GHz with the machine's clock. fake_virt_init() makes `virt` it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arch/x86_64/virt.h"
+
+#define FAKE_TSC_PER_NS		2ul
+#define FAKE_TAKEN_MAX		64u
+#define FAKE_SCRIPT_MAX		64u
+
+enum fake_step_kind {
+	FAKE_EXIT,		/* leaves for `exit` */
+	FAKE_STI, FAKE_CLI,
+	FAKE_BUSY,		/* computes for `ns`, in pieces where it is interrupted */
+	FAKE_SPIN,		/* for ever */
+};
+
+struct fake_step {
+	enum fake_step_kind kind;
+	enum virt_exit exit;
+	uint64_t rax, rcx, rdx, ns;
+	struct virt_exit_info info;
+	uint64_t rip;			/* MMIO: where its instruction stands */
+};
+
+/* Short hands for scripts. */
+#define FAKE_OUT(port_, size_, value_)	\
+	{ .exit = VIRT_EXIT_IO, .rax = (value_), .info = { .port = (port_), .io_size = (size_) } }
+#define FAKE_IN(port_, size_)		{ .exit = VIRT_EXIT_IO, .info = { .port = (port_), .io_size = (size_), .io_in = true } }
+#define FAKE_RDMSR(msr_)		{ .exit = VIRT_EXIT_RDMSR, .rcx = (msr_) }
+#define FAKE_WRMSR(msr_, value_)	{ .exit = VIRT_EXIT_WRMSR, .rcx = (msr_), .rax = (uint32_t)(value_), .rdx = (value_) >> 32 }
+#define FAKE_HLT			{ .exit = VIRT_EXIT_HLT }
+#define FAKE_SIMPLE(kind_)		{ .exit = VIRT_EXIT_##kind_ }
+
+struct fake_taken {
+	uint8_t vector;
+	bool exception;
+	uint32_t error;
+	uint64_t at_ns;
+	unsigned step;			/* the script stood here */
+};
+
+struct fake_virt_vcpu {
+	struct virt_vcpu virt;
+	struct virt_config config;
+	struct virt_start start;
+	const struct fake_step *script;	/* a run past its end spins */
+	unsigned step_count, at;
+	uint64_t done_ns;		/* of a FAKE_BUSY */
+	bool interrupts;		/* RFLAGS.IF */
+	bool window;
+	int entry_vector;		/* injected, taken at the next entry; -1: none */
+	bool entry_exception;
+	uint32_t entry_error;
+	bool skipped;			/* by the skip op */
+	uint64_t rflags, cr4, efer, xcr0;
+	struct virt_state state;	/* what get_state() adds to */
+	unsigned taken_count;
+	struct fake_taken taken[FAKE_TAKEN_MAX];
+	uint64_t result[FAKE_SCRIPT_MAX][4];	/* RAX, RBX, RCX, RDX after each step's exit */
+	unsigned resets, runs;
+	unsigned on_cpu;		/* whose registers hold it; CPU_NONE: memory */
+	hpa_t page;
+};
+
+/* A fresh vendor; every vCPU made from now on runs this script. */
+void fake_virt_init(const struct fake_step *script, unsigned count);
+/* Also those there are, from their next reset on. */
+void fake_virt_script(const struct fake_step *script, unsigned count);
+/* The vCPUs and spaces there are now. */
+extern unsigned fake_virt_vcpus, fake_virt_spaces;
+/* The CPUID, the XCR0 that guests may have, and whether cpu may be entered at all are the test's. */
+extern struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);
+
+static inline struct fake_virt_vcpu *fake_virt_of(struct virt_vcpu *v)
+{
+	return (struct fake_virt_vcpu *)v;
+}

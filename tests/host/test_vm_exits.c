@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What exits do: scripted guests through vm/'s own handler table, timers, interrupts and typed bytes. */
+#include "tests/host/test.h"
+
+#include "tests/host/vm_fixture.h"
+#include "vm/vmap.h"
+
+#define SCRIPT(name, ...)	static const struct fake_step name[] = { __VA_ARGS__ }
+#define MAKE(cpus, script)	fixture_make(cpus, script, ARRAY_SIZE(script))
+
+#define LAPIC_SVR	0xf0u
+#define X2APIC_EOI	0x80bu
+#define X2APIC_SVR	0x80fu
+#define X2APIC_SELF	0x83fu
+#define X2APIC_LVT_TIMER 0x832u
+#define X2APIC_DCR	0x83eu
+#define X2APIC_COUNT	0x838u
+#define MSR_BASE	0x1bu
+#define MSR_DEADLINE	0x6e0u
+#define X2APIC_ON	FAKE_WRMSR(MSR_BASE, 0xfee00d00ul), FAKE_WRMSR(X2APIC_SVR, 0x1fful)
+#define END		FAKE_OUT(0xf4, 1, 0)
+
+static struct vm *make(unsigned cpus, const struct fake_step *script, unsigned count)
+{
+	struct vm_config c;
+
+	fixture_make(cpus, script, count);
+	c = fixture_config("v");
+	return fixture_start(&c);
+}
+
+#define START(cpus, script)	make(cpus, script, ARRAY_SIZE(script))
+
+TEST(registers, "CPUID, RDMSR, WRMSR, IN and a hypercall change the registers they should and go on")
+{
+	SCRIPT(script, { .exit = VIRT_EXIT_CPUID, .rax = 0x40000000 }, { .exit = VIRT_EXIT_CPUID, .rax = 1 },
+	       { .exit = VIRT_EXIT_HYPERCALL, .rax = 0 }, { .exit = VIRT_EXIT_HYPERCALL, .rax = 77 }, FAKE_RDMSR(0x3a),
+	       FAKE_WRMSR(0xc0000080, 0x500ul), FAKE_RDMSR(0xc0000080), FAKE_RDMSR(MSR_BASE),
+	       { .exit = VIRT_EXIT_IO, .rax = 0x1122334455667788, .info = { .port = 0x1234, .io_size = 1, .io_in = true } },
+	       { .exit = VIRT_EXIT_IO, .rax = 0x1122334455667788, .info = { .port = 0x1234, .io_size = 2, .io_in = true } },
+	       { .exit = VIRT_EXIT_IO, .rax = 0x1122334455667788, .info = { .port = 0x1234, .io_size = 4, .io_in = true } },
+	       { .exit = VIRT_EXIT_IO, .rax = 0x1122334455667788, .info = { .port = 0x3fd, .io_size = 1, .io_in = true } },
+	       FAKE_OUT(0x80, 1, 0x55), FAKE_SIMPLE(WBINVD), { .exit = VIRT_EXIT_XSETBV, .rax = 7 }, END);
+	struct vm *vm = START(1, script);
+	struct fake_virt_vcpu *g = fixture_guest(vm);
+
+	fixture_run(3);
+	CHECK_STR(vm->reason, "the guest exited with code 0");
+	CHECK_EQ(g->taken_count, 0);
+	CHECK_EQ(g->result[0][1], 0x6e726154);			/* "Tarn" */
+	CHECK((g->result[1][2] & 1u << 31) != 0);
+	CHECK_EQ(g->result[2][0], 1);
+	CHECK_EQ(g->result[3][0], UINT64_MAX);
+	CHECK_EQ(g->result[4][0], 1);
+	CHECK_EQ(g->result[6][0], 0x500);
+	CHECK_EQ(g->result[7][0], 0xfee00900);
+	CHECK_EQ(g->result[7][3], 0);
+	CHECK_EQ(g->result[8][0], 0x11223344556677ff);
+	CHECK_EQ(g->result[9][0], 0x112233445566ffff);
+	CHECK_EQ(g->result[10][0], 0xffffffff);
+	CHECK_EQ(g->result[11][0] & 0xff, 0x60);
+	CHECK_EQ(g->xcr0, 7);
+	fixture_end();
+}
+
+TEST(unknown_msr, "an unknown MSR is #GP, counted each time and told once with its number")
+{
+	SCRIPT(script, FAKE_RDMSR(0x1234), FAKE_WRMSR(0x4321, 1ul), FAKE_RDMSR(0x1234), FAKE_RDMSR(0x830), END);
+	struct vm *vm = START(1, script);
+	struct fake_virt_vcpu *g = fixture_guest(vm);
+
+	fixture_run(3);
+	CHECK_EQ(g->taken_count, 4);
+	for (unsigned i = 0; i < 4; i++) {
+		CHECK(g->taken[i].exception && g->taken[i].vector == 13 && g->taken[i].error == 0);
+	}
+	CHECK_EQ(atomic_load(&vm->unknown_msrs), 3);		/* 0x830 is known, but not in this mode */
+	CHECK_EQ(fixture_times("vm v: RDMSR of unknown MSR 0x1234: #GP"), 1);
+	CHECK_EQ(fixture_times("unknown MSR"), 1);
+	fixture_end();
+}
+
+TEST(refusals, "what a guest may not do is #GP or #UD, and it goes on")
+{
+	SCRIPT(script, FAKE_WRMSR(0x3a, 5ul), FAKE_WRMSR(0xc0000080, 1ul << 40), { .exit = VIRT_EXIT_XSETBV, .rax = 6 },
+	       { .exit = VIRT_EXIT_XSETBV, .rax = 1, .rcx = 1 }, FAKE_SIMPLE(INVALID_OP),
+	       { .exit = VIRT_EXIT_CR, .info = { .write = true, .qualification = 16 } },
+	       { .exit = VIRT_EXIT_EXCEPTION, .info = { .vector = 17 } }, END);
+	static const uint8_t vectors[] = { 13, 13, 13, 13, 6, 13, 17 };
+	struct vm *vm = START(1, script);
+	struct fake_virt_vcpu *g = fixture_guest(vm);
+
+	fixture_run(3);
+	CHECK_STR(vm->reason, "the guest exited with code 0");
+	CHECK_EQ(g->taken_count, ARRAY_SIZE(vectors));
+	for (unsigned i = 0; i < ARRAY_SIZE(vectors); i++) {
+		CHECK_EQ(g->taken[i].vector, vectors[i]);
+	}
+	fixture_end();
+}
+
+TEST(hlt_if, "HLT with interrupts on blocks until one comes; with one waiting it does not block")
+{
+	SCRIPT(script, X2APIC_ON, { .kind = FAKE_STI }, FAKE_HLT, END);
+	SCRIPT(waiting, X2APIC_ON, FAKE_WRMSR(X2APIC_SELF, 0x40ul), { .kind = FAKE_STI }, FAKE_HLT, END);
+	struct vm *vm = START(1, script);
+
+	fixture_run(5);
+	CHECK_EQ(vm->state, VM_RUNNING);
+	CHECK(vm->vcpu[0]->halted && vm->vcpu[0]->halted_with_if && !vm->vcpu[0]->entity.runnable);
+	vplatform_ipi(&vm->platform, &(struct vlapic_ipi){ .mode = VAPIC_FIXED, .vector = 0x55 });
+	fixture_run(2);
+	CHECK_EQ(fixture_guest(vm)->taken[0].vector, 0x55);
+	CHECK_EQ(vm->state, VM_STOPPED);
+	fixture_end();
+	vm = START(1, waiting);
+	fixture_run(3);
+	CHECK_EQ(vm->state, VM_STOPPED);
+	CHECK_EQ(fixture_guest(vm)->taken[0].vector, 0x40);
+	fixture_end();
+}
+
+TEST(hlt_no_if, "HLT with interrupts off never ends, whatever comes, but for stop")
+{
+	SCRIPT(script, X2APIC_ON, FAKE_WRMSR(X2APIC_LVT_TIMER, 0x30ul), FAKE_WRMSR(X2APIC_COUNT, 1000ul), { .kind = FAKE_CLI },
+	       FAKE_HLT, END);
+	struct vm *vm = START(2, script);
+
+	fixture_run(3);
+	vplatform_ipi(&vm->platform, &(struct vlapic_ipi){ .mode = VAPIC_FIXED, .vector = 0x55 });
+	for (unsigned i = 0; i < 50; i++) {
+		fake.now_ns += NS_PER_MS;
+		fixture_run(1);
+	}
+	CHECK_EQ(vm->state, VM_RUNNING);
+	CHECK_EQ(fixture_guest(vm)->taken_count, 0);
+	CHECK(!vm->vcpu[0]->entity.runnable);
+	CHECK_EQ(vm_stop(vm, &fixture_why), ERR_OK);
+	fixture_end();
+}
+
+/* The TSC-deadline timer at every odd distance, by a guest that halts or one that runs. */
+static void check_deadline(bool halts, uint64_t ticks)
+{
+	static struct fake_step script[16];
+	const struct fake_step begin[] = { X2APIC_ON, FAKE_WRMSR(X2APIC_LVT_TIMER, 0x40041ul), { .kind = FAKE_STI } };
+	const struct fake_step halt = FAKE_HLT, spin = { .kind = FAKE_SPIN }, last = END;
+	unsigned n = ARRAY_SIZE(begin);
+	uint64_t due, taken_ns;
+	struct vm *vm;
+
+	memcpy(script, begin, sizeof(begin));
+	script[n++] = (struct fake_step)FAKE_WRMSR(MSR_DEADLINE, ticks);
+	script[n++] = halts ? halt : spin;
+	script[n++] = last;
+	vm = make(1, script, n);
+	/* The guest's TSC is 0 at its start, and the clock stands while exits are handled. */
+	due = vm->start_ns + (ticks + FAKE_TSC_PER_NS - 1) / FAKE_TSC_PER_NS;
+	for (unsigned i = 0; i < 20 && fixture_guest(vm)->taken_count == 0; i++) {
+		fixture_idle(1);
+	}
+	CHECK_EQ(fixture_guest(vm)->taken_count, 1);
+	CHECK_EQ(fixture_guest(vm)->taken[0].vector, 0x41);
+	taken_ns = fixture_guest(vm)->taken[0].at_ns;
+	CHECK(taken_ns >= due);
+	CHECK(taken_ns <= due + 2);
+	fixture_end();
+}
+
+TEST(timer, "a timer is never early and at most two nanoseconds late, whether the guest halts or runs")
+{
+	struct test_rng r = { 41 };
+
+	for (unsigned i = 0; i < 60; i++) {
+		uint64_t ticks = i < 8 ? 1 + i : 1 + test_rand_below(&r, 1ul << (4 + i % 22));
+
+		check_deadline(true, ticks);
+		check_deadline(false, ticks);
+	}
+}
+
+TEST(timer_busy, "a timer interrupts a guest that computes, and what it computed so far is kept")
+{
+	SCRIPT(script, X2APIC_ON, FAKE_WRMSR(X2APIC_LVT_TIMER, 0x40041ul), { .kind = FAKE_STI }, FAKE_WRMSR(MSR_DEADLINE, 6 * NS_PER_MS),
+	       { .kind = FAKE_BUSY, .ns = 8 * NS_PER_MS }, FAKE_WRMSR(X2APIC_EOI, 0ul), END);
+	struct vm *vm = START(1, script);
+	uint64_t start_ns = fake.now_ns;
+
+	for (unsigned i = 0; i < 10 && vm->state == VM_RUNNING; i++) {
+		fixture_run(1);
+	}
+	CHECK_EQ(fixture_guest(vm)->taken_count, 1);
+	CHECK_EQ(fixture_guest(vm)->taken[0].at_ns, start_ns + 3 * NS_PER_MS);
+	CHECK_EQ(fixture_guest(vm)->taken[0].step, 5);
+	CHECK_EQ(fake.now_ns, start_ns + 8 * NS_PER_MS);
+	CHECK_EQ(vm->state, VM_STOPPED);
+	fixture_end();
+}
+
+TEST(window, "an interrupt that comes while interrupts are off waits for the window")
+{
+	SCRIPT(script, X2APIC_ON, FAKE_WRMSR(X2APIC_SELF, 0x61ul), FAKE_WRMSR(X2APIC_SELF, 0x52ul), { .kind = FAKE_BUSY, .ns = 1000 },
+	       { .kind = FAKE_STI }, FAKE_WRMSR(X2APIC_EOI, 0ul), FAKE_WRMSR(X2APIC_EOI, 0ul), END);
+	struct vm *vm = START(1, script);
+	struct fake_virt_vcpu *g = fixture_guest(vm);
+
+	fixture_run(3);
+	CHECK_EQ(g->taken_count, 2);
+	CHECK_EQ(g->taken[0].vector, 0x61);
+	CHECK_EQ(g->taken[0].step, 6);
+	CHECK_EQ(g->taken[1].vector, 0x52);		/* lower: after the first one's EOI */
+	CHECK_EQ(g->taken[1].step, 7);
+	CHECK(g->virt.exits[VIRT_EXIT_INJECT_WINDOW] >= 1);
+	CHECK(vlapic_check(&vm->vcpu[0]->lapic) == NULL);
+	fixture_end();
+}
+
+TEST(cr8, "CR8 is the local APIC's task priority")
+{
+	SCRIPT(script, X2APIC_ON, { .exit = VIRT_EXIT_CR, .info = { .write = true, .qualification = 6 } },
+	       FAKE_WRMSR(X2APIC_SELF, 0x61ul), { .kind = FAKE_STI }, { .kind = FAKE_BUSY, .ns = 1000 },
+	       { .exit = VIRT_EXIT_CR, .info = { .write = true, .qualification = 5 } }, END);
+	struct vm *vm = START(1, script);
+
+	fixture_run(3);
+	CHECK_EQ(fixture_guest(vm)->taken_count, 1);
+	CHECK_EQ(fixture_guest(vm)->taken[0].step, 7);
+	CHECK_EQ(vm->state, VM_STOPPED);
+	fixture_end();
+}
+
+TEST(mmio, "an access to the local APIC's page is emulated by its instruction, which is gone past")
+{
+	/* mov eax, [0xfee000f0]; then mov dword [0xfee000f0], 0x1ff */
+	static const uint8_t code[] = { 0xa1, 0xf0, 0x00, 0xe0, 0xfe, 0xc7, 0x05, 0xf0, 0x00, 0xe0, 0xfe, 0xff, 0x01, 0, 0 };
+	SCRIPT(script, { .exit = VIRT_EXIT_MMIO, .rip = 0x200000, .info = { .gpa = { 0xfee000f0 } } },
+	       { .exit = VIRT_EXIT_MMIO, .rip = 0x200005, .info = { .gpa = { 0xfee000f0 }, .write = true } }, END);
+	struct vm *vm = START(1, script);
+
+	CHECK(gmem_write(&vm->mem, gpa(0x200000), code, sizeof(code)));
+	fixture_run(3);
+	CHECK_STR(vm->reason, "the guest exited with code 0");
+	CHECK_EQ(fixture_guest(vm)->result[0][0], 0xff);
+	CHECK_EQ(vm->vcpu[0]->lapic.svr, 0x1ff);
+	CHECK_EQ(fixture_guest(vm)->state.rip, 0x20000f);
+	fixture_end();
+}
+
+TEST(mmio_odd, "an instruction that is not emulated crashes the VM with its bytes")
+{
+	SCRIPT(script, { .exit = VIRT_EXIT_MMIO, .rip = 0x200000, .info = { .gpa = { 0xfee000f0 } } });
+	struct vm *vm = START(1, script);
+
+	CHECK(gmem_write(&vm->mem, gpa(0x200000), "\x0f\x05", 2));
+	fixture_run(3);
+	CHECK_EQ(vm->state, VM_CRASHED);
+	CHECK(strstr(vm->reason, "read at 0xfee000f0 by an instruction that is not emulated") != NULL);
+	CHECK(strstr(vm->reason, " 0f 05") != NULL);
+	fixture_end();
+}
+
+TEST(strings, "REP OUTS writes each byte, REP INS stores each, with their registers moved on")
+{
+	SCRIPT(script, { .exit = VIRT_EXIT_IO, .rcx = 3, .info = { .port = 0x3f8, .io_size = 1, .io_string = true, .io_rep = true } },
+	       { .kind = FAKE_SPIN });
+	struct vm *vm = START(1, script);
+	struct fake_virt_vcpu *g = fixture_guest(vm);
+
+	CHECK(gmem_write(&vm->mem, gpa(0x300000), "abc", 3));
+	g->virt.gpr[VIRT_RSI] = 0x300000;
+	/* The fake sets RCX anew at each entry: one element each. */
+	for (unsigned i = 0; i < 3; i++) {
+		g->virt.gpr[VIRT_RCX] = 3 - i;
+		g->virt.info = script[0].info;
+		CHECK_EQ(vexit_handlers[VIRT_EXIT_IO](&g->virt), i < 2 ? VIRT_RECHECK : VIRT_SKIP | VIRT_RECHECK);
+		CHECK_EQ(g->virt.gpr[VIRT_RCX], 2 - i);
+	}
+	CHECK_EQ(g->virt.gpr[VIRT_RSI], 0x300003);
+	CHECK_EQ(memcmp(vm->console->out, "abc", 3), 0);
+	g->virt.gpr[VIRT_RCX] = 0;
+	CHECK_EQ(vexit_handlers[VIRT_EXIT_IO](&g->virt), VIRT_SKIP);
+	CHECK_EQ(g->virt.gpr[VIRT_RSI], 0x300003);
+	g->virt.gpr[VIRT_RDI] = 0x300010;
+	g->rflags = 1u << 10;			/* downwards */
+	g->virt.info = (struct virt_exit_info){ .port = 0x1234, .io_size = 4, .io_string = true, .io_in = true };
+	CHECK_EQ(vexit_handlers[VIRT_EXIT_IO](&g->virt), VIRT_SKIP | VIRT_RECHECK);
+	CHECK_EQ(g->virt.gpr[VIRT_RDI], 0x30000c);
+	CHECK_EQ(memcmp(gmem_ptr(&vm->mem, gpa(0x300010), 4), "\xff\xff\xff\xff", 4), 0);
+	fixture_end();
+}
+
+/* A guest with its 8259 set up (vectors from 0x20), COM1's interrupt on, halted. */
+#define PIC_AND_UART \
+	FAKE_OUT(0x20, 1, 0x11), FAKE_OUT(0x21, 1, 0x20), FAKE_OUT(0x21, 1, 4), FAKE_OUT(0x21, 1, 1), FAKE_OUT(0x21, 1, 0xef), \
+	FAKE_OUT(0x3f9, 1, 1), FAKE_OUT(0x3fc, 1, 0x0b), { .kind = FAKE_STI }, FAKE_HLT
+SCRIPT(serial, PIC_AND_UART, FAKE_IN(0x3f8, 1), FAKE_OUT(0x20, 1, 0x20), FAKE_HLT, END);
+
+TEST(typed, "a byte that is typed wakes a halted guest with IRQ 4, which reads it")
+{
+	for (unsigned cpus = 1; cpus <= 2; cpus++) {
+		struct vm *vm = START(cpus, serial);
+		struct fake_virt_vcpu *g = fixture_guest(vm);
+
+		fixture_run(4);
+		CHECK(vm->vcpu[0]->halted);
+		fake_be_cpu(0);
+		CHECK(vconsole_type(vm->console, 'k'));
+		vcpu_kick(vm->vcpu[0]);
+		fixture_run(3);
+		CHECK_EQ(g->taken_count, 1);
+		CHECK_EQ(g->taken[0].vector, 0x24);
+		CHECK(!g->taken[0].exception);
+		CHECK_EQ(g->result[9][0] & 0xff, 'k');
+		CHECK(vm->vcpu[0]->halted && vm->state == VM_RUNNING);
+		fixture_end();
+	}
+}
+
+TEST(restarted, "a guest that is started again finds memory zero, its clock at 0 and no old interrupt")
+{
+	SCRIPT(script, FAKE_RDMSR(0x10), X2APIC_ON, FAKE_WRMSR(X2APIC_SELF, 0x61ul), { .kind = FAKE_BUSY, .ns = 5 * NS_PER_MS }, END);
+	struct vm *vm = START(1, script);
+
+	CHECK(gmem_write(&vm->mem, gpa(0x400000), "left", 4));
+	fixture_run(4);
+	CHECK_EQ(vm->state, VM_STOPPED);
+	fake.now_ns += 77777;
+	CHECK_EQ(vm_start(vm, &fixture_why), ERR_OK);
+	CHECK_EQ(memcmp(gmem_ptr(&vm->mem, gpa(0x400000), 4), "\0\0\0\0", 4), 0);
+	CHECK_EQ(vlapic_pending(&vm->vcpu[0]->lapic), -1);
+	fixture_run(4);
+	CHECK(fixture_guest(vm)->result[0][0] == 0);
+	CHECK_EQ(fixture_guest(vm)->taken_count, 0);
+	fixture_end();
+}
+
+TEST(tsc, "a written TSC counts on from there, and a deadline set before keeps its distance")
+{
+	SCRIPT(script, FAKE_WRMSR(0x10, 1000000ul), { .kind = FAKE_BUSY, .ns = 500 }, FAKE_RDMSR(0x10), END);
+	struct vm *vm = START(1, script);
+
+	fixture_run(3);
+	CHECK_EQ(fixture_guest(vm)->result[2][0], 1001000);
+	CHECK_EQ(vm->state, VM_STOPPED);
+	fixture_end();
+}
