@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "kernel/arch.h"
+#include "kernel/bootstat.h"
 #include "kernel/console.h"
 #include "kernel/cpu.h"
 #include "kernel/heap.h"
@@ -349,6 +350,7 @@ enum err vm_start(struct vm *vm, struct sched_reason *why)
 	dispatch_drop_current();	/* a reset borrows this cpu for the VMCS */
 	vm->start_ns = arch_now_ns();
 	vm->start_tsc = virt_host_tsc();
+	bootstat_mark(BOOTSTAT_FIRST_VM, vm->start_tsc);
 	atomic_store(&vm->ending, VM_NOT_ENDING);
 	vm->exit_code = 0;
 	vm->reason[0] = '\0';
