@@ -47,6 +47,30 @@ include tools/deps.mk
 -include arch/x86_64/build.mk
 -include $(KERNEL_OBJS:.o=.d)
 
+define HELP
+make                    build/BOOTX64.EFI (Tarn, all of it in one file) and build/tarn.elf (its kernel, with symbols)
+make run                the demo on an emulated machine, this terminal as its serial console; Ctrl-A X quits
+                          EMU=auto|kvm|bochs|qemu CPUS=4 NODES=2 MEM=2048
+                          MANIFEST=file FILES="a b"   another manifest, with the guests' files it names
+make test               everything that can be checked here; the last line is `N passed, N failed`
+                          T=text   only tests whose sentence holds text
+make quick              the tests that need no emulator
+make bench              what exits, start-up and the program itself cost, in instructions and bytes
+make image              build/tarn.img, a disk image; MANIFEST= FILES= CPUS= NODES= MEM= and ACPI=dir of tables
+make usb DEV=/dev/sdX   the same on a stick, for a real machine: shows what DEV is and asks first
+make check-layers       who may include whom, and the rules of form
+make build/host/tarn-check   the linter for manifests and ACPI tables
+make clean              removes build/; `make distclean` also what was downloaded (.cache/)
+
+Missing Debian packages are installed by whatever needs them (tools/deps.sh says what and why).
+docs/testing.md has more on tests, README.md on the rest.
+endef
+
+.PHONY: help
+help:
+	$(info $(HELP))
+	@:
+
 .PHONY: clean distclean
 clean:
 	rm -rf $(BUILD)

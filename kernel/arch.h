@@ -19,6 +19,9 @@
 /* --- Time: nanoseconds since the hand-off from firmware; monotonic, the same on all cpus. */
 uint64_t arch_now_ns(void);
 
+/* The cpu's cycle counter as it is; on the host, the clock. For counting what something cost. */
+uint64_t arch_ticks(void);
+
 /* --- This cpu. */
 unsigned arch_this_cpu(void);		/* its number, 0..CPU_MAX-1 */
 void arch_relax(void);			/* PAUSE, in every spin loop */

@@ -3,6 +3,7 @@
 #include "kernel/commands.h"
 
 #include "kernel/arch.h"
+#include "kernel/bootstat.h"
 #include "kernel/console.h"
 #include "kernel/lib/format.h"
 #include "kernel/lib/string.h"
@@ -135,14 +136,20 @@ SHELL_COMMAND(help, .name = "help", .usage = "[command]", .help = "Lists the com
 
 static enum err run_version(const struct shell_args *args)
 {
-	if (args->count > 0) {
+	bool verbose = args->count == 1 && strcmp(args->word[0], "-v") == 0;
+
+	if (args->count > 0 && !verbose) {
 		return shell_usage();
 	}
 	con_printf("Tarn %s\n", TARN_VERSION);
+	if (verbose) {
+		bootstat_print();
+	}
 	return ERR_OK;
 }
 
-SHELL_COMMAND(version, .name = "version", .usage = "", .help = "Prints Tarn's version.", .run = run_version);
+SHELL_COMMAND(version, .name = "version", .usage = "[-v]", .run = run_version,
+	      .help = "Prints Tarn's version; -v also what start-up cost, in TSC ticks.");
 
 static enum err run_log(const struct shell_args *args)
 {

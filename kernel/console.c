@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 
 #include "kernel/arch.h"
+#include "kernel/bootstat.h"
 #include "kernel/lib/format.h"
 #include "kernel/lib/string.h"
 #include "kernel/lib/util.h"
@@ -158,16 +159,20 @@ static void send_all(void)
 	uint8_t copy[64];
 
 	while (!empty()) {
+		uint64_t start = arch_ticks();
 		size_t n = send_some(copy, sizeof(copy));
 
 		if (n > 0) {
 			show_some(copy, n);
 			p = patience_make();
-		} else if (con.stuck || patience_ends(&p)) {
+			continue;
+		}
+		if (con.stuck || patience_ends(&p)) {
 			con.stuck = true;
 			con.dropped_bytes += con.head - con.tail;
 			con.tail = con.head;
 		}
+		bootstat_spend(BOOTSTAT_CONSOLE, arch_ticks() - start);
 	}
 }
 

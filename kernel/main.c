@@ -9,6 +9,7 @@
 #include "arch/x86_64/time.h"
 #include "arch/x86_64/virt.h"
 #include "kernel/arch.h"
+#include "kernel/bootstat.h"
 #include "kernel/call.h"
 #include "kernel/console.h"
 #include "kernel/cpu.h"
@@ -185,6 +186,7 @@ static noreturn void start(void)
 	log_printf("tarn: ready: %u cpu%s, %u node%s, %u pool%s, %u VM%s, %lu ms", online, online == 1 ? "" : "s",
 		   machine.topology.node_count, machine.topology.node_count == 1 ? "" : "s", pool_count(),
 		   pool_count() == 1 ? "" : "s", vm_count(), vm_count() == 1 ? "" : "s", ns / NS_PER_MS);
+	bootstat_mark(BOOTSTAT_READY, arch_ticks());
 	for (unsigned i = 0; i < manifest.boot.run_count; i++) {
 		(void)shell_run(manifest.boot.run[i].text);
 	}

@@ -23,4 +23,8 @@ $(BUILD)/host/tarn-check-asan: $(CHECK_ASAN_OBJS)
 	@echo "  LINK  $@"
 	@$(CC) $(HOST_CFLAGS) -o $@ $(CHECK_ASAN_OBJS)
 
+.PHONY: bench
+bench: all
+	@BUILD=$(BUILD) tools/bench.py
+
 -include $(CHECK_OBJS:.o=.d) $(CHECK_ASAN_OBJS:.o=.d)

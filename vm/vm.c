@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "kernel/arch.h"
+#include "kernel/bootstat.h"
 #include "kernel/console.h"
 #include "kernel/cpu.h"
 #include "kernel/heap.h"
@@ -351,6 +352,7 @@ enum err vm_start(struct vm *vm, struct sched_reason *why)
 	vm->start_ns = arch_now_ns();
 	vm->start_tsc = virt_host_tsc();
 	vm->restart_at_ns = NS_NEVER;
+	bootstat_mark(BOOTSTAT_FIRST_VM, vm->start_tsc);
 	atomic_store(&vm->ending, VM_NOT_ENDING);
 	atomic_store(&vm->ending_claimed, false);
 	vm->exit_code = 0;

@@ -9,6 +9,7 @@
 #include "arch/x86_64/regs.h"
 #include "arch/x86_64/time.h"
 #include "arch/x86_64/vectors.h"
+#include "kernel/bootstat.h"
 #include "kernel/log.h"
 
 #define COM1	0x3f8
@@ -22,6 +23,8 @@ void arch_entry(uint64_t boot_info_hpa)
 	static const uint64_t no_stacks[3];
 	const struct boot_info *info = arch_direct(hpa(boot_info_hpa));
 
+	bootstat_begin(info->handoff_tsc);
+	bootstat_mark(BOOTSTAT_ENTRY, insn_rdtsc());
 	cpu_init(&percpu_boot.cpu, 0);
 	desc_init(&percpu_boot, no_stacks);
 	desc_init_idt();
@@ -101,7 +104,10 @@ hpa_t arch_direct_hpa(const void *ptr)
 
 void arch_zero(void *at, size_t bytes)
 {
+	uint64_t start = insn_rdtsc();
+
 	insn_fill64(at, 0, bytes / 8);
+	bootstat_spend(BOOTSTAT_ZEROING, insn_rdtsc() - start);
 }
 
 void arch_poke(unsigned cpu)

@@ -12,6 +12,7 @@
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/percpu.h"
 #include "arch/x86_64/time.h"
+#include "kernel/bootstat.h"
 #include "kernel/lib/string.h"
 #include "kernel/log.h"
 #include "kernel/mem.h"
@@ -126,6 +127,8 @@ static void start_one(struct percpu *p, hpa_t trampoline)
 {
 	uint8_t page = (uint8_t)(trampoline.v / PAGE_SIZE);
 
+	uint64_t start = insn_rdtsc();
+
 	atomic_store(&p->cpu.state, CPU_STARTING);
 	mailbox.stack = p->stack_top;
 	mailbox.percpu = p;
@@ -141,6 +144,7 @@ static void start_one(struct percpu *p, hpa_t trampoline)
 		}
 	}
 	__atomic_store_n(&mailbox.apic_id, APIC_ID_NONE, __ATOMIC_RELEASE);
+	bootstat_spend(BOOTSTAT_ANSWER, insn_rdtsc() - start);
 }
 
 /* xAPIC destinations have 8 bits, of which 0xff means all. */

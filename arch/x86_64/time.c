@@ -4,6 +4,7 @@
 
 #include "arch/x86_64/insn.h"
 #include "kernel/arch.h"
+#include "kernel/bootstat.h"
 #include "kernel/lib/util.h"
 #include "kernel/log.h"
 
@@ -71,12 +72,14 @@ static uint64_t measure_pit(void)
 void time_init(uint16_t pm_timer, uint64_t zero_tsc)
 {
 	const char *against = "ACPI PM timer";
+	uint64_t start = insn_rdtsc();
 	uint64_t hz = pm_timer != 0 ? measure_pm(pm_timer) : 0;
 
 	if (hz < TSC_HZ_MIN) {
 		against = "PIT";
 		hz = measure_pit();
 	}
+	bootstat_spend(BOOTSTAT_CALIBRATION, insn_rdtsc() - start);
 	if (hz < TSC_HZ_MIN) {
 		panic("cannot calibrate the TSC: neither the ACPI PM timer (port 0x%x) nor the PIT counts", pm_timer);
 	}
@@ -107,6 +110,11 @@ uint64_t time_ns_to_tsc(uint64_t ns)
 	return ns == NS_NEVER || tsc > UINT64_MAX ? UINT64_MAX : (uint64_t)tsc;
 }
 
+uint64_t arch_ticks(void)
+{
+	return insn_rdtsc();
+}
+
 uint64_t arch_now_ns(void)
 {
 	return time_tsc_to_ns(insn_rdtsc());
@@ -114,9 +122,10 @@ uint64_t arch_now_ns(void)
 
 void time_wait_us(uint64_t us)
 {
-	uint64_t end = insn_rdtsc() + clock.hz * us / 1000000;
+	uint64_t start = insn_rdtsc(), end = start + clock.hz * us / 1000000;
 
 	while (insn_rdtsc() < end) {
 		insn_pause();
 	}
+	bootstat_spend(BOOTSTAT_DELAY, insn_rdtsc() - start);
 }

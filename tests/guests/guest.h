@@ -69,6 +69,9 @@ static inline void guest_triple_fault(void)
 /* A test guest is this function; start.asm calls it. */
 void guest_main(const void *start_info);
 
+/* The TSC at the guest's first instruction. */
+extern uint64_t guest_first_tsc;
+
 void guest_putc(char c);
 void guest_puts(const char *s);
 void guest_dec(uint64_t v);

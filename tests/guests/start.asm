@@ -6,6 +6,7 @@
 ; RDI = hvm_start_info, stack aligned as the ABI has it. When it returns the guest exits with code 0.
 
 global	start32
+global	guest_first_tsc
 extern	guest_main
 extern	guest_exit
 
@@ -21,6 +22,9 @@ section .note.pvh note alloc noexec nowrite align=4
 section .text
 bits 32
 start32:
+	rdtsc
+	mov	[guest_first_tsc], eax
+	mov	[guest_first_tsc + 4], edx
 	mov	esp, stack_top
 	mov	esi, ebx
 
@@ -86,3 +90,5 @@ pdpt:	resb	0x1000
 pd:	resb	4 * 0x1000
 	resb	STACK_BYTES
 stack_top:
+guest_first_tsc:
+	resq	1

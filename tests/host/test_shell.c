@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 
+#include "kernel/bootstat.h"
 #include "kernel/commands.h"
 #include "kernel/console.h"
 #include "kernel/lineedit.h"
@@ -211,7 +212,14 @@ TEST(version, "version and log print, and refuse words they do not know")
 {
 	fresh();
 	CHECK_STR(says("version"), "Tarn 0.1\r\nok\r\n");
-	CHECK_STR(says("version x"), "error: version: usage: version\r\n");
+	CHECK_STR(says("version x"), "error: version: usage: version [-v]\r\n");
+	bootstat_begin(1000);
+	bootstat_spend(BOOTSTAT_CONSOLE, 30);
+	bootstat_mark(BOOTSTAT_READY, 1500);
+	bootstat_mark(BOOTSTAT_READY, 1600);
+	bootstat_spend(BOOTSTAT_CONSOLE, 12);
+	CHECK(strstr(says("version -v"), "\nready                                500\r\n") != NULL);
+	CHECK(strstr(fake_serial.sent, "\nwait: serial port                     30              42\r\nclearing") != NULL);
 	log_printf("a mark");
 	CHECK(strstr(says("log"), "] a mark\r\nok\r\n") != NULL);
 }
