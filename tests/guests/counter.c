@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Test guest: busy; prints how far it counted every 20 ms of TSC, never exits. */
+/* Test guest: busy; prints every 20 ms of TSC how far it counted and the time since its start, never exits. */
 #include "tests/guests/guest.h"
 
 #define PERIOD_MS	20u
 
 void guest_main(const void *start_info)
 {
-	uint64_t period = guest_tsc_per_ms() * PERIOD_MS, next = guest_tsc() + period;
+	uint64_t period = guest_tsc_per_ms() * PERIOD_MS, per_us = guest_tsc_per_ms() / 1000, next = guest_tsc() + period;
 
 	(void)start_info;
 	for (uint64_t count = 1;; count++) {
@@ -17,7 +17,9 @@ void guest_main(const void *start_info)
 		}
 		guest_puts("count ");
 		guest_dec(count);
-		guest_putc('\n');
+		guest_puts(" at ");
+		guest_dec(now / per_us);
+		guest_puts(" us\n");
 		/* After a pause the missed periods are not made up for. */
 		next = guest_tsc() + period;
 	}
