@@ -13,6 +13,7 @@
 
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/insn.h"
+#include "arch/x86_64/machine.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/percpu.h"
 #include "arch/x86_64/regs.h"
@@ -136,7 +137,10 @@ void trap_handle(struct trap_frame *f)
 		return;
 	case VECTOR_POKE:
 	case VECTOR_TIMER:
+		apic_eoi();
+		return;
 	case VECTOR_SERIAL:
+		serial_interrupt();
 		apic_eoi();
 		return;
 	case VECTOR_SPURIOUS:

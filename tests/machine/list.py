@@ -380,12 +380,16 @@ guests = Machine("Bochs with four cpus and tiny guests", emulator="bochs", ips=1
 def counts(r, vm):
     """What the guest counter.c said last on its own console: how far it counted, and its clock in microseconds."""
     r.sh.attach(vm)
-    # What it said before is repeated first: so wait for the next of what it says now.
     r.console.expect(rf"attached to {vm}\b", 10)
-    r.console.expect_absent(r"panic", 1)
-    said = re.findall(r"count (\d+) at (\d+) us\n", r.console.text)
+    # What it said before is repeated first, up to 32 KiB at once; what it says now comes a line at a time.
+    line = r"count (\d+) at (\d+) us\n"
+    last = r.console.expect(line, 20)
+    while length := len(r.console.text):
+        r.console.read(0.3)
+        if len(r.console.text) - length < 200:
+            break
+    said = [last.groups()] + re.findall(line, r.console.text)
     r.sh.detach()
-    check(said, f"{vm} does not count")
     return int(said[-1][0]), int(said[-1][1])
 
 
@@ -401,8 +405,12 @@ def rates(r, *vms, seconds=3):
 
 
 def goes_on(r, vm):
+    """Ten seconds are long for a guest that counts; it may share its cpu with several."""
     before = counts(r, vm)
-    check(counts(r, vm) > before, f"guest {vm} no longer counts")
+    for _ in range(10):
+        if counts(r, vm) > before:
+            return
+    check(False, f"guest {vm} no longer counts")
 
 
 @guests.test("four cpus in two nodes of the generated tables come up in x2APIC mode under Bochs")
