@@ -14,7 +14,7 @@ EFI_SECTIONS := -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j '.rel*' -j
 EFI_LIB_SRCS := kernel/lib/mem.c kernel/lib/string.c kernel/lib/format.c kernel/lib/err.c boot/uefi.c
 LOADER_SRCS := $(EFI_LIB_SRCS) boot/main.c boot/memory.c boot/cpu.c boot/files.c boot/kernel.c boot/handoff.c \
 	   kernel/lib/manifest_files.c kernel/lib/ini.c boot/pure/boot_elf.c boot/pure/boot_map.c boot/pure/boot_paging.c
-FRONT_SRCS := $(EFI_LIB_SRCS) boot/front.c boot/pure/boot_acpi.c
+FRONT_SRCS := $(EFI_LIB_SRCS) boot/front.c boot/start.c boot/pure/boot_acpi.c
 LOADER_OBJS := $(LOADER_SRCS:%.c=$(BUILD)/efi/%.o) $(BUILD)/efi/boot/jump.asm.o
 FRONT_OBJS := $(FRONT_SRCS:%.c=$(BUILD)/efi/%.o)
 
@@ -65,6 +65,14 @@ $(BUILD)/BOOTTEST.EFI: $(LOADER_OBJS) $(BUILD)/boottest.blob.o
 	$(call efi_link,$^)
 
 -include $(BOOTTEST_OBJS:.o=.d)
+
+# --- A program that locks VT-x off, as a firmware may, and then starts Tarn: for a machine test.
+LOCK_OBJS := $(patsubst %.c,$(BUILD)/efi/%.o,$(EFI_LIB_SRCS) boot/start.c tests/boot/lock.c)
+
+$(BUILD)/LOCK.EFI: $(LOCK_OBJS)
+	$(call efi_link,$^)
+
+-include $(LOCK_OBJS:.o=.d)
 
 # --- Disk images. The variables are a user's; a change of one rebuilds (the stamp holds what they were).
 # `make run` without a manifest is the demo, with the Linux guest that tests/build.mk makes.

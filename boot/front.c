@@ -19,7 +19,6 @@
 #define TABLES_FOLDER	"\\tarn\\acpi"
 #define BASE_FOLDER	"\\tarn\\acpi\\base"
 #define MARKER		"\\tarn\\acpi\\REPLACE"
-#define TARN		L"\\EFI\\tarn\\TARN.EFI"
 #define TABLE_MAX	(16ul << 20)
 #define FAIL_SECONDS	10u
 
@@ -188,62 +187,6 @@ static void install_tables(struct uefi *fw, EFI_FILE_PROTOCOL *root)
 	publish(fw, &merged);
 }
 
-/* The device's path with one node more: the file on it. NULL: no memory. */
-static EFI_DEVICE_PATH *path_of_tarn(struct uefi *fw, EFI_DEVICE_PATH *device)
-{
-	static CHAR16 name[] = TARN;
-	EFI_DEVICE_PATH *end = device, *node;
-	uint8_t *path = NULL;
-	UINTN length;
-
-	while (!IsDevicePathEnd(end)) {
-		end = NextDevicePathNode(end);
-	}
-	length = (UINTN)((uint8_t *)end - (uint8_t *)device);
-	if (EFI_ERROR(fw->bs->AllocatePool(EfiLoaderData, length + 4 + sizeof(name) + 4, (void **)&path))) {
-		return NULL;
-	}
-	memcpy(path, device, length);
-	node = (EFI_DEVICE_PATH *)(path + length);
-	node->Type = MEDIA_DEVICE_PATH;
-	node->SubType = MEDIA_FILEPATH_DP;
-	SetDevicePathNodeLength(node, 4 + sizeof(name));
-	memcpy(node + 1, name, sizeof(name));
-	SetDevicePathEndNode(NextDevicePathNode(node));
-	return (EFI_DEVICE_PATH *)path;
-}
-
-/* By its path, not from a buffer: so Tarn knows the device it came from. */
-static EFI_STATUS start_tarn(struct uefi *fw)
-{
-	static EFI_GUID image_guid = EFI_LOADED_IMAGE_PROTOCOL_GUID, path_guid = EFI_DEVICE_PATH_PROTOCOL_GUID;
-	EFI_LOADED_IMAGE_PROTOCOL *self = NULL, *child = NULL;
-	EFI_DEVICE_PATH *device = NULL, *path;
-	EFI_HANDLE handle = NULL;
-	EFI_STATUS status = fw->bs->HandleProtocol(fw->image, &image_guid, (void **)&self);
-
-	if (!EFI_ERROR(status)) {
-		status = fw->bs->HandleProtocol(self->DeviceHandle, &path_guid, (void **)&device);
-	}
-	if (EFI_ERROR(status)) {
-		return status;
-	}
-	path = path_of_tarn(fw, device);
-	if (path == NULL) {
-		return EFI_OUT_OF_RESOURCES;
-	}
-	status = fw->bs->LoadImage(FALSE, fw->image, path, NULL, 0, &handle);
-	if (!EFI_ERROR(status)) {
-		status = fw->bs->HandleProtocol(handle, &image_guid, (void **)&child);
-	}
-	if (EFI_ERROR(status)) {
-		return status;
-	}
-	child->LoadOptions = self->LoadOptions;
-	child->LoadOptionsSize = self->LoadOptionsSize;
-	return fw->bs->StartImage(handle, NULL, NULL);
-}
-
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *table)
 {
 	struct uefi fw = { .image = image, .table = table, .bs = table->BootServices };
@@ -254,7 +197,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *table)
 		install_tables(&fw, root);
 		root->Close(root);
 	}
-	status = start_tarn(&fw);
+	status = uefi_start(&fw, L"\\EFI\\tarn\\TARN.EFI");
 	uefi_say(&fw, "front: \\EFI\\tarn\\TARN.EFI did not start or came back: %s (0x%lx)\n", uefi_status_words(status),
 		 status);
 	uefi_wait_key(&fw, FAIL_SECONDS);

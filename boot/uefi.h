@@ -39,3 +39,6 @@ EFI_STATUS uefi_file_size(EFI_FILE_PROTOCOL *file, uint64_t *bytes);
 
 /* Reads exactly that many bytes. */
 EFI_STATUS uefi_read(EFI_FILE_PROTOCOL *file, void *to, uint64_t bytes);
+
+/* Starts another program of that volume (start.c); comes back only when it does, or when it cannot be started. */
+EFI_STATUS uefi_start(struct uefi *fw, const CHAR16 *name);

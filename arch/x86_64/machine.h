@@ -18,6 +18,7 @@ noreturn void kernel_main(const struct boot_info *info);
 void serial_init(uint16_t port);
 /* Waits, within bounds, until the last byte has left the port: a machine that goes off at once loses it. */
 void serial_drain(void);
+void serial_interrupt(void);		/* its vector came */
 /* Routes the port's interrupt to one cpu; without, the console is polled every few milliseconds. */
 bool serial_init_irq(const struct platform *p, uint32_t apic_id);
 /* Remembers how to power off and reset. */

@@ -74,6 +74,7 @@ static unsigned best_level(uint64_t va, uint64_t pa, uint64_t left)
 
 static bool map(uint64_t va, uint64_t pa, uint64_t length, uint64_t flags)
 {
+	ASSERT((flags & PTE_W) == 0 || (flags & PTE_NX) != 0);	/* nothing is ever writable and executable */
 	while (length > 0) {
 		unsigned level = best_level(va, pa, length);
 		uint64_t *e = entry_for(va, level);

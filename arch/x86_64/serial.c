@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The console's 16550 (COM1 or what SPCR names) at 115200 8N1. */
+#include <stdatomic.h>
+
 #include "arch/x86_64/insn.h"
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/machine.h"
@@ -33,6 +35,7 @@ static struct {
 	bool irq;
 	unsigned room;		/* bytes that still fit since the FIFO was last seen empty */
 	uint8_t ier;
+	_Atomic bool fired;	/* an interrupt came since the line was last let down */
 } serial;
 
 static uint8_t reg_read(unsigned reg)
@@ -118,11 +121,29 @@ int arch_serial_rx(void)
 	return reg_read(REG_DATA);
 }
 
+void serial_interrupt(void)
+{
+	atomic_store_explicit(&serial.fired, true, memory_order_relaxed);
+}
+
+/*
+ * The line is high while any cause is there, and only its rise interrupts. A byte that comes while room for output is
+ * told, after the last look for bytes and before the output is written, keeps the line high: nothing would ever tell of
+ * it. So after an interrupt the line is let down once; what still waits raises it again.
+ */
 void arch_serial_want_tx_irq(bool on)
 {
 	uint8_t ier = (uint8_t)(on ? serial.ier | IER_TX : serial.ier & ~IER_TX);
+	bool fired;
 
-	if (serial.irq && ier != serial.ier) {
+	if (!serial.irq) {
+		return;
+	}
+	fired = atomic_exchange_explicit(&serial.fired, false, memory_order_relaxed);
+	if (fired) {
+		reg_write(REG_IER, 0);
+	}
+	if (fired || ier != serial.ier) {
 		serial.ier = ier;
 		reg_write(REG_IER, ier);
 	}

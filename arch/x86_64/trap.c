@@ -13,6 +13,7 @@
 
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/insn.h"
+#include "arch/x86_64/machine.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/percpu.h"
 #include "arch/x86_64/regs.h"
@@ -51,17 +52,18 @@ static void panic_line(const char *fmt, ...)
 	console_panic_puts("\n");
 }
 
-/* Frame pointers are followed only while they rise and stay within a stack's length of where we are. */
-static void backtrace(uint64_t rbp, uint64_t rip)
+/*
+ * Frame pointers are followed only while they rise and stay within a stack's length of low, where the stack was: that of
+ * a fault may be another stack than ours.
+ */
+static void backtrace(uint64_t rbp, uint64_t rip, uint64_t low)
 {
-	uint64_t low = insn_frame_pointer();
-
 	panic_line("backtrace (addr2line -fe build/tarn.elf ADDRESS...):");
 	for (unsigned i = 0; i < BACKTRACE_MAX; i++) {
 		const uint64_t *frame = (const uint64_t *)rbp;
 
 		panic_line("  %016lx", rip);
-		if (rbp < low || rbp > low + 4 * PAGE_SIZE * STACK_PAGES || !is_aligned(rbp, 8)) {
+		if (rbp < low || rbp > low + 4 * PAGE_SIZE * STACK_PAGES || !is_aligned(rbp, 8) || paging_is_guard(rbp)) {
 			return;
 		}
 		low = rbp + 1;
@@ -112,7 +114,7 @@ static noreturn void fault(const struct trap_frame *f)
 		   (f->vector == VECTOR_PAGE_FAULT || f->vector == VECTOR_DOUBLE_FAULT) &&
 		   paging_is_guard(insn_read_cr2()) ? ": stack overflow" : "");
 	dump(f);
-	backtrace(f->rbp, f->rip);
+	backtrace(f->rbp, f->rip, f->rsp);
 	panic_line("tarn: stopped");
 	stop_others_and_halt();
 }
@@ -135,7 +137,10 @@ void trap_handle(struct trap_frame *f)
 		return;
 	case VECTOR_POKE:
 	case VECTOR_TIMER:
+		apic_eoi();
+		return;
 	case VECTOR_SERIAL:
+		serial_interrupt();
 		apic_eoi();
 		return;
 	case VECTOR_SPURIOUS:
@@ -163,7 +168,7 @@ void panic(const char *fmt, ...)
 	text_vprintf(&t, fmt, args);
 	va_end(args);
 	panic_line("\ntarn: panic: %s on cpu %u", buf, percpu_this()->cpu.id);
-	backtrace(insn_frame_pointer(), (uint64_t)__builtin_return_address(0));
+	backtrace(insn_frame_pointer(), (uint64_t)__builtin_return_address(0), insn_frame_pointer());
 	panic_line("tarn: stopped");
 	stop_others_and_halt();
 }

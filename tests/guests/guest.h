@@ -58,6 +58,11 @@ static inline void guest_cli(void)
 	__asm__ volatile("cli");
 }
 
+static inline void guest_sti(void)
+{
+	__asm__ volatile("sti");
+}
+
 /* Ends in a triple fault: an exception without an IDT. */
 static inline void guest_triple_fault(void)
 {

@@ -15,7 +15,7 @@ class Machine:
     cpus, nodes, mem	what it has (mem in MiB); ips: Bochs' instructions a second
     manifest		text of tarn.conf (None: an image without one); manifest_bad: it has errors, on purpose
     files		guests' files: paths under build/, put into \\tarn\\ by their base names
-    program		another UEFI program under build/ in Tarn's place: no ready line and no shell are waited for
+    program		another UEFI program under build/, started in Tarn's place; it starts Tarn, which is then among the files
     acpi		folder of tables that replace the machine's, or None; where it is absent its tests are skipped
     vtx			the tests start guests, so the machine must have VT-x
     boot_seconds	how long `tarn: ready` may take

@@ -143,9 +143,8 @@ def run_machine(machine, tests, report, emulator_class, lane):
     left = list(tests)
     try:
         run = boot(machine, folder, emulator_class, lane)
-        if not machine.program:
-            run.figures = run.sh.ready(machine.boot_seconds)
-            run.sh.plain()
+        run.figures = run.sh.ready(machine.boot_seconds)
+        run.sh.plain()
         while left:
             sentence, function = left.pop(0)
             if not run_one(run, sentence, function, report, log):
