@@ -96,7 +96,7 @@ static enum err string_copy(struct virt_vcpu *v, const struct virt_state *s, boo
 {
 	const struct gmem *g = &vcpu_of(v)->vm->mem;
 
-	for (unsigned i = 0; i < v->info.io_size; i++) {
+	for (unsigned i = 0; i < VIRT_IO_SIZE(v->info.io); i++) {
 		uint8_t *byte = (uint8_t *)value + i;
 		enum err e;
 
@@ -127,62 +127,79 @@ static unsigned string_io(struct virt_vcpu *v)
 	struct gwalk walk = { 0 };
 	uint64_t linear, count;
 	uint32_t value = 0;
-	unsigned bits;
+	uint16_t port = VIRT_IO_PORT(v->info.io);
+	unsigned bits, size = VIRT_IO_SIZE(v->info.io);
+	bool in = (v->info.io & VIRT_IO_IN) != 0, rep = (v->info.io & VIRT_IO_REP) != 0;
 	enum err e;
 
 	virt->get_state(v, &s);
 	bits = v->info.address_bits != 0 ? v->info.address_bits : s.code_bits;
 	count = bits == 64 ? v->gpr[VIRT_RCX] : v->gpr[VIRT_RCX] & ((1ul << bits) - 1);
-	if (v->info.io_rep && count == 0) {
+	if (rep && count == 0) {
 		return VIRT_SKIP;
 	}
-	if (v->info.io_in && !vplatform_port(&vcpu->vm->platform, v->info.port, v->info.io_size, false, &value)) {
+	if (in && !vplatform_port(&vcpu->vm->platform, port, size, false, &value)) {
 		value = UINT32_MAX;
 	}
-	e = string_copy(v, &s, v->info.io_in, &value, &walk, &linear);
+	e = string_copy(v, &s, in, &value, &walk, &linear);
 	if (e == ERR_NOENT) {
 		virt->inject_page_fault(v, linear, walk.fault);
 		return VIRT_RESUME;
 	}
 	if (e != ERR_OK) {
-		return vm_crash(v, "string I/O at port 0x%x through page tables outside its memory", v->info.port);
+		return vm_crash(v, "string I/O at port 0x%x through page tables outside its memory", port);
 	}
-	if (!v->info.io_in) {
-		(void)vplatform_port(&vcpu->vm->platform, v->info.port, v->info.io_size, true, &value);
+	if (!in) {
+		(void)vplatform_port(&vcpu->vm->platform, port, size, true, &value);
 	}
-	string_step(v, v->info.io_in ? VIRT_RDI : VIRT_RSI, bits,
-		    (s.rflags & RFLAGS_DF) != 0 ? 0ul - v->info.io_size : v->info.io_size);
-	if (v->info.io_rep) {
+	string_step(v, in ? VIRT_RDI : VIRT_RSI, bits, (s.rflags & RFLAGS_DF) != 0 ? 0ul - size : size);
+	if (rep) {
 		string_step(v, VIRT_RCX, bits, ~0ul);
 	}
 	if (ended(vcpu)) {
 		return leave(v, VCPU_LEFT_ENDING, VIRT_RESUME);
 	}
-	return v->info.io_rep && count > 1 ? VIRT_RECHECK : VIRT_SKIP | VIRT_RECHECK;
+	return rep && count > 1 ? VIRT_RECHECK : VIRT_SKIP | VIRT_RECHECK;
 }
 
-static unsigned on_io(struct virt_vcpu *v)
+/* AL, AX or EAX gets value; EAX zero-extends (SDM 1 3.4.1.1). */
+static void set_accumulator(struct virt_vcpu *v, unsigned size, uint32_t value)
+{
+	uint64_t mask = io_mask(size);
+
+	v->gpr[VIRT_RAX] = size == 4 ? value : (v->gpr[VIRT_RAX] & ~mask) | (value & mask);
+}
+
+static __attribute__((noinline)) unsigned device_io(struct virt_vcpu *v, uint32_t io)
 {
 	struct vcpu *vcpu = vcpu_of(v);
-	uint64_t mask = io_mask(v->info.io_size);
-	uint32_t value = (uint32_t)(v->gpr[VIRT_RAX] & mask);
+	unsigned size = VIRT_IO_SIZE(io);
+	uint32_t value = (uint32_t)(v->gpr[VIRT_RAX] & io_mask(size));
 
-	if (v->info.io_string) {
+	if ((io & VIRT_IO_STRING) != 0) {
 		return string_io(v);
 	}
-	if (!vplatform_port(&vcpu->vm->platform, v->info.port, v->info.io_size, !v->info.io_in, &value)) {
-		if (v->info.io_in) {
-			v->gpr[VIRT_RAX] = v->info.io_size == 4 ? UINT32_MAX : v->gpr[VIRT_RAX] | mask;
-		}
-		return VIRT_SKIP;
-	}
-	if (v->info.io_in) {
-		v->gpr[VIRT_RAX] = v->info.io_size == 4 ? value : (v->gpr[VIRT_RAX] & ~mask) | (value & mask);
+	(void)vplatform_port(&vcpu->vm->platform, VIRT_IO_PORT(io), size, (io & VIRT_IO_IN) == 0, &value);
+	if ((io & VIRT_IO_IN) != 0) {
+		set_accumulator(v, size, value);
 	}
 	if (ended(vcpu)) {
 		return leave(v, VCPU_LEFT_ENDING, VIRT_SKIP);
 	}
 	return VIRT_SKIP | VIRT_RECHECK;	/* a device may have raised or dropped its line */
+}
+
+/* Ports with nothing behind them are written all the time (0x80, to pass time): they are dealt with here. */
+static unsigned on_io(struct virt_vcpu *v)
+{
+	uint32_t io = v->info.io;
+	struct vports *ports = &vcpu_of(v)->vm->platform.ports;
+
+	if ((io & (VIRT_IO_STRING | VIRT_IO_IN)) != 0 || vports_find(ports, VIRT_IO_PORT(io)) != NULL) {
+		return device_io(v, io);
+	}
+	vports_count_unclaimed(ports);
+	return VIRT_SKIP;
 }
 
 static unsigned on_hlt(struct virt_vcpu *v)

@@ -2,9 +2,6 @@
 /* The table of MSRs, by number; the local APIC's range is its own (vlapic_msr.h). */
 #include "vm/vmsr.h"
 
-#include <stddef.h>
-
-#include "kernel/lib/util.h"
 #include "kernel/log.h"
 #include "vm/vcpu.h"
 #include "vm/vlapic_msr.h"
@@ -20,12 +17,6 @@
 #define APIC_MSR_FIRST		0x800u
 #define APIC_MSR_LAST		0x8ffu
 
-struct row {
-	uint32_t msr;
-	bool (*read)(struct vcpu *v, uint64_t *value);
-	bool (*write)(struct vcpu *v, uint64_t value);	/* NULL: #GP */
-};
-
 static bool read_zero(struct vcpu *v, uint64_t *value)
 {
 	(void)v;
@@ -38,6 +29,13 @@ static bool write_ignored(struct vcpu *v, uint64_t value)
 	(void)v;
 	(void)value;
 	return true;
+}
+
+static bool write_refused(struct vcpu *v, uint64_t value)
+{
+	(void)v;
+	(void)value;
+	return false;
 }
 
 static bool write_zero_only(struct vcpu *v, uint64_t value)
@@ -86,25 +84,15 @@ static bool write_efer(struct vcpu *v, uint64_t value)
 	return virt->write_efer(v->virt, value);
 }
 
-static const struct row rows[] = {
-	{ MSR_TSC,		read_tsc,		write_tsc },
-	{ MSR_PLATFORM_ID,	read_zero,		NULL },
-	{ MSR_FEATURE_CONTROL,	read_locked,		NULL },
-	{ MSR_UCODE_REV,	read_zero,		write_ignored },
-	{ MSR_MISC_ENABLE,	read_misc_enable,	write_ignored },
-	{ MSR_DEBUGCTL,		read_zero,		write_zero_only },
-	{ MSR_EFER,		read_efer,		write_efer },
-};
-
-static const struct row *find(uint32_t msr)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (rows[i].msr == msr) {
-			return &rows[i];
-		}
-	}
-	return NULL;
-}
+/* The table. A switch over it is a handful of comparisons; a loop would cost one for each row. */
+#define MSR_TABLE(X) \
+	X(MSR_TSC,		read_tsc,		write_tsc) \
+	X(MSR_PLATFORM_ID,	read_zero,		write_refused) \
+	X(MSR_FEATURE_CONTROL,	read_locked,		write_refused) \
+	X(MSR_UCODE_REV,	read_zero,		write_ignored) \
+	X(MSR_MISC_ENABLE,	read_misc_enable,	write_ignored) \
+	X(MSR_DEBUGCTL,		read_zero,		write_zero_only) \
+	X(MSR_EFER,		read_efer,		write_efer)
 
 static bool is_apic(uint32_t msr)
 {
@@ -122,25 +110,26 @@ static bool unknown(struct vcpu *v, uint32_t msr, const char *verb)
 
 bool vmsr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
-	const struct row *r;
-
-	if (is_apic(msr)) {
-		return vlapic_msr_read(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK;
+	switch (msr) {
+#define MSR_READ(number, read, write) \
+	case number: \
+		return read(v, value);
+	MSR_TABLE(MSR_READ)
+#undef MSR_READ
+	default:
+		return is_apic(msr) ? vlapic_msr_read(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK : unknown(v, msr, "RDMSR");
 	}
-	r = find(msr);
-	return r != NULL ? r->read(v, value) : unknown(v, msr, "RDMSR");
 }
 
 bool vmsr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-	const struct row *r;
-
-	if (is_apic(msr)) {
-		return vlapic_msr_write(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK;
+	switch (msr) {
+#define MSR_WRITE(number, read, write) \
+	case number: \
+		return write(v, value);
+	MSR_TABLE(MSR_WRITE)
+#undef MSR_WRITE
+	default:
+		return is_apic(msr) ? vlapic_msr_write(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK : unknown(v, msr, "WRMSR");
 	}
-	r = find(msr);
-	if (r == NULL) {
-		return unknown(v, msr, "WRMSR");
-	}
-	return r->write != NULL && r->write(v, value);
 }

@@ -68,12 +68,17 @@ struct virt_state {
 	unsigned cpl;
 };
 
+/* A port access in one word. */
+#define VIRT_IO_PORT(io)	((uint16_t)((io) >> 16))
+#define VIRT_IO_SIZE(io)	(((io) & 7u) + 1)	/* 1, 2, 4 */
+#define VIRT_IO_IN		(1u << 3)
+#define VIRT_IO_STRING		(1u << 4)
+#define VIRT_IO_REP		(1u << 5)
+
 /* What belongs to the exit at hand; only the part of its kind is filled. */
 struct virt_exit_info {
 	/* IO */
-	uint16_t port;
-	uint8_t io_size;		/* 1, 2, 4 */
-	bool io_in, io_string, io_rep;
+	uint32_t io;			/* VIRT_IO_...: one word, so that it costs one store */
 	uint8_t address_bits;		/* of a string instruction: 16, 32, 64; 0: as the code segment says */
 	uint64_t linear;		/* its operand */
 	/* MMIO: an access outside what the space maps */
