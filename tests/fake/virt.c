@@ -128,7 +128,7 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 	v->step_count = new_count;
 	v->at = 0;
 	v->done_ns = 0;
-	v->interrupts = v->window = false;
+	v->interrupts = v->shadow = v->window = false;
 	v->entry_vector = -1;
 	v->rflags = 2;
 	v->cr4 = v->efer = 0;
@@ -150,7 +150,7 @@ static void put(struct virt_vcpu *virt_v)
 
 static bool can_inject(struct virt_vcpu *v)
 {
-	return fake_virt_of(v)->interrupts && fake_virt_of(v)->entry_vector < 0;
+	return fake_virt_of(v)->interrupts && !fake_virt_of(v)->shadow && fake_virt_of(v)->entry_vector < 0;
 }
 
 static void inject(struct virt_vcpu *v, uint8_t vector)
@@ -245,16 +245,23 @@ static enum virt_exit enter(struct fake_virt_vcpu *v)
 			return exit_of(v, s);
 		case FAKE_STI:
 		case FAKE_CLI:
+			v->shadow = s->kind == FAKE_STI && !v->interrupts;
 			v->interrupts = s->kind == FAKE_STI;
 			v->at++;
 			break;
 		case FAKE_BUSY:
-			if (compute(v, s->ns, until)) {
+			if (v->shadow) {
+				v->shadow = false;
+			} else if (compute(v, s->ns, until)) {
 				v->done_ns = 0;
 				v->at++;
 			}
 			break;
 		case FAKE_SPIN:
+			v->shadow = false;
+			if (v->window && can_inject(&v->virt)) {
+				break;
+			}
 			if (until == UINT64_MAX) {
 				fake.now_ns += NS_PER_MS;
 				return VIRT_EXIT_COUNT;		/* some interrupt */
@@ -274,6 +281,7 @@ static void advance(struct fake_virt_vcpu *v)
 		v->result[v->at][i] = v->virt.gpr[regs[i]];
 	}
 	v->at++;
+	v->shadow = false;
 }
 
 /* As vmx_handle_exit(): true: enter again at once. */

@@ -109,7 +109,7 @@ TEST(hlt_if, "HLT with interrupts on blocks until one comes; with one waiting it
 	CHECK_EQ(vm->state, VM_RUNNING);
 	CHECK(vm->vcpu[0]->halted && vm->vcpu[0]->halted_with_if && !vm->vcpu[0]->entity.runnable);
 	vplatform_ipi(&vm->platform, &(struct vlapic_ipi){ .mode = VAPIC_FIXED, .vector = 0x55 });
-	fixture_run(2);
+	fixture_run(4);
 	CHECK_EQ(fixture_guest(vm)->taken[0].vector, 0x55);
 	CHECK_EQ(vm->state, VM_STOPPED);
 	fixture_end();
@@ -200,7 +200,7 @@ TEST(timer_busy, "a timer interrupts a guest that computes, and what it computed
 TEST(window, "an interrupt that comes while interrupts are off waits for the window")
 {
 	SCRIPT(script, X2APIC_ON, FAKE_WRMSR(X2APIC_SELF, 0x61ul), FAKE_WRMSR(X2APIC_SELF, 0x52ul), { .kind = FAKE_BUSY, .ns = 1000 },
-	       { .kind = FAKE_STI }, FAKE_WRMSR(X2APIC_EOI, 0ul), FAKE_WRMSR(X2APIC_EOI, 0ul), END);
+	       { .kind = FAKE_STI }, { .kind = FAKE_BUSY, .ns = 1 }, FAKE_WRMSR(X2APIC_EOI, 0ul), FAKE_WRMSR(X2APIC_EOI, 0ul), END);
 	struct vm *vm = START(1, script);
 	struct fake_virt_vcpu *g = fixture_guest(vm);
 
@@ -209,7 +209,7 @@ TEST(window, "an interrupt that comes while interrupts are off waits for the win
 	CHECK_EQ(g->taken[0].vector, 0x61);
 	CHECK_EQ(g->taken[0].step, 6);
 	CHECK_EQ(g->taken[1].vector, 0x52);		/* lower: after the first one's EOI */
-	CHECK_EQ(g->taken[1].step, 7);
+	CHECK_EQ(g->taken[1].step, 8);
 	CHECK(g->virt.exits[VIRT_EXIT_INJECT_WINDOW] >= 1);
 	CHECK(vlapic_check(&vm->vcpu[0]->lapic) == NULL);
 	fixture_end();
