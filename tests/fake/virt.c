@@ -122,7 +122,7 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 {
 	struct fake_virt_vcpu *v = fake_virt_of(virt_v);
 
-	ASSERT(v->on_cpu == CPU_NONE && cpu_this()->current == NULL);
+	ASSERT(v->on_cpu == CPU_NONE);
 	v->start = *start;
 	v->script = new_script;
 	v->step_count = new_count;
@@ -136,6 +136,9 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 	v->state = (struct virt_state){ .cr0 = 0x11, .rflags = 2, .code_bits = 32, .rip = start->rip };
 	v->resets++;
 	memcpy(virt_v->gpr, start->gpr, sizeof(virt_v->gpr));
+	for (unsigned i = 0; i < VIRT_CPUID_SLOTS; i++) {
+		virt_v->cpuid[i].leaf = VIRT_CPUID_EMPTY;
+	}
 }
 
 static void put(struct virt_vcpu *virt_v)
@@ -159,6 +162,18 @@ static void inject(struct virt_vcpu *v, uint8_t vector)
 	fake_virt_of(v)->entry_vector = vector;
 	fake_virt_of(v)->entry_exception = false;
 	fake_virt_of(v)->entry_error = 0;
+}
+
+static bool inject_nmi(struct virt_vcpu *virt_v)
+{
+	struct fake_virt_vcpu *v = fake_virt_of(virt_v);
+	bool now = !v->shadow && v->entry_vector < 0;
+
+	if (now) {
+		v->entry_vector = 2;
+		v->entry_exception = false;
+	}
+	return now;
 }
 
 static void inject_exception(struct virt_vcpu *v, uint8_t vector, bool has_error, uint32_t error)
@@ -377,6 +392,12 @@ static uint64_t read_cr4(struct virt_vcpu *v)
 	return fake_virt_of(v)->cr4;
 }
 
+static bool offers(enum virt_feature f)
+{
+	(void)f;
+	return true;
+}
+
 static void dump(struct virt_vcpu *v, struct text *out)
 {
 	text_printf(out, "fake step %u\nfake rax %lx\n", fake_virt_of(v)->at, v->gpr[VIRT_RAX]);
@@ -389,7 +410,7 @@ static const struct virt_ops ops = {
 	.want_window = want_window, .inject_exception = inject_exception, .inject_page_fault = inject_page_fault,
 	.interrupts_on = interrupts_on, .get_state = get_state, .skip = skip, .set_rflags = set_rflags,
 	.set_tsc_offset = set_tsc_offset, .write_efer = write_efer, .read_efer = read_efer, .write_xcr0 = write_xcr0,
-	.read_cr4 = read_cr4, .dump = dump,
+	.read_cr4 = read_cr4, .dump = dump, .inject_nmi = inject_nmi, .offers = offers,
 };
 
 void fake_virt_script(const struct fake_step *script, unsigned count)

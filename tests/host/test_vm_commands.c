@@ -268,7 +268,7 @@ TEST(manifest, "the manifest's VMs are made and started; what cannot be is told 
 	CHECK(vm_find("one")->config.on_crash == VM_ACTION_RESTART && vm_find("one")->config.on_poweroff == VM_ACTION_DESTROY);
 	CHECK(vm_find("one")->config.on_reboot == VM_ACTION_RESTART);
 	CHECK(vm_find("two") != NULL && vm_find("two")->state == VM_STOPPED);
-	CHECK(vm_find("big") == NULL && fixture_says("vm big: not made: node 0 has 8 MiB of 60 MiB in free 2 MiB pages"));
+	CHECK(vm_find("big") == NULL && fixture_says("vm big: not made: its pool's nodes have 8 MiB of 60 MiB in free 2 MiB pages"));
 	CHECK(vm_find("odd") != NULL && fixture_says("vm odd: not started: text: kernel: found a script"));
 	CHECK(vm_find("lost") == NULL && fixture_says("vm lost: left out, for its pool q was not made"));
 	CHECK(vm_find("bad") == NULL && fixture_says("vm bad: left out, for its section has an error"));

@@ -85,8 +85,8 @@ TEST(refusals, "what a guest may not do is #GP or #UD, and it goes on")
 	SCRIPT(script, FAKE_WRMSR(0x3a, 5ul), FAKE_WRMSR(0xc0000080, 1ul << 40), { .exit = VIRT_EXIT_XSETBV, .rax = 6 },
 	       { .exit = VIRT_EXIT_XSETBV, .rax = 1, .rcx = 1 }, FAKE_SIMPLE(INVALID_OP),
 	       { .exit = VIRT_EXIT_CR, .info = { .write = true, .qualification = 16 } },
-	       { .exit = VIRT_EXIT_EXCEPTION, .info = { .vector = 17 } }, END);
-	static const uint8_t vectors[] = { 13, 13, 13, 13, 6, 13, 17 };
+	       FAKE_SIMPLE(RDPMC), END);
+	static const uint8_t vectors[] = { 13, 13, 13, 13, 6, 13, 13 };
 	struct vm *vm = START(1, script);
 	struct fake_virt_vcpu *g = fixture_guest(vm);
 
@@ -272,6 +272,7 @@ TEST(strings, "REP OUTS writes each byte, REP INS stores each, with their regist
 	for (unsigned i = 0; i < 3; i++) {
 		g->virt.gpr[VIRT_RCX] = 3 - i;
 		g->virt.info = script[0].info;
+		g->virt.info.linear = 0x300000 + i;
 		CHECK_EQ(vexit_handlers[VIRT_EXIT_IO](&g->virt), i < 2 ? VIRT_RECHECK : VIRT_SKIP | VIRT_RECHECK);
 		CHECK_EQ(g->virt.gpr[VIRT_RCX], 2 - i);
 	}
@@ -282,7 +283,8 @@ TEST(strings, "REP OUTS writes each byte, REP INS stores each, with their regist
 	CHECK_EQ(g->virt.gpr[VIRT_RSI], 0x300003);
 	g->virt.gpr[VIRT_RDI] = 0x300010;
 	g->rflags = 1u << 10;			/* downwards */
-	g->virt.info = (struct virt_exit_info){ .port = 0x1234, .io_size = 4, .io_string = true, .io_in = true };
+	g->virt.info = (struct virt_exit_info){ .port = 0x1234, .io_size = 4, .io_string = true, .io_in = true,
+						.linear = 0x300010 };
 	CHECK_EQ(vexit_handlers[VIRT_EXIT_IO](&g->virt), VIRT_SKIP | VIRT_RECHECK);
 	CHECK_EQ(g->virt.gpr[VIRT_RDI], 0x30000c);
 	CHECK_EQ(memcmp(gmem_ptr(&vm->mem, gpa(0x300010), 4), "\xff\xff\xff\xff", 4), 0);
