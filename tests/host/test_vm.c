@@ -137,6 +137,7 @@ TEST(heap_fails, "whichever allocation of a creation fails, nothing stays behind
 
 	MAKE(2, spin);
 	c = fixture_config("v");
+	c.vcpus = 3;
 	for (;; n++) {
 		enum err e;
 

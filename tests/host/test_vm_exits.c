@@ -346,3 +346,54 @@ TEST(tsc, "a written TSC counts on from there, and a deadline set before keeps i
 	CHECK_EQ(vm->state, VM_STOPPED);
 	fixture_end();
 }
+
+TEST(nmi, "an NMI ends any halt, also one with interrupts off")
+{
+	SCRIPT(script, { .kind = FAKE_CLI }, FAKE_HLT, END);
+	struct vm *vm = START(2, script);
+
+	fixture_run(3);
+	CHECK(vm->vcpu[0]->halted && vm->state == VM_RUNNING);
+	fake_be_cpu(0);
+	vcpu_nmi(vm->vcpu[0]);
+	fixture_run(4);
+	CHECK_EQ(fixture_guest(vm)->taken[0].vector, 2);
+	CHECK_EQ(fixture_guest(vm)->taken_count, 1);
+	CHECK_EQ(vm->state, VM_STOPPED);
+	fixture_end();
+}
+
+TEST(sipi, "a second vCPU waits for INIT and SIPI, starts once in real mode at the page named, and INIT ends it again")
+{
+	SCRIPT(script, { .kind = FAKE_SPIN });
+	struct vlapic_ipi init = { .mode = VAPIC_INIT, .dest = 1 }, startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 0x9a };
+	struct vm_config c;
+	struct vm *vm;
+	struct fake_virt_vcpu *second;
+
+	MAKE(2, script);
+	c = fixture_config("v");
+	c.vcpus = 2;
+	vm = fixture_start(&c);
+	second = fake_virt_of(vm->vcpu[1]->virt);
+	fixture_run(3);
+	CHECK_EQ(second->runs, 0);
+	vplatform_ipi(&vm->platform, &init);
+	vplatform_ipi(&vm->platform, &startup);
+	vplatform_ipi(&vm->platform, &startup);
+	fixture_run(4);
+	CHECK(second->runs > 0);
+	CHECK_EQ(second->resets, 1);
+	CHECK_EQ(second->start.mode, VIRT_MODE_REAL);
+	CHECK_EQ(second->start.cs_selector, 0x9a00);
+	vplatform_ipi(&vm->platform, &startup);		/* to one that runs: nothing */
+	fixture_run(3);
+	CHECK_EQ(second->resets, 1);
+	vplatform_ipi(&vm->platform, &init);
+	fixture_run(3);
+	CHECK(!vm->vcpu[1]->entity.runnable && vm->state == VM_RUNNING);
+	vplatform_ipi(&vm->platform, &startup);
+	fixture_run(3);
+	CHECK_EQ(second->resets, 2);
+	fixture_end();
+}
