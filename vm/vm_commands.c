@@ -194,7 +194,7 @@ static void type_byte(void *ctx, uint8_t byte)
 	struct vm *vm = ctx;
 
 	(void)vconsole_type(vm->console, byte);
-	if (vm->state == VM_RUNNING) {
+	if (vm->state == VM_RUNNING || vm->state == VM_PAUSED) {	/* paused: it looks when it is resumed */
 		vcpu_kick(vm->vcpu[0]);
 	}
 }

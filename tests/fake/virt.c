@@ -122,13 +122,13 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 {
 	struct fake_virt_vcpu *v = fake_virt_of(virt_v);
 
-	ASSERT(v->on_cpu == CPU_NONE && cpu_this()->current == NULL);
+	ASSERT(v->on_cpu == CPU_NONE);
 	v->start = *start;
 	v->script = new_script;
 	v->step_count = new_count;
 	v->at = 0;
 	v->done_ns = 0;
-	v->interrupts = v->window = false;
+	v->interrupts = v->shadow = v->window = false;
 	v->entry_vector = -1;
 	v->rflags = 2;
 	v->cr4 = v->efer = 0;
@@ -136,6 +136,9 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 	v->state = (struct virt_state){ .cr0 = 0x11, .rflags = 2, .code_bits = 32, .rip = start->rip };
 	v->resets++;
 	memcpy(virt_v->gpr, start->gpr, sizeof(virt_v->gpr));
+	for (unsigned i = 0; i < VIRT_CPUID_SLOTS; i++) {
+		virt_v->cpuid[i].leaf = VIRT_CPUID_EMPTY;
+	}
 }
 
 static void put(struct virt_vcpu *virt_v)
@@ -150,7 +153,7 @@ static void put(struct virt_vcpu *virt_v)
 
 static bool can_inject(struct virt_vcpu *v)
 {
-	return fake_virt_of(v)->interrupts && fake_virt_of(v)->entry_vector < 0;
+	return fake_virt_of(v)->interrupts && !fake_virt_of(v)->shadow && fake_virt_of(v)->entry_vector < 0;
 }
 
 static void inject(struct virt_vcpu *v, uint8_t vector)
@@ -159,6 +162,18 @@ static void inject(struct virt_vcpu *v, uint8_t vector)
 	fake_virt_of(v)->entry_vector = vector;
 	fake_virt_of(v)->entry_exception = false;
 	fake_virt_of(v)->entry_error = 0;
+}
+
+static bool inject_nmi(struct virt_vcpu *virt_v)
+{
+	struct fake_virt_vcpu *v = fake_virt_of(virt_v);
+	bool now = !v->shadow && v->entry_vector < 0;
+
+	if (now) {
+		v->entry_vector = 2;
+		v->entry_exception = false;
+	}
+	return now;
 }
 
 static void inject_exception(struct virt_vcpu *v, uint8_t vector, bool has_error, uint32_t error)
@@ -245,16 +260,23 @@ static enum virt_exit enter(struct fake_virt_vcpu *v)
 			return exit_of(v, s);
 		case FAKE_STI:
 		case FAKE_CLI:
+			v->shadow = s->kind == FAKE_STI && !v->interrupts;
 			v->interrupts = s->kind == FAKE_STI;
 			v->at++;
 			break;
 		case FAKE_BUSY:
-			if (compute(v, s->ns, until)) {
+			if (v->shadow) {
+				v->shadow = false;
+			} else if (compute(v, s->ns, until)) {
 				v->done_ns = 0;
 				v->at++;
 			}
 			break;
 		case FAKE_SPIN:
+			v->shadow = false;
+			if (v->window && can_inject(&v->virt)) {
+				break;
+			}
 			if (until == UINT64_MAX) {
 				fake.now_ns += NS_PER_MS;
 				return VIRT_EXIT_COUNT;		/* some interrupt */
@@ -274,6 +296,7 @@ static void advance(struct fake_virt_vcpu *v)
 		v->result[v->at][i] = v->virt.gpr[regs[i]];
 	}
 	v->at++;
+	v->shadow = false;
 }
 
 /* As vmx_handle_exit(): true: enter again at once. */
@@ -369,6 +392,12 @@ static uint64_t read_cr4(struct virt_vcpu *v)
 	return fake_virt_of(v)->cr4;
 }
 
+static bool offers(enum virt_feature f)
+{
+	(void)f;
+	return true;
+}
+
 static void dump(struct virt_vcpu *v, struct text *out)
 {
 	text_printf(out, "fake step %u\nfake rax %lx\n", fake_virt_of(v)->at, v->gpr[VIRT_RAX]);
@@ -381,7 +410,7 @@ static const struct virt_ops ops = {
 	.want_window = want_window, .inject_exception = inject_exception, .inject_page_fault = inject_page_fault,
 	.interrupts_on = interrupts_on, .get_state = get_state, .skip = skip, .set_rflags = set_rflags,
 	.set_tsc_offset = set_tsc_offset, .write_efer = write_efer, .read_efer = read_efer, .write_xcr0 = write_xcr0,
-	.read_cr4 = read_cr4, .dump = dump,
+	.read_cr4 = read_cr4, .dump = dump, .inject_nmi = inject_nmi, .offers = offers,
 };
 
 void fake_virt_script(const struct fake_step *script, unsigned count)

@@ -55,6 +55,7 @@ struct fake_virt_vcpu {
 	unsigned step_count, at;
 	uint64_t done_ns;		/* of a FAKE_BUSY */
 	bool interrupts;		/* RFLAGS.IF */
+	bool shadow;			/* of STI: the next instruction comes before any interrupt */
 	bool window;
 	int entry_vector;		/* injected, taken at the next entry; -1: none */
 	bool entry_exception;
@@ -76,7 +77,7 @@ void fake_virt_init(const struct fake_step *script, unsigned count);
 void fake_virt_script(const struct fake_step *script, unsigned count);
 /* The vCPUs and spaces there are now. */
 extern unsigned fake_virt_vcpus, fake_virt_spaces;
-/* The CPUID, the XCR0 that guests may have, and whether cpu may be entered at all are the test's. */
+/* The host's CPUID; NULL: every bit set. */
 extern struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);
 
 static inline struct fake_virt_vcpu *fake_virt_of(struct virt_vcpu *v)

@@ -46,22 +46,22 @@ TEST(skylake, "a Skylake gives all that is needed, with legal values and nothing
 	CHECK_EQ(resolve(&skylake, &c), ERR_OK);
 	CHECK_STR(words, "");
 	check_legal(&skylake, &c);
-	CHECK_EQ(c.pin, 0x16 | PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_PREEMPTION_TIMER);
+	CHECK_EQ(c.pin, 0x16 | PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION_TIMER);
 	CHECK_EQ(c.proc & (PROC_CR3_LOAD | PROC_CR3_STORE | PROC_INVLPG | PROC_RDTSC | PROC_MOV_DR | PROC_PAUSE), 0);
 	CHECK_EQ(c.proc & (PROC_INTERRUPT_WINDOW | PROC_NMI_WINDOW | PROC_MTF | PROC_TPR_SHADOW), 0);
-	CHECK_EQ(c.proc2, PROC2_EPT | PROC2_UNRESTRICTED | PROC2_VPID | PROC2_WBINVD | PROC2_RDTSCP | PROC2_INVPCID);
+	CHECK_EQ(c.proc2, PROC2_EPT | PROC2_UNRESTRICTED | PROC2_VPID | PROC2_WBINVD | PROC2_RDTSCP | PROC2_PAUSE_LOOP | PROC2_INVPCID);
 	CHECK_EQ(c.exit & (EXIT_ACK_INTERRUPT | EXIT_SAVE_PREEMPTION), 0);
 	CHECK_EQ(c.entry & ENTRY_GUEST_64, 0);	/* a vCPU's own, by its mode */
 }
 
-TEST(optional, "without INVPCID and RDTSCP (Ivy Bridge, Westmere) it still works, with those off")
+TEST(optional, "without INVPCID, RDTSCP and PAUSE-loop exiting (older models) it still works, with those off")
 {
 	struct vmx_caps caps = skylake;
 	struct vmx_controls c;
 
-	caps.proc2 &= ~((uint64_t)(PROC2_INVPCID | PROC2_RDTSCP) << 32);
+	caps.proc2 &= ~((uint64_t)(PROC2_INVPCID | PROC2_RDTSCP | PROC2_PAUSE_LOOP) << 32);
 	CHECK_EQ(resolve(&caps, &c), ERR_OK);
-	CHECK_EQ(c.proc2 & (PROC2_INVPCID | PROC2_RDTSCP), 0);
+	CHECK_EQ(c.proc2 & (PROC2_INVPCID | PROC2_RDTSCP | PROC2_PAUSE_LOOP), 0);
 	check_legal(&caps, &c);
 	caps.proc2 |= (uint64_t)PROC2_INVPCID << 32;
 	CHECK_EQ(resolve(&caps, &c), ERR_OK);
@@ -87,6 +87,7 @@ static const struct need {
 #define CAP(f)	offsetof(struct vmx_caps, f)
 	{ CAP(pin), PIN_EXTERNAL_INTERRUPT, false, "external-interrupt exiting" },
 	{ CAP(pin), PIN_NMI, false, "NMI exiting" },
+	{ CAP(pin), PIN_VIRTUAL_NMI, false, "virtual NMIs" },
 	{ CAP(pin), PIN_PREEMPTION_TIMER, false, "VMX-preemption timer" },
 	{ CAP(proc), PROC_TSC_OFFSET, false, "TSC offsetting" },
 	{ CAP(proc), PROC_HLT, false, "HLT exiting" },

@@ -115,7 +115,10 @@ static struct vcpuid_facts facts(unsigned family)
 {
 	now = &families[family];
 	all_ones = false;
-	return (struct vcpuid_facts){ .vcpus = 1, .tsc_hz = 2600000000ul, .xcr0_allowed = now->xcr0 };
+	return (struct vcpuid_facts){
+		.vcpus = 1, .tsc_hz = 2600000000ul, .xcr0_allowed = now->xcr0, .has_rdtscp = true, .has_invpcid = true,
+		.xsave_bytes = vcpuid_xsave_bytes(now->xcr0, host),
+	};
 }
 
 static struct virt_cpuid ask(const struct vcpuid_facts *f, uint32_t leaf, uint32_t subleaf)
@@ -334,6 +337,12 @@ static void check_subset(const struct vcpuid_facts *f, uint32_t leaf, uint32_t s
 		has.ebx |= 0xffff0000;
 		has.ecx |= BIT(21) | BIT(24) | BIT(31) | ((f->cr4 & 1ul << 18) != 0 ? BIT(27) : 0);
 		has.edx |= BIT(28);
+		break;
+	case 6:
+		has.eax |= BIT(2);			/* ARAT: the timer is emulated */
+		break;
+	case 0xd:
+		has.ecx = subleaf == 0 ? f->xsave_bytes : has.ecx;
 		break;
 	case 4:
 		has.eax |= (f->vcpus - 1) << 26;

@@ -85,8 +85,8 @@ TEST(refusals, "what a guest may not do is #GP or #UD, and it goes on")
 	SCRIPT(script, FAKE_WRMSR(0x3a, 5ul), FAKE_WRMSR(0xc0000080, 1ul << 40), { .exit = VIRT_EXIT_XSETBV, .rax = 6 },
 	       { .exit = VIRT_EXIT_XSETBV, .rax = 1, .rcx = 1 }, FAKE_SIMPLE(INVALID_OP),
 	       { .exit = VIRT_EXIT_CR, .info = { .write = true, .qualification = 16 } },
-	       { .exit = VIRT_EXIT_EXCEPTION, .info = { .vector = 17 } }, END);
-	static const uint8_t vectors[] = { 13, 13, 13, 13, 6, 13, 17 };
+	       FAKE_SIMPLE(RDPMC), END);
+	static const uint8_t vectors[] = { 13, 13, 13, 13, 6, 13, 13 };
 	struct vm *vm = START(1, script);
 	struct fake_virt_vcpu *g = fixture_guest(vm);
 
@@ -109,7 +109,7 @@ TEST(hlt_if, "HLT with interrupts on blocks until one comes; with one waiting it
 	CHECK_EQ(vm->state, VM_RUNNING);
 	CHECK(vm->vcpu[0]->halted && vm->vcpu[0]->halted_with_if && !vm->vcpu[0]->entity.runnable);
 	vplatform_ipi(&vm->platform, &(struct vlapic_ipi){ .mode = VAPIC_FIXED, .vector = 0x55 });
-	fixture_run(2);
+	fixture_run(4);
 	CHECK_EQ(fixture_guest(vm)->taken[0].vector, 0x55);
 	CHECK_EQ(vm->state, VM_STOPPED);
 	fixture_end();
@@ -200,7 +200,7 @@ TEST(timer_busy, "a timer interrupts a guest that computes, and what it computed
 TEST(window, "an interrupt that comes while interrupts are off waits for the window")
 {
 	SCRIPT(script, X2APIC_ON, FAKE_WRMSR(X2APIC_SELF, 0x61ul), FAKE_WRMSR(X2APIC_SELF, 0x52ul), { .kind = FAKE_BUSY, .ns = 1000 },
-	       { .kind = FAKE_STI }, FAKE_WRMSR(X2APIC_EOI, 0ul), FAKE_WRMSR(X2APIC_EOI, 0ul), END);
+	       { .kind = FAKE_STI }, { .kind = FAKE_BUSY, .ns = 1 }, FAKE_WRMSR(X2APIC_EOI, 0ul), FAKE_WRMSR(X2APIC_EOI, 0ul), END);
 	struct vm *vm = START(1, script);
 	struct fake_virt_vcpu *g = fixture_guest(vm);
 
@@ -209,7 +209,7 @@ TEST(window, "an interrupt that comes while interrupts are off waits for the win
 	CHECK_EQ(g->taken[0].vector, 0x61);
 	CHECK_EQ(g->taken[0].step, 6);
 	CHECK_EQ(g->taken[1].vector, 0x52);		/* lower: after the first one's EOI */
-	CHECK_EQ(g->taken[1].step, 7);
+	CHECK_EQ(g->taken[1].step, 8);
 	CHECK(g->virt.exits[VIRT_EXIT_INJECT_WINDOW] >= 1);
 	CHECK(vlapic_check(&vm->vcpu[0]->lapic) == NULL);
 	fixture_end();
@@ -272,6 +272,7 @@ TEST(strings, "REP OUTS writes each byte, REP INS stores each, with their regist
 	for (unsigned i = 0; i < 3; i++) {
 		g->virt.gpr[VIRT_RCX] = 3 - i;
 		g->virt.info = script[0].info;
+		g->virt.info.linear = 0x300000 + i;
 		CHECK_EQ(vexit_handlers[VIRT_EXIT_IO](&g->virt), i < 2 ? VIRT_RECHECK : VIRT_SKIP | VIRT_RECHECK);
 		CHECK_EQ(g->virt.gpr[VIRT_RCX], 2 - i);
 	}
@@ -282,7 +283,8 @@ TEST(strings, "REP OUTS writes each byte, REP INS stores each, with their regist
 	CHECK_EQ(g->virt.gpr[VIRT_RSI], 0x300003);
 	g->virt.gpr[VIRT_RDI] = 0x300010;
 	g->rflags = 1u << 10;			/* downwards */
-	g->virt.info = (struct virt_exit_info){ .port = 0x1234, .io_size = 4, .io_string = true, .io_in = true };
+	g->virt.info = (struct virt_exit_info){ .port = 0x1234, .io_size = 4, .io_string = true, .io_in = true,
+						.linear = 0x300010 };
 	CHECK_EQ(vexit_handlers[VIRT_EXIT_IO](&g->virt), VIRT_SKIP | VIRT_RECHECK);
 	CHECK_EQ(g->virt.gpr[VIRT_RDI], 0x30000c);
 	CHECK_EQ(memcmp(gmem_ptr(&vm->mem, gpa(0x300010), 4), "\xff\xff\xff\xff", 4), 0);
@@ -342,5 +344,56 @@ TEST(tsc, "a written TSC counts on from there, and a deadline set before keeps i
 	fixture_run(3);
 	CHECK_EQ(fixture_guest(vm)->result[2][0], 1001000);
 	CHECK_EQ(vm->state, VM_STOPPED);
+	fixture_end();
+}
+
+TEST(nmi, "an NMI ends any halt, also one with interrupts off")
+{
+	SCRIPT(script, { .kind = FAKE_CLI }, FAKE_HLT, END);
+	struct vm *vm = START(2, script);
+
+	fixture_run(3);
+	CHECK(vm->vcpu[0]->halted && vm->state == VM_RUNNING);
+	fake_be_cpu(0);
+	vcpu_nmi(vm->vcpu[0]);
+	fixture_run(4);
+	CHECK_EQ(fixture_guest(vm)->taken[0].vector, 2);
+	CHECK_EQ(fixture_guest(vm)->taken_count, 1);
+	CHECK_EQ(vm->state, VM_STOPPED);
+	fixture_end();
+}
+
+TEST(sipi, "a second vCPU waits for INIT and SIPI, starts once in real mode at the page named, and INIT ends it again")
+{
+	SCRIPT(script, { .kind = FAKE_SPIN });
+	struct vlapic_ipi init = { .mode = VAPIC_INIT, .dest = 1 }, startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 0x9a };
+	struct vm_config c;
+	struct vm *vm;
+	struct fake_virt_vcpu *second;
+
+	MAKE(2, script);
+	c = fixture_config("v");
+	c.vcpus = 2;
+	vm = fixture_start(&c);
+	second = fake_virt_of(vm->vcpu[1]->virt);
+	fixture_run(3);
+	CHECK_EQ(second->runs, 0);
+	vplatform_ipi(&vm->platform, &init);
+	vplatform_ipi(&vm->platform, &startup);
+	vplatform_ipi(&vm->platform, &startup);
+	fixture_run(4);
+	CHECK(second->runs > 0);
+	CHECK_EQ(second->resets, 1);
+	CHECK_EQ(second->start.mode, VIRT_MODE_REAL);
+	CHECK_EQ(second->start.cs_selector, 0x9a00);
+	vplatform_ipi(&vm->platform, &startup);		/* to one that runs: nothing */
+	fixture_run(3);
+	CHECK_EQ(second->resets, 1);
+	vplatform_ipi(&vm->platform, &init);
+	fixture_run(3);
+	CHECK(!vm->vcpu[1]->entity.runnable && vm->state == VM_RUNNING);
+	vplatform_ipi(&vm->platform, &startup);
+	fixture_run(3);
+	CHECK_EQ(second->resets, 2);
 	fixture_end();
 }
