@@ -91,16 +91,17 @@ static uint64_t io_mask(unsigned size)
 }
 
 /* One element of INS or OUTS between the port and guest memory, a byte at a time, for it may cross a page. */
-static enum err string_copy(struct virt_vcpu *v, const struct virt_state *s, bool in, uint32_t *value, struct gwalk *walk,
+static enum err string_copy(struct virt_vcpu *v, const struct virt_state *s, uint32_t *value, struct gwalk *walk,
 			    uint64_t *linear)
 {
+	bool in = (v->info.io & VIRT_IO_IN) != 0;
 	const struct gmem *g = &vcpu_of(v)->vm->mem;
 
 	for (unsigned i = 0; i < VIRT_IO_SIZE(v->info.io); i++) {
 		uint8_t *byte = (uint8_t *)value + i;
 		enum err e;
 
-		*linear = v->info.linear + i;
+		*linear += i > 0;
 		e = gwalk_translate(g, s, *linear, in ? GWALK_WRITE : GWALK_READ, walk);
 		if (e != ERR_OK) {
 			return e;
@@ -133,7 +134,8 @@ static unsigned string_io(struct virt_vcpu *v)
 	enum err e;
 
 	virt->get_state(v, &s);
-	bits = v->info.address_bits != 0 ? v->info.address_bits : s.code_bits;
+	bits = virt->string_operand(v, &linear);
+	bits = bits != 0 ? bits : s.code_bits;
 	count = bits == 64 ? v->gpr[VIRT_RCX] : v->gpr[VIRT_RCX] & ((1ul << bits) - 1);
 	if (rep && count == 0) {
 		return VIRT_SKIP;
@@ -141,7 +143,7 @@ static unsigned string_io(struct virt_vcpu *v)
 	if (in && !vplatform_port(&vcpu->vm->platform, port, size, false, &value)) {
 		value = UINT32_MAX;
 	}
-	e = string_copy(v, &s, in, &value, &walk, &linear);
+	e = string_copy(v, &s, &value, &walk, &linear);
 	if (e == ERR_NOENT) {
 		virt->inject_page_fault(v, linear, walk.fault);
 		return VIRT_RESUME;

@@ -44,7 +44,7 @@ static bool write_zero_only(struct vcpu *v, uint64_t value)
 	return value == 0;
 }
 
-static bool read_tsc(struct vcpu *v, uint64_t *value)
+static __attribute__((noinline)) bool read_tsc(struct vcpu *v, uint64_t *value)
 {
 	*value = vcpu_tsc(v);
 	return true;
@@ -73,7 +73,7 @@ static bool read_misc_enable(struct vcpu *v, uint64_t *value)
 	return true;
 }
 
-static bool read_efer(struct vcpu *v, uint64_t *value)
+static __attribute__((noinline)) bool read_efer(struct vcpu *v, uint64_t *value)
 {
 	*value = virt->read_efer(v->virt);
 	return true;
@@ -100,12 +100,17 @@ static bool is_apic(uint32_t msr)
 }
 
 /* Counted; said once for each VM, with the number, so that a missing row can be found. */
-static bool unknown(struct vcpu *v, uint32_t msr, const char *verb)
+static __attribute__((noinline, cold)) bool unknown(struct vcpu *v, uint32_t msr, const char *verb)
 {
 	if (atomic_fetch_add_explicit(&v->vm->unknown_msrs, 1, memory_order_relaxed) == 0) {
 		log_printf("vm %s: %s of unknown MSR 0x%x: #GP (further ones are only counted)", v->vm->config.name, verb, msr);
 	}
 	return false;
+}
+
+static __attribute__((noinline)) bool read_apic(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+	return vlapic_msr_read(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK;
 }
 
 bool vmsr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
@@ -117,7 +122,7 @@ bool vmsr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 	MSR_TABLE(MSR_READ)
 #undef MSR_READ
 	default:
-		return is_apic(msr) ? vlapic_msr_read(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK : unknown(v, msr, "RDMSR");
+		return is_apic(msr) ? read_apic(v, msr, value) : unknown(v, msr, "RDMSR");
 	}
 }
 

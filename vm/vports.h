@@ -55,12 +55,15 @@ static inline const struct vports_row *vports_find(const struct vports *v, uint1
 	if (i == 0) {
 		return NULL;
 	}
-	for (const struct vports_row *row = &v->rows[i - 1]; row < v->end; row++) {
+	/* The index leads to a row that ends in the granule or later, or to the last one: so no look at the end before. */
+	for (const struct vports_row *row = &v->rows[i - 1];; row++) {
 		if (port <= row->last) {
 			return port >= row->first ? row : NULL;
 		}
+		if (row + 1 == v->end) {
+			return NULL;
+		}
 	}
-	return NULL;
 }
 
 static inline void vports_count_unclaimed(struct vports *v)

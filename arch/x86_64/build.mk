@@ -12,4 +12,4 @@ $(BUILD)/obj/arch/x86_64/vmx/enter.asm.o: $(BUILD)/gen/offsets.inc
 -include $(BUILD)/gen/offsets.d
 
 # The exit path keeps no frame pointer: two instructions fewer a call, and the guest's rbp passes through untouched.
-$(BUILD)/obj/arch/x86_64/vmx/exit.o: KERNEL_CFLAGS += -fomit-frame-pointer
+$(addprefix $(BUILD)/obj/,arch/x86_64/vmx/exit.o vm/vexit.o vm/vmsr.o): KERNEL_CFLAGS += -fomit-frame-pointer

@@ -69,6 +69,7 @@ struct virt_state {
 };
 
 /* A port access in one word. */
+#define VIRT_IO(port, size)	((uint32_t)(port) << 16 | ((size) - 1))
 #define VIRT_IO_PORT(io)	((uint16_t)((io) >> 16))
 #define VIRT_IO_SIZE(io)	(((io) & 7u) + 1)	/* 1, 2, 4 */
 #define VIRT_IO_IN		(1u << 3)
@@ -79,8 +80,6 @@ struct virt_state {
 struct virt_exit_info {
 	/* IO */
 	uint32_t io;			/* VIRT_IO_...: one word, so that it costs one store */
-	uint8_t address_bits;		/* of a string instruction: 16, 32, 64; 0: as the code segment says */
-	uint64_t linear;		/* its operand */
 	/* MMIO: an access outside what the space maps */
 	gpa_t gpa;
 	bool write, fetch;
@@ -195,6 +194,8 @@ struct virt_ops {
 	void (*inject_page_fault)(struct virt_vcpu *v, uint64_t linear, uint32_t error);
 	bool (*interrupts_on)(struct virt_vcpu *v);		/* RFLAGS.IF */
 	void (*get_state)(struct virt_vcpu *v, struct virt_state *out);
+	/* At the exit of INS or OUTS: its operand's linear address; returns its address size: 16, 32, 64, 0: not told. */
+	unsigned (*string_operand)(struct virt_vcpu *v, uint64_t *linear);
 	void (*skip)(struct virt_vcpu *v, unsigned bytes);	/* instead of SKIP, where only a decoder knows the length (MMIO) */
 	void (*set_rflags)(struct virt_vcpu *v, uint64_t rflags);
 	void (*set_tsc_offset)(struct virt_vcpu *v, uint64_t offset);

@@ -194,6 +194,13 @@ static void want_window(struct virt_vcpu *v, bool on)
 	fake_virt_of(v)->window = on;
 }
 
+/* Flat segments, 64-bit addresses. */
+static unsigned string_operand(struct virt_vcpu *v, uint64_t *linear)
+{
+	*linear = v->gpr[(v->info.io & VIRT_IO_IN) != 0 ? VIRT_RDI : VIRT_RSI];
+	return 64;
+}
+
 static bool interrupts_on(struct virt_vcpu *v)
 {
 	return fake_virt_of(v)->interrupts;
@@ -408,7 +415,8 @@ static const struct virt_ops ops = {
 	.space_pages = space_pages, .vcpu_create = vcpu_create, .vcpu_destroy = vcpu_destroy, .vcpu_bytes = vcpu_bytes,
 	.vcpu_reset = vcpu_reset, .run = run, .put = put, .can_inject = can_inject, .inject = inject,
 	.want_window = want_window, .inject_exception = inject_exception, .inject_page_fault = inject_page_fault,
-	.interrupts_on = interrupts_on, .get_state = get_state, .skip = skip, .set_rflags = set_rflags,
+	.interrupts_on = interrupts_on,
+	.string_operand = string_operand, .get_state = get_state, .skip = skip, .set_rflags = set_rflags,
 	.set_tsc_offset = set_tsc_offset, .write_efer = write_efer, .read_efer = read_efer, .write_xcr0 = write_xcr0,
 	.read_cr4 = read_cr4, .dump = dump, .inject_nmi = inject_nmi, .offers = offers,
 };

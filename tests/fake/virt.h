@@ -32,8 +32,8 @@ struct fake_step {
 
 /* Short hands for scripts. */
 #define FAKE_OUT(port_, size_, value_)	\
-	{ .exit = VIRT_EXIT_IO, .rax = (value_), .info = { .port = (port_), .io_size = (size_) } }
-#define FAKE_IN(port_, size_)		{ .exit = VIRT_EXIT_IO, .info = { .port = (port_), .io_size = (size_), .io_in = true } }
+	{ .exit = VIRT_EXIT_IO, .rax = (value_), .info = { .io = VIRT_IO(port_, size_) } }
+#define FAKE_IN(port_, size_)		{ .exit = VIRT_EXIT_IO, .info = { .io = VIRT_IO(port_, size_) | VIRT_IO_IN } }
 #define FAKE_RDMSR(msr_)		{ .exit = VIRT_EXIT_RDMSR, .rcx = (msr_) }
 #define FAKE_WRMSR(msr_, value_)	{ .exit = VIRT_EXIT_WRMSR, .rcx = (msr_), .rax = (uint32_t)(value_), .rdx = (value_) >> 32 }
 #define FAKE_HLT			{ .exit = VIRT_EXIT_HLT }

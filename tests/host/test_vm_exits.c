@@ -36,10 +36,10 @@ TEST(registers, "CPUID, RDMSR, WRMSR, IN and a hypercall change the registers th
 	SCRIPT(script, { .exit = VIRT_EXIT_CPUID, .rax = 0x40000000 }, { .exit = VIRT_EXIT_CPUID, .rax = 1 },
 	       { .exit = VIRT_EXIT_HYPERCALL, .rax = 0 }, { .exit = VIRT_EXIT_HYPERCALL, .rax = 77 }, FAKE_RDMSR(0x3a),
 	       FAKE_WRMSR(0xc0000080, 0x500ul), FAKE_RDMSR(0xc0000080), FAKE_RDMSR(MSR_BASE),
-	       { .exit = VIRT_EXIT_IO, .rax = 0x1122334455667788, .info = { .port = 0x1234, .io_size = 1, .io_in = true } },
-	       { .exit = VIRT_EXIT_IO, .rax = 0x1122334455667788, .info = { .port = 0x1234, .io_size = 2, .io_in = true } },
-	       { .exit = VIRT_EXIT_IO, .rax = 0x1122334455667788, .info = { .port = 0x1234, .io_size = 4, .io_in = true } },
-	       { .exit = VIRT_EXIT_IO, .rax = 0x1122334455667788, .info = { .port = 0x3fd, .io_size = 1, .io_in = true } },
+	       { .exit = VIRT_EXIT_IO, .rax = 0x1122334455667788, .info = { .io = VIRT_IO(0x1234, 1) | VIRT_IO_IN } },
+	       { .exit = VIRT_EXIT_IO, .rax = 0x1122334455667788, .info = { .io = VIRT_IO(0x1234, 2) | VIRT_IO_IN } },
+	       { .exit = VIRT_EXIT_IO, .rax = 0x1122334455667788, .info = { .io = VIRT_IO(0x1234, 4) | VIRT_IO_IN } },
+	       { .exit = VIRT_EXIT_IO, .rax = 0x1122334455667788, .info = { .io = VIRT_IO(0x3fd, 1) | VIRT_IO_IN } },
 	       FAKE_OUT(0x80, 1, 0x55), FAKE_SIMPLE(WBINVD), { .exit = VIRT_EXIT_XSETBV, .rax = 7 }, END);
 	struct vm *vm = START(1, script);
 	struct fake_virt_vcpu *g = fixture_guest(vm);
@@ -261,7 +261,7 @@ TEST(mmio_odd, "an instruction that is not emulated crashes the VM with its byte
 
 TEST(strings, "REP OUTS writes each byte, REP INS stores each, with their registers moved on")
 {
-	SCRIPT(script, { .exit = VIRT_EXIT_IO, .rcx = 3, .info = { .port = 0x3f8, .io_size = 1, .io_string = true, .io_rep = true } },
+	SCRIPT(script, { .exit = VIRT_EXIT_IO, .rcx = 3, .info = { .io = VIRT_IO(0x3f8, 1) | VIRT_IO_STRING | VIRT_IO_REP } },
 	       { .kind = FAKE_SPIN });
 	struct vm *vm = START(1, script);
 	struct fake_virt_vcpu *g = fixture_guest(vm);
@@ -272,7 +272,6 @@ TEST(strings, "REP OUTS writes each byte, REP INS stores each, with their regist
 	for (unsigned i = 0; i < 3; i++) {
 		g->virt.gpr[VIRT_RCX] = 3 - i;
 		g->virt.info = script[0].info;
-		g->virt.info.linear = 0x300000 + i;
 		CHECK_EQ(vexit_handlers[VIRT_EXIT_IO](&g->virt), i < 2 ? VIRT_RECHECK : VIRT_SKIP | VIRT_RECHECK);
 		CHECK_EQ(g->virt.gpr[VIRT_RCX], 2 - i);
 	}
@@ -283,8 +282,7 @@ TEST(strings, "REP OUTS writes each byte, REP INS stores each, with their regist
 	CHECK_EQ(g->virt.gpr[VIRT_RSI], 0x300003);
 	g->virt.gpr[VIRT_RDI] = 0x300010;
 	g->rflags = 1u << 10;			/* downwards */
-	g->virt.info = (struct virt_exit_info){ .port = 0x1234, .io_size = 4, .io_string = true, .io_in = true,
-						.linear = 0x300010 };
+	g->virt.info = (struct virt_exit_info){ .io = VIRT_IO(0x1234, 4) | VIRT_IO_STRING | VIRT_IO_IN };
 	CHECK_EQ(vexit_handlers[VIRT_EXIT_IO](&g->virt), VIRT_SKIP | VIRT_RECHECK);
 	CHECK_EQ(g->virt.gpr[VIRT_RDI], 0x30000c);
 	CHECK_EQ(memcmp(gmem_ptr(&vm->mem, gpa(0x300010), 4), "\xff\xff\xff\xff", 4), 0);

@@ -17,12 +17,6 @@
 static inline void read_io(struct vmx_vcpu *v)
 {
 	v->virt.info.io = (uint32_t)vmread(VMCS_EXIT_QUALIFICATION);
-	if ((v->virt.info.io & VIRT_IO_STRING) != 0) {
-		/* Address size in bits 9:7 of the instruction information: 0, 1, 2 are 16, 32, 64 (SDM 3C table 27-8). */
-		v->virt.info.linear = vmread(VMCS_GUEST_LINEAR);
-		v->virt.info.address_bits =
-			vmx.has_insn_info ? (uint8_t)(16u << (vmread(VMCS_EXIT_INSN_INFO) >> 7 & 3)) : 0;
-	}
 }
 
 /* Puts back an event that was being delivered when the exit came (SDM 3C 27.2.4). */
@@ -226,14 +220,14 @@ unsigned vmx_exit_fast(struct vmx_vcpu *v)
 		arm_timer(v);
 		return VMX_ENTER_AGAIN;
 	}
-	if (reason == REASON_VMCALL) {
-		return exit_hypercall(v);
-	}
 	if (reason == REASON_IO) {
 		return exit_io(v);
 	}
 	if (reason == REASON_RDMSR) {
 		return exit_rdmsr(v);
+	}
+	if (reason == REASON_VMCALL) {
+		return exit_hypercall(v);
 	}
 	return exit_by_table(v, reason);
 }

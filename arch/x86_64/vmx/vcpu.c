@@ -345,6 +345,14 @@ static void get_state(struct virt_vcpu *v, struct virt_state *s)
 	s->code_bits = (s->efer & EFER_LMA) != 0 && (access & 1u << 13) != 0 ? 64 : (access & 1u << 14) != 0 ? 32 : 16;
 }
 
+static unsigned string_operand(struct virt_vcpu *v, uint64_t *linear)
+{
+	(void)v;
+	*linear = vmread(VMCS_GUEST_LINEAR);
+	/* Bits 9:7 of the instruction information: 0, 1, 2 are 16, 32, 64 (SDM 3C table 27-8). */
+	return vmx.has_insn_info ? 16u << (vmread(VMCS_EXIT_INSN_INFO) >> 7 & 3) : 0;
+}
+
 static void skip(struct virt_vcpu *v, unsigned bytes)
 {
 	(void)v;
@@ -423,6 +431,7 @@ const struct virt_ops vmx_ops = {
 	.inject_page_fault = inject_page_fault,
 	.interrupts_on = interrupts_on,
 	.get_state = get_state,
+	.string_operand = string_operand,
 	.skip = skip,
 	.set_rflags = set_rflags,
 	.set_tsc_offset = set_tsc_offset,
