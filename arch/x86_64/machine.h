@@ -26,7 +26,10 @@ void power_init(const struct platform *p);
 /* Masks both 8259s and every I/O APIC pin; clears Bus Master of all PCI functions: nothing of ours drives any. */
 void machine_quiesce(const struct platform *p);
 
-/* Lowest free page below 1 MiB outside what the firmware keeps; for the trampoline. HPA_NONE where there is none. */
+/*
+ * Lowest two free pages below 1 MiB outside what the firmware keeps: start-up code, and a top page table that a CR3 of
+ * 32 bits reaches. They stay in use. HPA_NONE where there are none.
+ */
 hpa_t smp_find_trampoline(const struct boot_info *info);
 /*
  * Starts every cpu of t but this one, which becomes the cpu of its APIC id. Those that do not answer are `dead`. Returns the

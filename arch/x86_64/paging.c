@@ -230,16 +230,18 @@ bool paging_is_guard(uint64_t va)
 	       (in < STACK_STRIDE / 2 || in >= STACK_STRIDE / 2 + STACK_PAGES * PAGE_SIZE);
 }
 
-bool paging_map_identity(hpa_t at)
+bool paging_make_start_root(hpa_t root, hpa_t code)
 {
-	return map(at.v, at.v, PAGE_SIZE, 0);
-}
+	uint64_t *own = arch_direct(paging.root), *copy = arch_direct(root);
+	uint64_t *low = &own[code.v >> (PAGE_SHIFT + 9 * TOP_LEVEL)];
+	bool mapped;
 
-void paging_unmap_identity(hpa_t at)
-{
-	uint64_t *e = entry_for(at.v, 0);
-
-	ASSERT(e != NULL);
-	*e = 0;
-	insn_invlpg(at.v);
+	ASSERT(*low == 0);
+	mapped = map(code.v, code.v, PAGE_SIZE, 0);
+	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
+		copy[i] = own[i];
+	}
+	*low = 0;
+	insn_write_cr3(paging.root.v);	/* it may have been cached */
+	return mapped;
 }

@@ -7,6 +7,8 @@
  *	ffffc000_00000000	device registers, uncached		RW NX
  *	ffffd000_00000000	stacks, 64 KiB apart, guard pages between	RW NX
  *	ffffffff_80000000	kernel: text RX, constants R NX, data RW NX
+ *
+ * Another cpu starts on a root of its own (paging_make_start_root), which also maps the start-up code:
  *	one page below 1 MiB	trampoline, identity			RX
  */
 #pragma once
@@ -39,6 +41,8 @@ void *paging_map_framebuffer(hpa_t at, size_t size);
 uint64_t paging_map_stack(unsigned cpu, unsigned kind, unsigned node);
 /* Is va inside the guard pages of some stack? */
 bool paging_is_guard(uint64_t va);
-/* Maps one page at its own address, readable and executable; paging_unmap_identity() takes it away. */
-bool paging_map_identity(hpa_t at);
-void paging_unmap_identity(hpa_t at);
+/*
+ * Makes the page `root` a top table like the hypervisor's that also maps the page `code` at its own address, readable
+ * and executable. For good: a cpu that starts late still finds it. False when there is no memory for tables.
+ */
+bool paging_make_start_root(hpa_t root, hpa_t code);

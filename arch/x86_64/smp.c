@@ -22,6 +22,7 @@
 #define ANSWER_WAIT_US		100000u
 #define APIC_ID_NONE		UINT32_MAX
 #define LOW_MEMORY_END		0x9f000ul	/* above lie the EBDA and video memory */
+#define LOW_PAGES		2u		/* the trampoline's code, and its root */
 #define PERCPU_PAGES		((sizeof(struct percpu) + PAGE_SIZE - 1) / PAGE_SIZE)
 
 extern const char trampoline_start[], trampoline_end[], trampoline_cr3[], trampoline_gdt_base[], trampoline_far[];
@@ -49,7 +50,7 @@ hpa_t smp_find_trampoline(const struct boot_info *info)
 	for (unsigned i = 0; i < info->mem_count; i++) {
 		uint64_t base = MAX(m[i].base, PAGE_SIZE);
 
-		if (m[i].kind == BOOT_MEM_FREE && base + PAGE_SIZE <= MIN(m[i].base + m[i].length, LOW_MEMORY_END)) {
+		if (m[i].kind == BOOT_MEM_FREE && base + LOW_PAGES * PAGE_SIZE <= MIN(m[i].base + m[i].length, LOW_MEMORY_END)) {
 			return hpa(base);
 		}
 	}
@@ -61,13 +62,18 @@ static void patch(uint8_t *page, const char *field, uint64_t value, unsigned wid
 	memcpy(page + (field - trampoline_start), &value, width);
 }
 
+static hpa_t root_of(hpa_t trampoline)
+{
+	return hpa(trampoline.v + PAGE_SIZE);
+}
+
 static void trampoline_write(hpa_t at)
 {
 	uint8_t *page = arch_direct(at);
 	uint64_t long_mode = at.v + (uint64_t)(trampoline_long_mode - trampoline_start);
 
 	memcpy(page, trampoline_start, (size_t)(trampoline_end - trampoline_start));
-	patch(page, trampoline_cr3, paging_cr3(), 4);
+	patch(page, trampoline_cr3, root_of(at).v, 4);
 	patch(page, trampoline_far, long_mode, 4);
 	patch(page, trampoline_gdt_base, at.v + (uint64_t)(trampoline_gdt - trampoline_start), 4);
 	patch(page, trampoline_mailbox, (uint64_t)&mailbox, 8);
@@ -171,8 +177,8 @@ unsigned smp_start(const struct topology *t, hpa_t trampoline, void (*entry)(voi
 		cpu_install(&p->cpu);
 	}
 	cputopo_assign();
-	if (hpa_is_none(trampoline) || !paging_map_identity(trampoline)) {
-		log_printf("cpu: no free page below 1 MiB for the start-up code: only cpu %u runs", self);
+	if (hpa_is_none(trampoline) || !paging_make_start_root(root_of(trampoline), trampoline)) {
+		log_printf("cpu: no two free pages below 1 MiB for the start-up code: only cpu %u runs", self);
 	} else {
 		trampoline_write(trampoline);
 		for (unsigned i = 0; i < t->cpu_count; i++) {
@@ -194,9 +200,6 @@ unsigned smp_start(const struct topology *t, hpa_t trampoline, void (*entry)(voi
 		}
 		start_one(percpu_of(i), trampoline);
 		online += atomic_load(&c->state) == CPU_ONLINE;
-	}
-	if (!hpa_is_none(trampoline)) {
-		paging_unmap_identity(trampoline);
 	}
 	return online;
 }

@@ -1,7 +1,8 @@
 ; SPDX-License-Identifier: BSD-2-Clause
 ; What an application processor runs after SIPI: copied to a page below 1 MiB, from real mode to long mode in one go.
 ; The page is mapped identity, executable and read-only in the tables at trampoline_cr3, so nothing here is written
-; (the descriptors' accessed bits are set beforehand).
+; (the descriptors' accessed bits are set beforehand). Those tables lie below 1 MiB, for there are 32 bits to name them:
+; the kernel's own root may lie above 4 GiB, and smp_ap_entry loads it.
 
 bits 16
 global trampoline_start

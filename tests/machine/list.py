@@ -280,6 +280,14 @@ def _(r):
     r.console.expect_end(20)        # QEMU runs with -no-reboot
 
 
+high = Machine("QEMU with memory above 4 GiB", emulator="qemu", cpus=2, nodes=1, mem=6144, manifest=None)
+
+
+@high.test("with memory above 4 GiB every cpu comes up")
+def _(r):
+    check(r.figures["cpus"] == 2, str(r.figures))
+
+
 BAD_CONF = """\
 [boot]
 nosuch = 1
