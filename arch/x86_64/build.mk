@@ -7,7 +7,7 @@ $(BUILD)/gen/offsets.inc: arch/x86_64/offsets.c
 	@$(CC) $(KERNEL_CFLAGS) -MMD -MP -MF $(BUILD)/gen/offsets.d -MT $@ -S $< -o $(BUILD)/gen/offsets.s
 	@sed -n 's/^[ \t]*#OFFSET \([A-Z0-9_]*\) \([0-9]*\)/%define \1 \2/p' $(BUILD)/gen/offsets.s > $@
 
-$(BUILD)/obj/arch/x86_64/vmx/enter.asm.o: $(BUILD)/gen/offsets.inc
+$(BUILD)/obj/arch/x86_64/vmx/enter.asm.o $(BUILD)/obj/arch/x86_64/trampoline.asm.o: $(BUILD)/gen/offsets.inc
 
 -include $(BUILD)/gen/offsets.d
 

@@ -13,6 +13,11 @@ void offsets(void)
 {
 	OFFSET(PERCPU_POKED, struct percpu, cpu.remote.poked);
 	OFFSET(PERCPU_LAUNCHED, struct percpu, launched);
+	OFFSET(START_APIC_ID, struct start_mailbox, apic_id);
+	OFFSET(START_CLAIM, struct start_mailbox, claim);
+	OFFSET(START_STACK, struct start_mailbox, stack);
+	OFFSET(START_PERCPU, struct start_mailbox, percpu);
+	OFFSET(START_ENTRY, struct start_mailbox, entry);
 	OFFSET_GPR(RAX);
 	OFFSET_GPR(RCX);
 	OFFSET_GPR(RDX);

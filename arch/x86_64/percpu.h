@@ -21,12 +21,25 @@ struct tss {
 
 _Static_assert(sizeof(struct tss) == 104, "SDM 3A 8.7, 64-bit TSS");
 
+/* What a starting cpu reads before it has a stack (trampoline.asm); one for each, so that none can take another's. */
+struct start_mailbox {
+	uint32_t apic_id;			/* whose it is */
+	_Atomic uint32_t claim;			/* enum start_claim: taken from OPEN once, by compare and swap */
+	uint64_t stack;
+	struct percpu *percpu;
+	void (*entry)(struct percpu *p);
+};
+
+/* OPEN -> CLAIMED by the cpu that starts, OPEN -> GIVEN_UP by the one that waits for it. */
+enum start_claim { START_OPEN, START_CLAIMED, START_GIVEN_UP };
+
 struct percpu {
 	struct cpu cpu;				/* offset 0: cpu.remote.poked is gs:[0] */
 	struct percpu *self;
 	uint64_t gdt[5];			/* null, code, data, TSS (two) */
 	struct tss tss;
 	uint64_t stack_top;
+	struct start_mailbox start;
 	void *vmx_region;			/* VMXON region, NULL: not allocated */
 	bool vmx_on;
 	bool launched;				/* the current VMCS's launch state, for enter.asm */

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Starting the other cpus (SDM 3A 8.4.4): INIT to all of them, one wait, then SIPI to each in turn with a mailbox that
- * names it. A cpu that is not the one named gives up by itself, so one that comes late takes nobody's stack.
+ * Starting the other cpus (SDM 3A 8.4.4): INIT to all of them, one wait, then SIPI to each in turn, with its mailbox
+ * shown. A cpu that finds another's mailbox halts. It claims its own by compare and swap, and so does the waiting cpu
+ * when it gives up: one that comes late halts too.
+ *
+ *	mailbox   OPEN ---- claims ----> CLAIMED           cpu.state   STARTING ---- is up ----> ONLINE
+ *	            +---- no answer ---> GIVEN_UP                         +------ too slow ----> DEAD
  */
 #include <stdatomic.h>
 
@@ -20,26 +24,19 @@
 #define INIT_WAIT_US		10000u
 #define STARTUP_WAIT_US		200u
 #define ANSWER_WAIT_US		100000u
-#define APIC_ID_NONE		UINT32_MAX
+#define ONLINE_WAIT_US		1000000u	/* from the claim on: a few page tables and descriptors to load */
 #define LOW_MEMORY_END		0x9f000ul	/* above lie the EBDA and video memory */
 #define LOW_PAGES		2u		/* the trampoline's code, and its root */
 #define PERCPU_PAGES		((sizeof(struct percpu) + PAGE_SIZE - 1) / PAGE_SIZE)
 
 extern const char trampoline_start[], trampoline_end[], trampoline_cr3[], trampoline_gdt_base[], trampoline_far[];
-extern const char trampoline_mailbox[], trampoline_long_mode[], trampoline_gdt[];
+extern const char trampoline_turn[], trampoline_long_mode[], trampoline_gdt[];
 noreturn void smp_ap_entry(struct percpu *p);
 
-/* Read by trampoline.asm: offsets there. */
-static struct smp_mailbox {
-	uint32_t apic_id;
-	uint32_t pad;
-	uint64_t stack;
-	struct percpu *percpu;
-	void (*entry)(struct percpu *p);
-} mailbox;
+/* Whose turn it is; read by trampoline.asm. */
+static struct start_mailbox *_Atomic turn;
 
-_Static_assert(offsetof(struct smp_mailbox, stack) == 8 && offsetof(struct smp_mailbox, percpu) == 16 &&
-	       offsetof(struct smp_mailbox, entry) == 24, "trampoline.asm");
+_Static_assert(START_OPEN == 0 && START_CLAIMED == 1, "trampoline.asm");
 
 static void (*online_entry)(void);
 
@@ -76,7 +73,17 @@ static void trampoline_write(hpa_t at)
 	patch(page, trampoline_cr3, root_of(at).v, 4);
 	patch(page, trampoline_far, long_mode, 4);
 	patch(page, trampoline_gdt_base, at.v + (uint64_t)(trampoline_gdt - trampoline_start), 4);
-	patch(page, trampoline_mailbox, (uint64_t)&mailbox, 8);
+	patch(page, trampoline_turn, (uint64_t)&turn, 8);
+}
+
+/* From STARTING, which only the starting cpu and the one that waits for it leave: whoever is first. */
+static bool change_state(struct percpu *p, unsigned to)
+{
+	unsigned from = CPU_STARTING;
+
+	/* Release: pairs with the acquire load of who finds the cpu online. */
+	return atomic_compare_exchange_strong_explicit(&p->cpu.state, &from, to, memory_order_release,
+						       memory_order_relaxed);
 }
 
 /* An application processor's first C, on its own stack. */
@@ -85,8 +92,10 @@ void smp_ap_entry(struct percpu *p)
 	paging_init_cpu();
 	desc_load(p);
 	apic_init_cpu();
-	atomic_store_explicit(&p->cpu.state, CPU_ONLINE, memory_order_release);
-	online_entry();
+	/* Else it was given up, and others count it as dead: it halts for good. */
+	if (change_state(p, CPU_ONLINE)) {
+		online_entry();
+	}
 	insn_halt_forever();
 }
 
@@ -129,27 +138,39 @@ static bool wait_online(struct percpu *p, uint64_t us)
 	return false;
 }
 
+static bool give_up(struct percpu *p)
+{
+	uint32_t open = START_OPEN;
+
+	return atomic_compare_exchange_strong(&p->start.claim, &open, START_GIVEN_UP);
+}
+
+static bool answers(struct percpu *p, uint8_t page)
+{
+	apic_send_startup(p->cpu.apic_id, page);
+	if (wait_online(p, STARTUP_WAIT_US)) {
+		return true;
+	}
+	apic_send_startup(p->cpu.apic_id, page);
+	return wait_online(p, ANSWER_WAIT_US) || (!give_up(p) && wait_online(p, ONLINE_WAIT_US));
+}
+
 static void start_one(struct percpu *p, hpa_t trampoline)
 {
-	uint8_t page = (uint8_t)(trampoline.v / PAGE_SIZE);
-
 	uint64_t start = insn_rdtsc();
 
+	p->start.apic_id = p->cpu.apic_id;
+	p->start.stack = p->stack_top;
+	p->start.percpu = p;
+	p->start.entry = smp_ap_entry;
 	atomic_store(&p->cpu.state, CPU_STARTING);
-	mailbox.stack = p->stack_top;
-	mailbox.percpu = p;
-	mailbox.entry = smp_ap_entry;
-	__atomic_store_n(&mailbox.apic_id, p->cpu.apic_id, __ATOMIC_RELEASE);
-	apic_send_startup(p->cpu.apic_id, page);
-	if (!wait_online(p, STARTUP_WAIT_US)) {
-		apic_send_startup(p->cpu.apic_id, page);
-		if (!wait_online(p, ANSWER_WAIT_US)) {
-			atomic_store(&p->cpu.state, CPU_DEAD);
-			log_printf("cpu %u (APIC id %u) is in the MADT but did not answer INIT-SIPI in %u ms: dead", p->cpu.id,
-				   p->cpu.apic_id, ANSWER_WAIT_US / 1000);
-		}
+	/* Release: the mailbox; the trampoline's loads are in order. */
+	atomic_store_explicit(&turn, &p->start, memory_order_release);
+	if (!answers(p, (uint8_t)(trampoline.v / PAGE_SIZE)) && change_state(p, CPU_DEAD)) {
+		log_printf("cpu %u (APIC id %u) is in the MADT but did not answer INIT-SIPI in %u ms: dead", p->cpu.id,
+			   p->cpu.apic_id, ANSWER_WAIT_US / 1000);
 	}
-	__atomic_store_n(&mailbox.apic_id, APIC_ID_NONE, __ATOMIC_RELEASE);
+	atomic_store_explicit(&turn, NULL, memory_order_release);
 	bootstat_spend(BOOTSTAT_ANSWER, insn_rdtsc() - start);
 }
 
@@ -159,11 +180,8 @@ static bool can_address(uint32_t id)
 	return apic_is_x2apic() || id < 0xff;
 }
 
-unsigned smp_start(const struct topology *t, hpa_t trampoline, void (*entry)(void))
+static void make_all(const struct topology *t, unsigned self)
 {
-	unsigned online = 1, self = percpu_this()->cpu.id;
-
-	online_entry = entry;
 	for (unsigned i = 0; i < t->cpu_count; i++) {
 		struct percpu *p;
 
@@ -177,16 +195,31 @@ unsigned smp_start(const struct topology *t, hpa_t trampoline, void (*entry)(voi
 		cpu_install(&p->cpu);
 	}
 	cputopo_assign();
-	if (hpa_is_none(trampoline) || !paging_make_start_root(root_of(trampoline), trampoline)) {
-		log_printf("cpu: no two free pages below 1 MiB for the start-up code: only cpu %u runs", self);
-	} else {
-		trampoline_write(trampoline);
-		for (unsigned i = 0; i < t->cpu_count; i++) {
-			if (i != self && can_address(t->cpu[i].apic_id)) {
-				apic_send_init(t->cpu[i].apic_id);
-			}
+}
+
+/* All others to where a SIPI starts them. */
+static void init_all(const struct topology *t, unsigned self)
+{
+	for (unsigned i = 0; i < t->cpu_count; i++) {
+		if (i != self && can_address(t->cpu[i].apic_id)) {
+			apic_send_init(t->cpu[i].apic_id);
 		}
-		time_wait_us(INIT_WAIT_US);
+	}
+	time_wait_us(INIT_WAIT_US);
+}
+
+unsigned smp_start(const struct topology *t, hpa_t trampoline, void (*entry)(void))
+{
+	unsigned online = 1, self = percpu_this()->cpu.id;
+	bool can_start = !hpa_is_none(trampoline) && paging_make_start_root(root_of(trampoline), trampoline);
+
+	online_entry = entry;
+	make_all(t, self);
+	if (can_start) {
+		trampoline_write(trampoline);
+		init_all(t, self);
+	} else {
+		log_printf("cpu: no two free pages below 1 MiB for the start-up code: only cpu %u runs", self);
 	}
 	for (unsigned i = 0; i < t->cpu_count; i++) {
 		struct cpu *c = cpu_get(i);
@@ -194,7 +227,7 @@ unsigned smp_start(const struct topology *t, hpa_t trampoline, void (*entry)(voi
 		if (i == self) {
 			continue;
 		}
-		if (hpa_is_none(trampoline) || !can_address(c->apic_id)) {
+		if (!can_start || !can_address(c->apic_id)) {
 			atomic_store(&c->state, CPU_DEAD);
 			continue;
 		}

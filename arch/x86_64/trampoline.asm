@@ -4,13 +4,15 @@
 ; (the descriptors' accessed bits are set beforehand). Those tables lie below 1 MiB, for there are 32 bits to name them:
 ; the kernel's own root may lie above 4 GiB, and smp_ap_entry loads it.
 
+%include "offsets.inc"
+
 bits 16
 global trampoline_start
 global trampoline_end
 global trampoline_cr3
 global trampoline_gdt_base
 global trampoline_far
-global trampoline_mailbox
+global trampoline_turn
 
 section .rodata.trampoline align=16
 
@@ -62,7 +64,7 @@ trampoline_long_mode:
 	mov	ds, eax
 	mov	es, eax
 	mov	ss, eax
-	; Whose turn is it? A cpu that comes late, after it was given up, must not take another's stack.
+	; Whose turn is it? A cpu that comes late, after it was given up, must not go on: the claim tells.
 	xor	eax, eax
 	cpuid
 	cmp	eax, 0x0b
@@ -80,22 +82,31 @@ trampoline_long_mode:
 	shr	ebx, 24
 	mov	edi, ebx
 .compare:
-	mov	rsi, [rel trampoline_mailbox]
-	cmp	edi, [rsi]			; smp_mailbox.apic_id
-	jne	.give_up
-	mov	rsp, [rsi + 8]			; smp_mailbox.stack
-	mov	rdi, [rsi + 16]			; smp_mailbox.percpu
-	mov	rax, [rsi + 24]			; smp_mailbox.entry
+	mov	rsi, [rel trampoline_turn]
+	mov	rsi, [rsi]			; struct start_mailbox * of whoever's turn it is, or NULL
+	test	rsi, rsi
+	jz	.park
+	cmp	edi, [rsi + START_APIC_ID]
+	jne	.park
+	xor	eax, eax			; START_OPEN
+	mov	ecx, 1				; START_CLAIMED
+	lock cmpxchg [rsi + START_CLAIM], ecx
+	jne	.park
+	mov	rsp, [rsi + START_STACK]
+	mov	rdi, [rsi + START_PERCPU]
+	mov	rax, [rsi + START_ENTRY]
 	xor	ebp, ebp
 	call	rax
-.give_up:
+	; This page and these tables are never given to anything else. There is no IDT here: panic sends no NMI to a cpu
+	; that is not online.
+.park:
 	cli
 	hlt
-	jmp	.give_up
+	jmp	.park
 
 align 8
-trampoline_mailbox:
-	dq	0				; virtual address of struct smp_mailbox, filled in by smp.c
+trampoline_turn:
+	dq	0				; where smp.c keeps whose turn it is, filled in by smp.c
 trampoline_cr3:
 	dd	0
 	dd	0
