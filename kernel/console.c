@@ -77,14 +77,15 @@ static void unlock(void)
 	atomic_flag_clear_explicit(&con.lock, memory_order_release);
 }
 
-static size_t room(void)
-{
-	return TX_BYTES - (size_t)(con.head - con.tail);
-}
-
+/* tail is never ahead, but for a panic that met another cpu in the middle of sending: then there is nothing left. */
 static bool empty(void)
 {
-	return con.head == con.tail;
+	return con.head <= con.tail;
+}
+
+static size_t room(void)
+{
+	return empty() ? TX_BYTES : TX_BYTES - (size_t)(con.head - con.tail);
 }
 
 static void put(uint8_t byte)
@@ -290,6 +291,7 @@ void console_receive(void)
 void console_panic_puts(const char *s)
 {
 	if (!atomic_exchange_explicit(&con.panicked, true, memory_order_relaxed)) {
+		con.head = MAX(con.head, con.tail);
 		send_all();
 		open_line();
 	}
