@@ -23,7 +23,6 @@
 #define REG_ICR			0x300
 #define  ICR_PENDING		(1u << 12)
 #define  ICR_ASSERT		(1u << 14)
-#define  ICR_ALL_BUT_SELF	(3u << 18)
 #define  ICR_NMI		(4u << 8)
 #define  ICR_INIT		(5u << 8)
 #define  ICR_STARTUP		(6u << 8)
@@ -158,11 +157,6 @@ void apic_send(uint32_t to, uint8_t vector)
 void apic_send_nmi(uint32_t to)
 {
 	icr_send(to, ICR_NMI | ICR_ASSERT);
-}
-
-void apic_send_nmi_to_others(void)
-{
-	icr_send(0, ICR_NMI | ICR_ASSERT | ICR_ALL_BUT_SELF);
 }
 
 void apic_send_init(uint32_t to)

@@ -17,7 +17,6 @@ void apic_eoi(void);
 
 void apic_send(uint32_t apic_id, uint8_t vector);
 void apic_send_nmi(uint32_t apic_id);
-void apic_send_nmi_to_others(void);
 void apic_send_init(uint32_t apic_id);
 void apic_send_startup(uint32_t apic_id, uint8_t page);
 

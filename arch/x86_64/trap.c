@@ -27,8 +27,11 @@
 extern const char kernel_text_start[], kernel_text_end[];
 extern const char virt_entry_window_start[], virt_entry_window_end[], virt_entry_window_abort[];
 
-/* Set once by the cpu that stops the machine; tested by every NMI handler. */
+#define STOP_WAIT_SPINS	1000000u	/* for the others to stop: tens of milliseconds; there may be no clock yet */
+
+/* Set once by the cpu that stops the machine; tested by every NMI handler, which then counts itself in `stopped`. */
 static _Atomic bool stopping;
+static _Atomic unsigned stopped;
 
 static const char *const exception_names[32] = {
 	"divide error", "debug", "NMI", "breakpoint", "overflow", "bound", "invalid opcode", "no FPU", "double fault",
@@ -75,11 +78,26 @@ static void backtrace(uint64_t rbp, uint64_t rip, uint64_t low)
 	}
 }
 
-static noreturn void stop_others_and_halt(void)
+/*
+ * Each online cpu by its own NMI: one that never came up, or came late, has no interrupt table and an NMI to all would
+ * reset the machine. They are given a moment, so that none of them still writes to what this one reads and prints.
+ */
+static void stop_others(void)
 {
-	atomic_store(&stopping, true);
-	apic_send_nmi_to_others();
-	insn_halt_forever();
+	unsigned self = percpu_this()->cpu.id, told = 0;
+
+	if (atomic_exchange(&stopping, true)) {
+		return;
+	}
+	for (unsigned i = 0; i < cpu_count(); i++) {
+		if (i != self && cpu_is_online(i)) {
+			apic_send_nmi(cpu_get(i)->apic_id);
+			told++;
+		}
+	}
+	for (unsigned i = 0; i < STOP_WAIT_SPINS && atomic_load(&stopped) < told; i++) {
+		insn_pause();
+	}
 }
 
 /* Two cpus that fault at once: the second one only halts. */
@@ -109,6 +127,7 @@ static noreturn void fault(const struct trap_frame *f)
 	if (!first_to_panic()) {
 		insn_halt_forever();
 	}
+	stop_others();
 	panic_line("\ntarn: panic: %s (vector %lu, error 0x%lx) on cpu %u%s", name, f->vector, f->error,
 		   percpu_this()->cpu.id,
 		   (f->vector == VECTOR_PAGE_FAULT || f->vector == VECTOR_DOUBLE_FAULT) &&
@@ -116,12 +135,13 @@ static noreturn void fault(const struct trap_frame *f)
 	dump(f);
 	backtrace(f->rbp, f->rip, f->rsp);
 	panic_line("tarn: stopped");
-	stop_others_and_halt();
+	insn_halt_forever();
 }
 
 static void handle_nmi(struct trap_frame *f)
 {
 	if (atomic_load(&stopping)) {
+		atomic_fetch_add(&stopped, 1);
 		insn_halt_forever();
 	}
 	if (f->rip >= (uint64_t)virt_entry_window_start && f->rip < (uint64_t)virt_entry_window_end) {
@@ -164,16 +184,18 @@ void panic(const char *fmt, ...)
 	if (!first_to_panic()) {
 		insn_halt_forever();
 	}
+	stop_others();
 	va_start(args, fmt);
 	text_vprintf(&t, fmt, args);
 	va_end(args);
 	panic_line("\ntarn: panic: %s on cpu %u", buf, percpu_this()->cpu.id);
 	backtrace(insn_frame_pointer(), (uint64_t)__builtin_return_address(0), insn_frame_pointer());
 	panic_line("tarn: stopped");
-	stop_others_and_halt();
+	insn_halt_forever();
 }
 
 void arch_halt_all(void)
 {
-	stop_others_and_halt();
+	stop_others();
+	insn_halt_forever();
 }
