@@ -40,6 +40,15 @@ static inline uint64_t insn_rdtsc(void)
 	return (uint64_t)high << 32 | low;
 }
 
+/* Not before what comes before it, nor after what follows (SDM 2B, RDTSC). */
+static inline uint64_t insn_rdtsc_ordered(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("mfence; lfence; rdtsc; lfence" : "=a"(low), "=d"(high) : : "memory");
+	return (uint64_t)high << 32 | low;
+}
+
 static inline uint8_t insn_in8(uint16_t port)
 {
 	uint8_t v;

@@ -16,6 +16,7 @@
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/percpu.h"
 #include "arch/x86_64/time.h"
+#include "arch/x86_64/tscsync.h"
 #include "kernel/bootstat.h"
 #include "kernel/lib/string.h"
 #include "kernel/log.h"
@@ -94,6 +95,7 @@ void smp_ap_entry(struct percpu *p)
 	apic_init_cpu();
 	/* Else it was given up, and others count it as dead: it halts for good. */
 	if (change_state(p, CPU_ONLINE)) {
+		tscsync_answer();
 		online_entry();
 	}
 	insn_halt_forever();
@@ -169,6 +171,9 @@ static void start_one(struct percpu *p, hpa_t trampoline)
 	if (!answers(p, (uint8_t)(trampoline.v / PAGE_SIZE)) && change_state(p, CPU_DEAD)) {
 		log_printf("cpu %u (APIC id %u) is in the MADT but did not answer INIT-SIPI in %u ms: dead", p->cpu.id,
 			   p->cpu.apic_id, ANSWER_WAIT_US / 1000);
+	}
+	if (atomic_load(&p->cpu.state) == CPU_ONLINE) {
+		tscsync_ask(p->cpu.id);
 	}
 	atomic_store_explicit(&turn, NULL, memory_order_release);
 	bootstat_spend(BOOTSTAT_ANSWER, insn_rdtsc() - start);
