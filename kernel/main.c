@@ -113,33 +113,74 @@ static void read_manifest(void)
 	}
 }
 
+struct virt_turn {
+	bool on;
+	char words[200];	/* why not */
+};
+
 static void turn_virt_on(void *context)
 {
-	char words[200];
-	struct text why = text_make(words, sizeof(words));
+	struct virt_turn *turn = context;
+	struct text why = text_make(turn->words, sizeof(turn->words));
 
-	(void)context;
-	if (virt->cpu_on(&why) != ERR_OK) {
-		panic("cpu %u: %s", arch_this_cpu(), words);
+	turn->on = virt->cpu_on(&why) == ERR_OK;
+}
+
+static void turn_virt_on_at(unsigned cpu, struct virt_turn *turn)
+{
+	if (virt->cpu_prepare(cpu, cpu_get(cpu)->node) != ERR_OK) {
+		panic("no memory for %s on cpu %u", virt->name, cpu);
+	}
+	call_sync(cpu, turn_virt_on, turn);
+}
+
+/* Firmware set this cpu up otherwise than the boot cpu: what cannot run guests shall be in no pool. */
+static void leave_cpu_out(unsigned cpu, const char *why)
+{
+	struct call retire;
+
+	log_printf("cpu %u cannot run VMs and is left out: %s", cpu, why);
+	call_init(&retire, machine_retire_cpu, NULL);
+	call_post(cpu, &retire);
+	while (cpu_is_online(cpu)) {
+		arch_relax();
 	}
 }
 
 static void start_virt(void)
 {
+	struct virt_turn turn;
+
 	virt_init();
+	if (virt != NULL) {
+		turn_virt_on_at(arch_this_cpu(), &turn);
+		if (!turn.on) {
+			virt_give_up(turn.words);
+		}
+	}
 	if (virt == NULL) {
 		log_printf("virt: VMs cannot run: %s", virt_why_not());
 		return;
 	}
 	for (unsigned i = 0; i < cpu_count(); i++) {
-		if (cpu_is_online(i)) {
-			if (virt->cpu_prepare(i, cpu_get(i)->node) != ERR_OK) {
-				panic("no memory for %s on cpu %u", virt->name, i);
+		if (cpu_is_online(i) && i != arch_this_cpu()) {
+			turn_virt_on_at(i, &turn);
+			if (!turn.on) {
+				leave_cpu_out(i, turn.words);
 			}
-			call_sync(i, turn_virt_on, NULL);
 		}
 	}
 	log_printf("virt: %s is on", virt->name);
+}
+
+static unsigned count_online(void)
+{
+	unsigned online = 0;
+
+	for (unsigned i = 0; i < cpu_count(); i++) {
+		online += cpu_is_online(i);
+	}
+	return online;
 }
 
 /* The manifest's housekeeping cpu; the boot cpu where that one is dead. */
@@ -174,6 +215,7 @@ static noreturn void start(void)
 		   machine.topology.node_count, machine.topology.node_count == 1 ? "" : "s",
 		   apic_is_x2apic() ? "x2APIC" : "xAPIC");
 	start_virt();
+	online = count_online();
 	read_manifest();
 	pool_manifest_build(&manifest);
 	vm_init();

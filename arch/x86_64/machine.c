@@ -72,6 +72,14 @@ void machine_leave_boot_stack(void (*fn)(void))
 	entry_switch_stack(top[0], fn);
 }
 
+void machine_retire_cpu(void *unused)
+{
+	(void)unused;
+	/* Release: pairs with the acquire load of who waits for it; nothing of this cpu's is written after. */
+	atomic_store_explicit(&percpu_this()->cpu.state, CPU_DEAD, memory_order_release);
+	insn_halt_forever();
+}
+
 uint32_t machine_apic_id(void)
 {
 	return apic_id();

@@ -41,5 +41,7 @@ unsigned smp_start(const struct topology *t, hpa_t trampoline, void (*entry)(voi
 void machine_adopt_boot_cpu(const struct topology *t);
 /* Continues in fn on a stack with guard pages. */
 noreturn void machine_leave_boot_stack(void (*fn)(void));
+/* As a call: takes this cpu out for good, dead and halted. It is in no pool. */
+void machine_retire_cpu(void *unused);
 /* A fresh APIC id of this cpu. */
 uint32_t machine_apic_id(void);

@@ -7,6 +7,7 @@
 #include "arch/x86_64/time.h"
 #include "arch/x86_64/vmx/vmx_ops.h"
 #include "kernel/lib/format.h"
+#include "kernel/lib/string.h"
 #include "kernel/lib/util.h"
 
 const struct virt_ops *virt;
@@ -26,6 +27,12 @@ void virt_init(void)
 			guest_xcr0 = (insn_read_cr4() & CR4_OSXSAVE) != 0 ? insn_xgetbv(0) : 0;
 		}
 	}
+}
+
+void virt_give_up(const char *why)
+{
+	virt = NULL;
+	str_copy(why_not, sizeof(why_not), why);
 }
 
 const char *virt_why_not(void)

@@ -217,6 +217,8 @@ extern const struct virt_ops *virt;
 const char *virt_why_not(void);
 /* P, boot cpu: probes the vendors that are linked in. */
 void virt_init(void);
+/* P: the boot cpu could not turn it on: from here on as if there were none. */
+void virt_give_up(const char *why);
 
 /* The host cpu's own CPUID, for the policy tables of vm/. */
 struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf);
