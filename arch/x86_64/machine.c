@@ -12,7 +12,8 @@
 #include "kernel/bootstat.h"
 #include "kernel/log.h"
 
-#define COM1	0x3f8
+#define COM1		0x3f8
+#define BOOT_STACK_SIZE	4096u
 
 struct percpu percpu_boot;
 
@@ -20,13 +21,15 @@ noreturn void entry_switch_stack(uint64_t top, void (*fn)(void));
 
 void arch_entry(uint64_t boot_info_hpa)
 {
-	static const uint64_t no_stacks[3];
+	/* For what goes wrong before there are stacks with guard pages: deep enough for a panic. */
+	static uint8_t stack[3][BOOT_STACK_SIZE] __attribute__((aligned(16)));
+	const uint64_t top[3] = { (uint64_t)(stack + 1), (uint64_t)(stack + 2), (uint64_t)(stack + 3) };
 	const struct boot_info *info = arch_direct(hpa(boot_info_hpa));
 
 	bootstat_begin(info->handoff_tsc);
 	bootstat_mark(BOOTSTAT_ENTRY, insn_rdtsc());
 	cpu_init(&percpu_boot.cpu, 0);
-	desc_init(&percpu_boot, no_stacks);
+	desc_init(&percpu_boot, top);
 	desc_init_idt();
 	desc_load(&percpu_boot);
 	percpu_boot.cpu.state = CPU_ONLINE;

@@ -58,7 +58,7 @@ extern struct percpu percpu_boot;
 
 /* Loads GDT, TSS, IDT and GS base for p on this cpu. */
 void desc_load(struct percpu *p);
-/* Fills p's GDT and TSS; ist tops of NMI, double fault, machine check (0: none yet). */
+/* Fills p's GDT and TSS; ist tops of NMI, double fault, machine check. */
 void desc_init(struct percpu *p, const uint64_t ist_top[3]);
 /* Fills the interrupt table; once. */
 void desc_init_idt(void);
