@@ -138,12 +138,29 @@ static noreturn void fault(const struct trap_frame *f)
 	insn_halt_forever();
 }
 
+/* NMI status and control (PCH data sheet, port 61h). Where there is no such port it reads as all ones. */
+#define PORT_NMI_STATUS		0x61
+#define  NMI_STATUS_SERR	0x80u	/* a PCI function or the chipset gave up */
+#define  NMI_STATUS_IOCHK	0x40u
+
+static void check_platform_nmi(void)
+{
+	uint8_t status = insn_in8(PORT_NMI_STATUS);
+
+	if (status != 0xff && (status & (NMI_STATUS_SERR | NMI_STATUS_IOCHK)) != 0) {
+		panic("the platform reports %s by NMI (port 0x61 reads 0x%x)",
+		      (status & NMI_STATUS_SERR) != 0 ? "a system error (SERR)" : "an I/O channel check", status);
+	}
+}
+
+/* A poke's NMI (kernel/cpu.h), or another cpu's panic, or the platform's: LINT1 of every cpu lets that in. */
 static void handle_nmi(struct trap_frame *f)
 {
 	if (atomic_load(&stopping)) {
 		atomic_fetch_add(&stopped, 1);
 		insn_halt_forever();
 	}
+	check_platform_nmi();
 	if (f->rip >= (uint64_t)virt_entry_window_start && f->rip < (uint64_t)virt_entry_window_end) {
 		f->rip = (uint64_t)virt_entry_window_abort;
 	}
