@@ -15,6 +15,8 @@
 
 /* Register offsets of the xAPIC page (SDM 3A table 10-1); x2APIC MSR = 0x800 + offset / 16. */
 #define REG_ID			0x020
+#define REG_VERSION		0x030
+#define  VERSION_LVT_MAX(v)	((v) >> 16 & 0xff)	/* entries of the local vector table, less one */
 #define REG_TPR			0x080
 #define REG_EOI			0x0b0
 #define REG_SVR			0x0f0
@@ -92,6 +94,22 @@ static uint64_t timer_measure(void)
 	return MAX(1, ticks * (time_tsc_hz() / 1000) / took);
 }
 
+/* What firmware may have left in entries that newer cpus have (SDM 3A 10.4.8: writing one that is not there faults). */
+static void mask_optional(void)
+{
+	static const struct {
+		unsigned lvt_max;	/* from which on there is reg */
+		unsigned reg;
+	} optional[] = { { 4, REG_LVT_PERF }, { 5, REG_LVT_THERMAL }, { 6, REG_LVT_CMCI } };
+	unsigned lvt_max = VERSION_LVT_MAX(reg_read(REG_VERSION));
+
+	for (unsigned i = 0; i < ARRAY_SIZE(optional); i++) {
+		if (lvt_max >= optional[i].lvt_max) {
+			reg_write(optional[i].reg, LVT_MASKED);
+		}
+	}
+}
+
 void apic_init_cpu(void)
 {
 	uint64_t base = insn_rdmsr(MSR_APIC_BASE) | APIC_BASE_EN;
@@ -106,11 +124,13 @@ void apic_init_cpu(void)
 	reg_write(REG_LVT_LINT0, LVT_MASKED);
 	reg_write(REG_LVT_LINT1, ICR_NMI);	/* the platform's NMI line: a fault worth stopping for */
 	reg_write(REG_LVT_ERROR, LVT_MASKED);
+	mask_optional();
 	reg_write(REG_TIMER_DIVIDE, DIVIDE_BY_1);
 	if (!apic.deadline && apic.ticks_per_ms == 0) {
 		apic.ticks_per_ms = timer_measure();
 	}
 	reg_write(REG_LVT_TIMER, VECTOR_TIMER | (apic.deadline ? LVT_TSC_DEADLINE : 0));
+	insn_mfence();	/* WRMSR of a deadline may overtake that write to memory and be lost (SDM 3A 10.5.4.1) */
 }
 
 bool apic_is_x2apic(void)

@@ -216,6 +216,11 @@ static inline void insn_wbinvd(void)
 	__asm__ volatile("wbinvd" : : : "memory");
 }
 
+static inline void insn_mfence(void)
+{
+	__asm__ volatile("mfence" : : : "memory");
+}
+
 static inline void insn_pause(void)
 {
 	__asm__ volatile("pause");
