@@ -85,7 +85,7 @@ static void take_on(struct cpu *self, struct sched_entity *e, uint64_t now_ns)
 {
 	e->on_slot = true;
 	__atomic_store_n(&e->slot, self->id, __ATOMIC_RELAXED);
-	e->wait_ns += now_ns - e->runnable_since_ns;
+	e->wait_ns += ns_since(e->runnable_since_ns, now_ns);	/* the waker's clock, and ours from before the lock */
 	e->switches++;
 	count(&self->switches, 1);
 }

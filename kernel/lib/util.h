@@ -19,3 +19,9 @@
 #define NS_PER_MS	1000000ul
 #define NS_PER_S	1000000000ul
 #define NS_NEVER	UINT64_MAX	/* a time that does not come */
+
+/* How long ago then was. Where another cpu wrote then, it may be after a now that was read early: that is 0. */
+static inline uint64_t ns_since(uint64_t then_ns, uint64_t now_ns)
+{
+	return now_ns > then_ns ? now_ns - then_ns : 0;
+}

@@ -95,6 +95,30 @@ TEST(independent, "dispatching and switching in one pool writes nothing of anoth
 	fake_machine_fini();
 }
 
+/* Runs for 1 us; before its cpu takes the lock, but after it read the clock, another cpu makes the other one runnable. */
+static enum dispatch_why act_overtaken(struct fake_vcpu *v, uint64_t until_ns)
+{
+	(void)until_ns;
+	fake.now_ns += NS_PER_US;
+	v[1].e.runnable_since_ns = fake.now_ns + 100;
+	return DISPATCH_YIELDED;
+}
+
+TEST(overtaken, "an entity that became runnable after its cpu read the clock has waited 0, not 2^64")
+{
+	struct fake_vm vm;
+
+	reset(1);
+	fake_vm_init(&vm, "a", 2);
+	vm.v[0].act = act_overtaken;
+	fake_vm_start(&vm, new_pool("p", "rr", 0, 0));
+	fake_guest_step(NS_PER_MS);
+	CHECK(vm.v[1].runs > 0);
+	CHECK(vm.v[1].e.wait_ns < NS_PER_S);
+	end(&vm);
+	fake_machine_fini();
+}
+
 /* Blocks, but a device on cpu 0 was faster: the event and the wake come before the loop hears of the block. */
 static enum dispatch_why act_race(struct fake_vcpu *v, uint64_t until_ns)
 {
