@@ -18,7 +18,8 @@
 #define  GATE_SPEAKER		0x02
 #define  GATE_OUT		0x20
 #define CALIBRATE_MS		10ul
-#define CALIBRATE_SPINS		100000000ul
+#define CALIBRATE_POLLS		1000000ul	/* a read of a port takes about 1 us: a second at most */
+#define TSC_LEAF		0x15u
 #define TSC_HZ_MIN		1000000ul
 #define SHIFT			32
 
@@ -37,13 +38,13 @@ static uint64_t measure_pm(uint16_t port)
 	uint64_t first = insn_in32(port) & PM_TIMER_MASK, start, passed = 0;
 
 	for (unsigned long i = 0; (insn_in32(port) & PM_TIMER_MASK) == first; i++) {
-		if (i == CALIBRATE_SPINS / 1000) {
+		if (i == CALIBRATE_POLLS / 10) {
 			return 0;
 		}
 	}
 	first = insn_in32(port) & PM_TIMER_MASK;
 	start = insn_rdtsc();
-	for (unsigned long i = 0; passed < want && i < CALIBRATE_SPINS; i++) {
+	for (unsigned long i = 0; passed < want && i < CALIBRATE_POLLS; i++) {
 		passed = ((insn_in32(port) & PM_TIMER_MASK) - first) & PM_TIMER_MASK;
 	}
 	return passed < want ? 0 : (insn_rdtsc() - start) * PM_TIMER_HZ / passed;
@@ -61,7 +62,7 @@ static uint64_t measure_pit(void)
 	insn_out8(PIT_CHANNEL2, (uint8_t)(count >> 8));
 	start = insn_rdtsc();
 	for (unsigned long i = 0; (insn_in8(PIT_GATE) & GATE_OUT) == 0; i++) {
-		if (i == CALIBRATE_SPINS) {
+		if (i == CALIBRATE_POLLS) {
 			return 0;
 		}
 	}
@@ -69,25 +70,45 @@ static uint64_t measure_pit(void)
 	return took * PIT_HZ / count;
 }
 
+/*
+ * What the cpu says of itself (SDM 2A, CPUID 15h): crystal clock ECX times EBX / EAX; 0 when it does not tell. Last,
+ * because emulators answer with the real chip's figures and count at a speed of their own.
+ */
+static uint64_t told_by_cpu(void)
+{
+	struct cpuid c;
+
+	if (insn_cpuid(0, 0).eax < TSC_LEAF) {
+		return 0;
+	}
+	c = insn_cpuid(TSC_LEAF, 0);
+	return c.eax == 0 || c.ebx == 0 || c.ecx == 0 ? 0 : (uint64_t)c.ecx * c.ebx / c.eax;
+}
+
 void time_init(uint16_t pm_timer, uint64_t zero_tsc)
 {
-	const char *against = "ACPI PM timer";
+	const char *how = "measured against the ACPI PM timer";
 	uint64_t start = insn_rdtsc();
 	uint64_t hz = pm_timer != 0 ? measure_pm(pm_timer) : 0;
 
 	if (hz < TSC_HZ_MIN) {
-		against = "PIT";
+		how = "measured against the PIT";
 		hz = measure_pit();
 	}
 	bootstat_spend(BOOTSTAT_CALIBRATION, insn_rdtsc() - start);
 	if (hz < TSC_HZ_MIN) {
-		panic("cannot calibrate the TSC: neither the ACPI PM timer (port 0x%x) nor the PIT counts", pm_timer);
+		how = "CPUID says so; nothing here measures it";
+		hz = told_by_cpu();
+	}
+	if (hz < TSC_HZ_MIN) {
+		panic("cannot calibrate the TSC: neither the ACPI PM timer (port 0x%x) nor the PIT counts, and CPUID 15h is silent",
+		      pm_timer);
 	}
 	clock.hz = hz;
 	clock.zero = zero_tsc;
 	clock.to_ns = insn_muldiv(NS_PER_S, 1ul << SHIFT, hz);
 	clock.to_tsc = insn_muldiv(hz, 1ul << SHIFT, NS_PER_S);
-	log_printf("time: TSC runs at %lu.%03lu MHz (measured against the %s)", hz / 1000000, hz / 1000 % 1000, against);
+	log_printf("time: TSC runs at %lu.%03lu MHz (%s)", hz / 1000000, hz / 1000 % 1000, how);
 }
 
 uint64_t time_tsc_hz(void)
