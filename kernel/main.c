@@ -26,6 +26,7 @@
 #include "vm/vm_manifest.h"
 
 #define CONSOLE_TICK_NS	(10 * NS_PER_MS)	/* guests' lines, and input where the port has no interrupt */
+#define IDLE_TICK_NS	(100 * NS_PER_MS)	/* input all the same: its interrupt may be lost on the way */
 
 static struct manifest manifest;
 static bool more_console;
@@ -63,7 +64,7 @@ static uint64_t housekeeping_next(void)
 	if (more_console) {
 		return arch_now_ns();
 	}
-	return machine.serial_irq && !vm_any_running() ? NS_NEVER : arch_now_ns() + CONSOLE_TICK_NS;
+	return arch_now_ns() + (machine.serial_irq && !vm_any_running() ? IDLE_TICK_NS : CONSOLE_TICK_NS);
 }
 
 static unsigned node_of_cpu(const void *context, unsigned cpu)
