@@ -5,11 +5,13 @@
 #include "acpi/acpi.h"
 #include "acpi/fadt.h"
 #include "acpi/madt.h"
+#include "acpi/mcfg.h"
 #include "acpi/s5.h"
 #include "acpi/slit.h"
 #include "acpi/spcr.h"
 #include "acpi/srat.h"
 #include "kernel/arch.h"
+#include "kernel/lib/util.h"
 #include "kernel/log.h"
 
 #define COM1_PORT	0x3f8u
@@ -128,6 +130,33 @@ static void read_spcr(struct platform *p, const struct acpi *a, struct console_i
 	}
 }
 
+static void read_mcfg(struct platform *p, const struct acpi *a)
+{
+	struct acpi_table t;
+	struct mcfg m;
+	struct mcfg_range r;
+
+	if (!find(a, MCFG_SIGNATURE, &t) || mcfg_open(&m, t.bytes, t.size) != ERR_OK) {
+		return;
+	}
+	while (mcfg_next(&m, &r)) {
+		if (r.segment == 0) {
+			continue;
+		}
+		if (r.base == 0 || !is_aligned(r.base, MIB) || r.base >> 52 != 0) {
+			log_printf("acpi: MCFG puts PCI segment %u at 0x%lx: left out", r.segment, r.base);
+			continue;
+		}
+		if (p->pci_count == PLATFORM_PCI_MAX) {
+			log_printf("acpi: MCFG has more than %u ranges: the rest is left out", PLATFORM_PCI_MAX);
+			return;
+		}
+		p->pci[p->pci_count].base = r.base;
+		p->pci[p->pci_count].first_bus = r.first_bus;
+		p->pci[p->pci_count++].last_bus = r.last_bus;
+	}
+}
+
 void platform_read(struct platform *p, struct topology_tables *tables, uint64_t rsdp, uint64_t direct_size)
 {
 	struct window window = { direct_size };
@@ -165,4 +194,5 @@ void platform_read(struct platform *p, struct topology_tables *tables, uint64_t 
 		tables->slit_size = t.size;
 	}
 	read_fadt(p, &acpi);
+	read_mcfg(p, &acpi);
 }

@@ -9,6 +9,7 @@
 #include "kernel/topology.h"
 
 #define PLATFORM_IOAPIC_MAX	16u
+#define PLATFORM_PCI_MAX	32u
 
 struct platform {
 	uint16_t pm_timer;		/* I/O port; 0: none */
@@ -30,6 +31,11 @@ struct platform {
 		uint64_t address;
 		uint32_t gsi_base;
 	} ioapic[PLATFORM_IOAPIC_MAX];
+	unsigned pci_count;		/* configuration spaces in memory, of the segments that no I/O port reaches: all but 0 */
+	struct {
+		uint64_t base;		/* of bus 0 */
+		uint8_t first_bus, last_bus;
+	} pci[PLATFORM_PCI_MAX];
 };
 
 /*

@@ -7,6 +7,7 @@
 #include "arch/x86_64/time.h"
 #include "kernel/arch.h"
 #include "kernel/console.h"
+#include "kernel/lib/util.h"
 #include "kernel/log.h"
 
 #define PM1_SLP_EN		(1u << 13)	/* ACPI 6.4 4.8.3.2.1 */
@@ -27,6 +28,7 @@
 #define  PCI_BUS_MASTER		(1u << 2)
 #define  PCI_HEADER_TYPE	0x0c		/* in bits 23:16 of that register */
 #define  PCI_MULTIFUNCTION	(1u << 23)
+#define BUS_SIZE		MIB		/* of configuration space in memory (PCI Express 7.2.2) */
 
 static struct platform how;
 static volatile uint8_t *reset_register;
@@ -93,36 +95,68 @@ void arch_reboot(void)
 	arch_halt_all();
 }
 
-static uint32_t pci_read(uint32_t function, unsigned reg)
+/* ecam: where configuration space lies in memory; NULL: segment 0, through its ports. function: bus, device, function. */
+static uint32_t pci_read(volatile uint8_t *ecam, uint32_t function, unsigned reg)
 {
+	if (ecam != NULL) {
+		return *(volatile uint32_t *)(ecam + ((uint64_t)function << 12 | reg));
+	}
 	insn_out32(PCI_ADDRESS, PCI_ENABLE | function << 8 | reg);
 	return insn_in32(PCI_DATA);
 }
 
+/* 16 bits, for the other half clears what is written as one. */
+static void pci_write_command(volatile uint8_t *ecam, uint32_t function, uint16_t command)
+{
+	if (ecam != NULL) {
+		*(volatile uint16_t *)(ecam + ((uint64_t)function << 12 | PCI_COMMAND)) = command;
+		return;
+	}
+	insn_out32(PCI_ADDRESS, PCI_ENABLE | function << 8 | PCI_COMMAND);
+	insn_out16(PCI_DATA, command);
+}
+
 /* The firmware's drivers may have left a device writing to memory that is now ours. */
-static unsigned clear_bus_masters(void)
+static unsigned clear_bus_masters(volatile uint8_t *ecam, unsigned buses)
 {
 	unsigned cleared = 0;
 
-	for (uint32_t device = 0; device < 256 * 32; device++) {
+	for (uint32_t device = 0; device < buses * 32; device++) {
 		unsigned functions = 1;
 
 		for (uint32_t f = 0; f < functions; f++) {
 			uint32_t at = device << 3 | f, command;
 
-			if ((pci_read(at, 0) & 0xffff) == PCI_NONE) {
+			if ((pci_read(ecam, at, 0) & 0xffff) == PCI_NONE) {
 				continue;
 			}
-			if (f == 0 && (pci_read(at, PCI_HEADER_TYPE) & PCI_MULTIFUNCTION) != 0) {
+			if (f == 0 && (pci_read(ecam, at, PCI_HEADER_TYPE) & PCI_MULTIFUNCTION) != 0) {
 				functions = 8;
 			}
-			command = pci_read(at, PCI_COMMAND);
+			command = pci_read(ecam, at, PCI_COMMAND);
 			if ((command & PCI_BUS_MASTER) != 0) {
-				insn_out32(PCI_ADDRESS, PCI_ENABLE | at << 8 | PCI_COMMAND);
-				insn_out16(PCI_DATA, (uint16_t)(command & ~PCI_BUS_MASTER));
+				pci_write_command(ecam, at, (uint16_t)(command & ~PCI_BUS_MASTER));
 				cleared++;
 			}
 		}
+	}
+	return cleared;
+}
+
+static unsigned clear_all_bus_masters(const struct platform *p)
+{
+	unsigned cleared = clear_bus_masters(NULL, 256);
+
+	for (unsigned i = 0; i < p->pci_count; i++) {
+		unsigned buses = p->pci[i].last_bus - p->pci[i].first_bus + 1u;
+		volatile uint8_t *ecam = paging_map_mmio(hpa(p->pci[i].base + p->pci[i].first_bus * BUS_SIZE),
+							 buses * BUS_SIZE);
+
+		if (ecam == NULL) {
+			log_printf("pci: no memory to look for Bus Masters at 0x%lx", p->pci[i].base);
+			continue;
+		}
+		cleared += clear_bus_masters(ecam, buses);
 	}
 	return cleared;
 }
@@ -136,7 +170,7 @@ void machine_quiesce(const struct platform *p)
 		insn_out8(PIC2_DATA, 0xff);
 	}
 	ioapic_mask_all(p);
-	cleared = clear_bus_masters();
+	cleared = clear_all_bus_masters(p);
 	if (cleared > 0) {
 		log_printf("pci: Bus Master cleared on %u function%s", cleared, cleared == 1 ? "" : "s");
 	}
