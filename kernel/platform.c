@@ -16,6 +16,7 @@
 
 #define COM1_PORT	0x3f8u
 #define COM1_IRQ	4u
+#define ISA_IRQS	16u
 #define IOAPIC_ADDRESS	0xfec00000ul
 
 struct window {
@@ -85,6 +86,12 @@ struct console_irq {
 	bool gsi_known;
 };
 
+/* Does the override speak of the console's line? */
+static bool overrides(const struct madt_entry *e, const struct platform *p, const struct console_irq *irq)
+{
+	return irq->gsi_known ? e->override.gsi == p->serial_gsi : e->override.irq == irq->isa;
+}
+
 static void read_madt(struct platform *p, const struct acpi_table *t, const struct console_irq *irq)
 {
 	struct madt m;
@@ -99,8 +106,8 @@ static void read_madt(struct platform *p, const struct acpi_table *t, const stru
 		if (e.kind == MADT_IOAPIC && p->ioapic_count < PLATFORM_IOAPIC_MAX) {
 			p->ioapic[p->ioapic_count].address = e.ioapic.address;
 			p->ioapic[p->ioapic_count++].gsi_base = e.ioapic.gsi_base;
-		} else if (e.kind == MADT_OVERRIDE && e.override.irq == irq->isa) {
-			p->serial_gsi = irq->gsi_known ? p->serial_gsi : e.override.gsi;
+		} else if (e.kind == MADT_OVERRIDE && overrides(&e, p, irq)) {
+			p->serial_gsi = e.override.gsi;
 			p->serial_level = MADT_TRIGGER(e.override.flags) == MADT_LOW_OR_LEVEL;
 			p->serial_low = MADT_POLARITY(e.override.flags) == MADT_LOW_OR_LEVEL;
 		}
@@ -127,6 +134,8 @@ static void read_spcr(struct platform *p, const struct acpi *a, struct console_i
 	}
 	if (irq->gsi_known) {
 		p->serial_gsi = s.gsi;
+		/* SPCR does not tell how the line signals: past ISA's ones, as PCI's do. */
+		p->serial_level = p->serial_low = s.gsi >= ISA_IRQS;
 	}
 }
 

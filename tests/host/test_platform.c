@@ -238,6 +238,28 @@ TEST(spcr, "SPCR's port and interrupt are the console's, and COM1's override say
 	end();
 }
 
+TEST(spcr_gsi, "a console interrupt past ISA's that SPCR names is level-triggered and low, unless MADT says otherwise")
+{
+	reset();
+	build_madt(&b);
+	madt_override(4, 20, 0x5);
+	add();
+	add_spcr(0, 1, 0xe000, 2, 0, 19);
+	read_tables();
+	CHECK_EQ(p.serial_gsi, 19);
+	CHECK(p.serial_level && p.serial_low);	/* COM1's line is another */
+	end();
+	reset();
+	build_madt(&b);
+	madt_override(4, 20, 0x5);
+	add();
+	add_spcr(0, 1, 0x3f8, 2, 0, 20);
+	read_tables();
+	CHECK_EQ(p.serial_gsi, 20);
+	CHECK(!p.serial_level && !p.serial_low);
+	end();
+}
+
 TEST(spcr_com1, "an SPCR that names COM1 keeps where MADT says its interrupt goes")
 {
 	reset();
