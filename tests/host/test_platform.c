@@ -370,6 +370,42 @@ TEST(reset_register, "a reset register in memory is taken, one in PCI space, pas
 	}
 }
 
+static void mcfg_range(uint64_t base, uint16_t segment, uint8_t first_bus, uint8_t last_bus)
+{
+	build_put(&b, base, 8);
+	build_put(&b, segment, 2);
+	build_put(&b, first_bus, 1);
+	build_put(&b, last_bus, 1);
+	build_put(&b, 0, 4);
+}
+
+TEST(mcfg, "MCFG's PCI segments but the first are handed on; one at no megabyte is left out, and so are too many")
+{
+	reset();
+	build_start(&b, "MCFG", 1);
+	build_zero(&b, 8);
+	mcfg_range(0xe0000000, 0, 0, 255);
+	mcfg_range(0x380000000000, 2, 0x40, 0x7f);
+	mcfg_range(0, 3, 0, 255);
+	mcfg_range(0xd0000800, 4, 0, 255);
+	add();
+	read_tables();
+	CHECK_EQ(p.pci_count, 1);
+	CHECK(p.pci[0].base == 0x380000000000 && p.pci[0].first_bus == 0x40 && p.pci[0].last_bus == 0x7f);
+	CHECK(said("segment 3") && said("segment 4"));
+	end();
+	reset();
+	build_start(&b, "MCFG", 1);
+	build_zero(&b, 8);
+	for (unsigned i = 0; i < 2 * PLATFORM_PCI_MAX; i++) {
+		mcfg_range(0x380000000000 + i * 0x10000000ul, (uint16_t)(i + 1), 0, 255);
+	}
+	add();
+	read_tables();
+	CHECK_EQ(p.pci_count, PLATFORM_PCI_MAX);
+	end();
+}
+
 TEST(broken, "a table with a wrong sum is named and its values stay a PC's")
 {
 	uint64_t dsdt;
