@@ -143,7 +143,10 @@ static void leave_cpu_out(unsigned cpu, const char *why)
 	log_printf("cpu %u cannot run VMs and is left out: %s", cpu, why);
 	call_init(&retire, machine_retire_cpu, NULL);
 	call_post(cpu, &retire);
-	while (cpu_is_online(cpu)) {
+	for (uint64_t end = arch_now_ns() + NS_PER_S; cpu_is_online(cpu);) {
+		if (arch_now_ns() > end) {
+			panic("waited 1 s for cpu %u to leave its loop", cpu);
+		}
 		arch_relax();
 	}
 }

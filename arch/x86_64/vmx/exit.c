@@ -130,13 +130,6 @@ static void arm_timer(const struct vmx_vcpu *v)
 	vmwrite(VMCS_PREEMPTION_TIMER, v->limit_tsc > now ? (v->limit_tsc - now) >> vmx.preemption_shift : 0);
 }
 
-void vmx_cpuid_flush(struct vmx_vcpu *v)
-{
-	for (unsigned i = 0; i < VIRT_CPUID_SLOTS; i++) {
-		v->virt.cpuid[i].leaf = VIRT_CPUID_EMPTY;
-	}
-}
-
 static bool cpuid_from_slot(struct vmx_vcpu *v)
 {
 	uint32_t leaf = (uint32_t)v->virt.gpr[VIRT_RAX], subleaf = (uint32_t)v->virt.gpr[VIRT_RCX];

@@ -62,7 +62,6 @@ enum vmx_after { VMX_ENTER_AGAIN, VMX_LEAVE, VMX_NEED_ALL };	/* values known to 
 unsigned vmx_exit_fast(struct vmx_vcpu *v);
 unsigned vmx_exit_full(struct vmx_vcpu *v);
 unsigned vmx_entry_failed(struct vmx_vcpu *v);
-void vmx_cpuid_flush(struct vmx_vcpu *v);
 void vmx_skip(uint64_t bytes);
 /* debug.c: an exception that exits. */
 unsigned vmx_reflect_exception(struct vmx_vcpu *v);
@@ -81,6 +80,14 @@ void vmx_space_destroy(struct virt_space *s);
 uint64_t vmx_space_pages(const struct virt_space *s);
 /* enter.asm */
 void vmx_enter(struct vmx_vcpu *v);
+
+/* Forgets the kept answers to CPUID: something they depend on changed. */
+static inline void vmx_cpuid_flush(struct vmx_vcpu *v)
+{
+	for (unsigned i = 0; i < VIRT_CPUID_SLOTS; i++) {
+		v->virt.cpuid[i].leaf = VIRT_CPUID_EMPTY;
+	}
+}
 
 static inline struct vmx_vcpu *vmx_of(struct virt_vcpu *v)
 {
