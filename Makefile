@@ -15,7 +15,7 @@ KERNEL_CFLAGS := $(COMMON) -O2 -ffreestanding -fno-pic -fno-pie -mcmodel=kernel 
 	   -fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fcf-protection=none \
 	   -ffunction-sections -fdata-sections
 KERNEL_SRCS := $(wildcard kernel/lib/*.c acpi/*.c sched/*.c kernel/*.c pool/*.c vm/*.c \
-	   arch/x86_64/*.c arch/x86_64/vmx/*.c arch/x86_64/vmx/pure/*.c)
+	   arch/x86_64/*.c arch/x86_64/pure/*.c arch/x86_64/vmx/*.c arch/x86_64/vmx/pure/*.c)
 KERNEL_SRCS := $(filter-out arch/x86_64/offsets.c,$(KERNEL_SRCS))
 KERNEL_ASMS := $(wildcard arch/x86_64/*.asm arch/x86_64/vmx/*.asm)
 KERNEL_OBJS := $(KERNEL_SRCS:%.c=$(BUILD)/obj/%.o) $(KERNEL_ASMS:%.asm=$(BUILD)/obj/%.asm.o)

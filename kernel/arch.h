@@ -22,6 +22,8 @@ uint64_t arch_now_ns(void);
 /* The cpu's cycle counter as it is; on the host, the clock. For counting what something cost. */
 uint64_t arch_ticks(void);
 
+uint64_t arch_wall_clock_s(void);	/* UTC seconds since 1970, as the machine's own clock has it */
+
 /* --- This cpu. */
 unsigned arch_this_cpu(void);		/* its number, 0..CPU_MAX-1 */
 void arch_relax(void);			/* PAUSE, in every spin loop */

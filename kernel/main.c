@@ -210,6 +210,7 @@ static noreturn void start(void)
 	uint64_t ns;
 
 	mem_boot_add(&mem, machine.map, b->mem_count, BOOT_MEM_RECLAIM, &machine.topology);
+	rtc_init(&machine.platform);
 	power_init(&machine.platform);
 	machine_quiesce(&machine.platform);
 	apic_init(hpa(machine.topology.lapic_address));

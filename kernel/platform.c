@@ -77,6 +77,7 @@ static void read_fadt(struct platform *p, const struct acpi *a)
 	p->has_reset = f.has_reset && (p->reset_is_memory || io_port(&f.reset) != 0);
 	p->reset_address = f.reset.address;
 	p->reset_value = f.reset_value;
+	p->century = f.century;
 	read_s5(p, a, f.dsdt);
 }
 

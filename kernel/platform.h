@@ -22,6 +22,7 @@ struct platform {
 	bool reset_is_memory;
 	uint64_t reset_address;
 	uint8_t reset_value;
+	uint8_t century;		/* the century's register in the CMOS clock; 0: none */
 	bool has_8259;
 	uint16_t serial_port;		/* COM1, or the I/O port that SPCR names */
 	uint32_t serial_gsi;

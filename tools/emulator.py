@@ -30,6 +30,7 @@ OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 VGABIOS = "/usr/share/vgabios/vgabios.bin"
 BOCHS_MODEL = "corei7_skylake_x"
+BOCHS_TIME0 = 1767225600			# its clock starts at 2026-01-01 UTC, so that runs repeat exactly
 BOCHS_CPUS_MAX = 15				# 16 run out of Bochs' timers
 
 BOCHSRC = """\
@@ -46,7 +47,7 @@ panic: action=fatal
 error: action=report
 info: action=report
 debug: action=ignore
-clock: sync=none
+clock: sync=none, time0={time0}
 sound: waveoutdrv=dummy
 """
 
@@ -86,16 +87,17 @@ def _die_with_parent():
 
 class Emulator:
     def __init__(self, kind, image, *, cpus=4, nodes=2, mem=1024, workdir=None, model=None, ips=100_000_000,
-                 serial="pty", timeout=300, extra=()):
+                 serial="pty", timeout=300, time0=BOCHS_TIME0, extra=()):
         """mem: MiB. model: cpu model of the emulator. ips: Bochs' instructions a guest second. serial: "pty" (both
-        directions) or "file" (output only, not paced by a reader). extra: more QEMU arguments or bochsrc lines."""
+        directions) or "file" (output only, not paced by a reader). time0: Bochs' clock at the start, seconds since
+        1970 or "utc". extra: more QEMU arguments or bochsrc lines."""
         if kind not in ("bochs", "qemu", "kvm"):
             raise EmulatorError(f"emulator {kind!r}: want bochs, qemu or kvm")
         if kind == "bochs" and cpus > BOCHS_CPUS_MAX:
             raise EmulatorError(f"{cpus} cpus: Bochs has at most {BOCHS_CPUS_MAX}")
         self.kind, self.image = kind, os.path.abspath(image)
         self.cpus, self.nodes, self.mem = cpus, nodes, mem
-        self.model, self.ips, self.serial, self.timeout = model, ips, serial, timeout
+        self.model, self.ips, self.serial, self.timeout, self.time0 = model, ips, serial, timeout, time0
         self.extra = list(extra)
         self._own_dir = workdir is None
         self.workdir = os.path.abspath(workdir) if workdir else tempfile.mkdtemp(prefix="tarn-")
@@ -265,7 +267,7 @@ class Emulator:
         return os.ttyname(self._slave)
 
     def _bochs(self, line):
-        rc = BOCHSRC.format(model=self.model or BOCHS_MODEL, cpus=self.cpus, ips=self.ips, mem=self.mem,
+        rc = BOCHSRC.format(time0=self.time0, model=self.model or BOCHS_MODEL, cpus=self.cpus, ips=self.ips, mem=self.mem,
                             ovmf=OVMF_BOCHS, vgabios=VGABIOS, image=self.image, serial=line,
                             serial_mode="term" if self.serial == "pty" else "file")
         with open(os.path.join(self.workdir, "bochsrc"), "w", encoding="utf-8") as f:

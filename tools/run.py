@@ -110,7 +110,7 @@ def main():
         sys.exit("run: EMU=kvm: this host's KVM gives guests no VT-x (/dev/kvm and kvm_intel nested=Y are needed)")
     print(f"{WHY[kind]}\n{args.cpus} cpus, {args.nodes} nodes, {args.mem} MiB; Ctrl-A X quits\n", flush=True)
     with Emulator(kind, args.image, cpus=args.cpus, nodes=args.nodes, mem=args.mem, model=args.model, ips=args.ips,
-                  workdir=args.logs, timeout=args.timeout) as machine:
+                  workdir=args.logs, timeout=args.timeout, time0="utc") as machine:
         machine.start()
         ended_by_user = interact(machine)
         if ended_by_user:

@@ -22,7 +22,6 @@
 #define RESTART_CALM_NS	(10 * NS_PER_S)
 #define RESTART_FIRST_NS	(100 * NS_PER_MS)
 #define RESTART_LAST_NS	(60 * NS_PER_S)
-#define RTC_UNKNOWN	1767225600	/* 2026-01-01: until the real clock is read, guests start there */
 
 static struct list vms = { &vms, &vms };
 static unsigned running_count;
@@ -326,7 +325,7 @@ static enum err reset_platform(struct vm *vm)
 {
 	struct vplatform_config config = {
 		.ops = &platform_ops, .ctx = vm, .tsc_hz = virt_host_tsc_hz(),
-		.timer_hz = virt_host_tsc_hz() / VCPUID_TSC_PER_CRYSTAL, .rtc_base_s = RTC_UNKNOWN,
+		.timer_hz = virt_host_tsc_hz() / VCPUID_TSC_PER_CRYSTAL, .rtc_base_s = (int64_t)arch_wall_clock_s(),
 	};
 	enum err e = vplatform_init(&vm->platform, &config);
 

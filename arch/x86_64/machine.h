@@ -21,6 +21,8 @@ void serial_drain(void);
 void serial_interrupt(void);		/* its vector came */
 /* Routes the port's interrupt to one cpu; without, the console is polled every few milliseconds. */
 bool serial_init_irq(const struct platform *p, uint32_t apic_id);
+/* Reads the CMOS clock. After time_init(). */
+void rtc_init(const struct platform *p);
 /* Remembers how to power off and reset. */
 void power_init(const struct platform *p);
 /* Masks both 8259s and every I/O APIC pin; clears Bus Master of all PCI functions: nothing of ours drives any. */
