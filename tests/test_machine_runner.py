@@ -46,7 +46,7 @@ while True:
         continue
     elif line == "plain error": say("error: nothing else\r\n")
     elif line.startswith("vm console"):
-        say("attached\r\n")
+        say("attached to web; Ctrl-] leaves\r\n")
         while inp.read(1) != "\x1d": pass
     elif line == "console plain" or not line: say("ok\r\n" if line else "")
     else: say("error: %s: no such command\r\n" % line)
