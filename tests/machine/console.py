@@ -10,6 +10,7 @@ ESCAPES = re.compile(rb"\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>78cDM])")
 # The answer's last line, then the prompt; log lines may come between the two and after.
 ANSWER_END = re.compile(r"(?:^|\n)(ok|error: [^\n]*)\n(?:[^\n]*\n)*?" + re.escape(PROMPT))
 ATTACHED_END = "\x1d"  # Ctrl-]
+DETACHED = re.compile(r"((?:.|\n)*?)\n?ok\n(?:[^\n]*\n)*?" + re.escape(PROMPT))
 QUOTE_MAX = 60
 
 
@@ -195,7 +196,7 @@ class Shell:
     def detach(self, seconds=20):
         """Back to Tarn's prompt; returns what the guest had said since attach(), or since what was last waited for."""
         self.console.type(ATTACHED_END)
-        return self.console.expect(r"(?s)(.*?)\n?ok\n" + re.escape(PROMPT), seconds).group(1)
+        return self.console.expect(DETACHED, seconds).group(1)
 
     def recover(self, seconds=15):
         """After a failed test: back to an empty prompt, wherever we are. False: nothing answers."""
