@@ -46,8 +46,10 @@ while True:
         continue
     elif line == "plain error": say("error: nothing else\r\n")
     elif line.startswith("vm console"):
-        say("attached\r\n")
+        say("attached to web; Ctrl-] leaves\r\n")
+        say("hello\r\nlast")
         while inp.read(1) != "\x1d": pass
+        say("\r\nok\r\n[   1.000] a log line\r\n")
     elif line == "console plain" or not line: say("ok\r\n" if line else "")
     else: say("error: %s: no such command\r\n" % line)
     say("tarn> ")
@@ -185,6 +187,14 @@ def test_left_in_guest():
                            ("next", good)], 1, 1, "ok   next")
 
 
+def test_detach():
+    def leave(r):
+        r.sh.attach("web")
+        text = r.sh.detach()
+        want(text == "hello\nlast", repr(text))
+    expect_report("qemu", [("leave", leave), ("next", good)], 2, 0)
+
+
 def test_no_ready():
     expect_report("silent", [("one", good), ("two", good)], 0, 2,
                   "FAIL one: fake machine did not come up: waited 1 s for 'tarn: ready", r"\| .*BdsDxe", boot_seconds=1)
@@ -235,6 +245,7 @@ TESTS = [
     ("a machine that dies fails its test and those left", test_machine_dies),
     ("a command without an answer fails in time", test_machine_hangs),
     ("a test left inside a guest's console does not disturb the next", test_left_in_guest),
+    ("leaving a guest's console returns what it said, with log lines about or not", test_detach),
     ("a machine that does not come up fails all its tests and shows its console", test_no_ready),
     ("a machine's end can be waited for", test_expect_end),
     ("a broken test is a failed test", test_broken_test),

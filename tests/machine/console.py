@@ -10,6 +10,7 @@ ESCAPES = re.compile(rb"\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>78cDM])")
 # The answer's last line, then the prompt; log lines may come between the two and after.
 ANSWER_END = re.compile(r"(?:^|\n)(ok|error: [^\n]*)\n(?:[^\n]*\n)*?" + re.escape(PROMPT))
 ATTACHED_END = "\x1d"  # Ctrl-]
+DETACHED = re.compile(r"((?:.|\n)*?)\n?ok\n(?:[^\n]*\n)*?" + re.escape(PROMPT))
 QUOTE_MAX = 60
 
 
@@ -188,12 +189,14 @@ class Shell:
         """Goes to a VM's console; what follows is between the test and the guest until detach()."""
         self.console.text = ""
         self.console.type(f"vm console {vm}\r")
+        match = self.console.expect(rf"attached to {re.escape(vm)};[^\n]*\n|\nerror: [^\n]*", 20)
+        if "error: " in match.group(0):
+            raise Failure(f"'vm console {vm}' ended in '{match.group(0).strip()}'")
 
-    def detach(self, seconds=10):
-        # Enter, for a prompt also where the console came back by itself because the VM is gone.
-        self.console.text = ""
-        self.console.type(ATTACHED_END + "\r")
-        self.console.expect(re.escape(PROMPT), seconds)
+    def detach(self, seconds=20):
+        """Back to Tarn's prompt; returns what the guest had said since attach(), or since what was last waited for."""
+        self.console.type(ATTACHED_END)
+        return self.console.expect(DETACHED, seconds).group(1)
 
     def recover(self, seconds=15):
         """After a failed test: back to an empty prompt, wherever we are. False: nothing answers."""

@@ -75,7 +75,8 @@ def image_make(machine, folder):
         if os.path.exists(image):
             return image
         os.makedirs(IMAGES, exist_ok=True)
-        part = os.path.join(IMAGES, "part.img")
+        # Of our own: another run may make one at the same time.
+        part = os.path.join(IMAGES, f"part-{os.getpid()}.img")
         make("image", *arguments(machine, folder, part))
         # The front program may have been built only now, so the key is asked again.
         image = os.path.join(IMAGES, key_of(machine) + ".img")
