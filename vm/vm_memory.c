@@ -31,19 +31,20 @@ static bool pool_has_node(const struct pool *p, unsigned node)
 			return true;
 		}
 	}
-	return node == p->node;
+	return false;
 }
 
 unsigned vm_memory_home(const struct pool *p)
 {
-	unsigned home = p->node;
+	unsigned home = NODE_NONE;
 
 	for (unsigned node = 0; node < mem.node_count; node++) {
-		if (pool_has_node(p, node) && mem.node[node].free_pages > mem.node[home].free_pages) {
+		if (pool_has_node(p, node) &&
+		    (home == NODE_NONE || mem.node[node].free_pages > mem.node[home].free_pages)) {
 			home = node;
 		}
 	}
-	return home;
+	return home == NODE_NONE ? p->node : home;	/* a pool without cpus: it takes no VM anyway */
 }
 
 /* From the VM's home node, then from the pool's other nodes, nearest first; from anywhere only where the VM says so. */
