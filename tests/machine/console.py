@@ -10,7 +10,7 @@ ESCAPES = re.compile(rb"\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>78cDM])")
 # The answer's last line, then the prompt; log lines may come between the two and after.
 ANSWER_END = re.compile(r"(?:^|\n)(ok|error: [^\n]*)\n(?:[^\n]*\n)*?" + re.escape(PROMPT))
 ATTACHED_END = "\x1d"  # Ctrl-]
-DETACHED = re.compile(r"((?:.|\n)*?)\n?ok\n(?:[^\n]*\n)*?" + re.escape(PROMPT))
+DETACHED = re.compile(r"(?:^|\n)ok\n(?:[^\n]*\n)*?" + re.escape(PROMPT))
 QUOTE_MAX = 60
 
 
@@ -196,7 +196,8 @@ class Shell:
     def detach(self, seconds=20):
         """Back to Tarn's prompt; returns what the guest had said since attach(), or since what was last waited for."""
         self.console.type(ATTACHED_END)
-        return self.console.expect(DETACHED, seconds).group(1)
+        match = self.console.expect(DETACHED, seconds)
+        return match.string[:match.start()]
 
     def recover(self, seconds=15):
         """After a failed test: back to an empty prompt, wherever we are. False: nothing answers."""
