@@ -202,6 +202,22 @@ static unsigned choose_housekeeper(void)
 	return wanted;
 }
 
+static const char *policy_name_at(unsigned i)
+{
+	const struct sched_ops *ops = sched_policy_at(i);
+
+	return ops != NULL ? ops->name : NULL;
+}
+
+static void start_shell(void)
+{
+	shell_init();
+	shell_set_names(SHELL_POOL, pool_name_at);
+	shell_set_names(SHELL_VM, vm_name_at);
+	shell_set_names(SHELL_FILE, machine_file_name_at);
+	shell_set_names(SHELL_SCHED, policy_name_at);
+}
+
 /* The second half, on a stack with guard pages and the hypervisor's own page tables. */
 static noreturn void start(void)
 {
@@ -228,7 +244,7 @@ static noreturn void start(void)
 	housekeeper = choose_housekeeper();
 	machine.serial_irq = serial_init_irq(&machine.platform, cpu_get(housekeeper)->apic_id);
 	dispatch_set_housekeeping(housekeeping, housekeeping_next);
-	shell_init();
+	start_shell();
 	ns = arch_now_ns();
 	log_printf("tarn: ready: %u cpu%s, %u node%s, %u pool%s, %u VM%s, %lu ms", online, online == 1 ? "" : "s",
 		   machine.topology.node_count, machine.topology.node_count == 1 ? "" : "s", pool_count(),

@@ -200,6 +200,12 @@ struct manifest_facts {
 void manifest_parse(struct manifest *m, const char *text, size_t size, struct manifest_errors *errors);
 /* After manifest_parse(), once. */
 void manifest_check(struct manifest *m, const struct manifest_facts *facts, struct manifest_errors *errors);
+/*
+ * Instead, for one VM that comes to a running machine: the caller has put the pools there are in m->pool (name, ops, cpu_set,
+ * usable), all that the check looks at.
+ */
+void manifest_check_vm(struct manifest *m, struct manifest_vm *vm, const struct manifest_facts *facts,
+		       struct manifest_errors *errors);
 
 /* Index of the pool of that name, or MANIFEST_POOL_MAX. */
 unsigned manifest_pool_find(const struct manifest *m, const char *name);

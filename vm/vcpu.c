@@ -187,6 +187,7 @@ static void deliver(struct vcpu *v)
 
 	if (vplatform_extint(&v->vm->platform, v->index)) {
 		virt->inject(v->virt, vplatform_extint_ack(&v->vm->platform));
+		v->injected++;
 		return;
 	}
 	vector = vlapic_pending(&v->lapic);
@@ -195,6 +196,7 @@ static void deliver(struct vcpu *v)
 	}
 	vlapic_ack(&v->lapic, (uint8_t)vector);
 	virt->inject(v->virt, (uint8_t)vector);
+	v->injected++;
 }
 
 static void before_entry(struct virt_vcpu *virt_v)
@@ -204,6 +206,7 @@ static void before_entry(struct virt_vcpu *virt_v)
 	collect_events(v);
 	if (atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) && virt->inject_nmi(virt_v)) {
 		atomic_store_explicit(&v->nmi_requested, false, memory_order_relaxed);
+		v->injected++;
 	}
 	if (vcpu_event_waits(v)) {
 		if (virt->can_inject(virt_v)) {

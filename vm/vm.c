@@ -37,6 +37,17 @@ const char *vm_state_words(enum vm_state s)
 	return words[s];
 }
 
+const char *vm_exit_words(enum virt_exit kind)
+{
+	static const char *const words[VIRT_EXIT_COUNT] = {
+#define EXIT_WORDS(name, text) [VIRT_EXIT_##name] = (text),
+		VIRT_EXIT_TABLE(EXIT_WORDS)
+#undef EXIT_WORDS
+	};
+
+	return words[kind];
+}
+
 struct vm *vm_find(const char *name)
 {
 	LIST_FOREACH(at, &vms) {
@@ -67,6 +78,13 @@ unsigned vm_count(void)
 		n++;
 	}
 	return n;
+}
+
+const char *vm_name_at(unsigned i)
+{
+	const struct vm *vm = vm_at(i);
+
+	return vm != NULL ? vm->config.name : NULL;
 }
 
 bool vm_any_running(void)
@@ -425,6 +443,16 @@ enum err vm_stop(struct vm *vm, struct sched_reason *why)
 	}
 	stopped(vm, VM_STOPPED, "by command");
 	return ERR_OK;
+}
+
+enum err vm_move(struct vm *vm, struct pool *to, struct sched_reason *why)
+{
+	enum err e = pool_group_move(&vm->group, to, why);
+
+	if (e == ERR_OK) {
+		vm->pool = to;
+	}
+	return e;
 }
 
 /* --- Ending by itself. */
