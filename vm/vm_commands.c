@@ -111,8 +111,9 @@ static enum err vm_show(const struct shell_args *args)
 		   vm->mem.block_count, virt->space_pages(vm->space) * PAGE_SIZE / KIB);
 	con_printf("  kernel %s, initrd %s\n  cmdline %s\n", vm->config.kernel,
 		   vm->config.initrd[0] != '\0' ? vm->config.initrd : "(none)", vm->config.cmdline);
-	con_printf("  console: %lu bytes written, %lu dropped; unknown MSRs: %lu\n", atomic_load(&vm->console->written),
-		   vm->console->dropped, atomic_load(&vm->unknown_msrs));
+	con_printf("  console: %lu bytes written, %lu dropped; %lu typed bytes dropped; unknown MSRs: %lu\n",
+		   atomic_load(&vm->console->written), vm->console->dropped, vm->console->in_dropped,
+		   atomic_load(&vm->unknown_msrs));
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		struct pool_entity_times s = pool_entity_times(&vm->vcpu[i]->entity);
 
