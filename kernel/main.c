@@ -5,6 +5,7 @@
  */
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/machine.h"
+#include "arch/x86_64/mitigate.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/time.h"
 #include "arch/x86_64/virt.h"
@@ -238,6 +239,7 @@ static noreturn void start(void)
 	start_virt();
 	online = count_online();
 	read_manifest();
+	mitigate_init(manifest.boot.mitigations == MANIFEST_MITIGATE_OFF);
 	pool_manifest_build(&manifest);
 	vm_init();
 	vm_manifest_build(&manifest);

@@ -126,10 +126,13 @@ enum manifest_admission { MANIFEST_REFUSE, MANIFEST_WARN };
 enum manifest_memory_policy { MANIFEST_STRICT, MANIFEST_PREFER };
 enum manifest_action { MANIFEST_STOP, MANIFEST_RESTART, MANIFEST_DESTROY };
 
+enum manifest_mitigations { MANIFEST_MITIGATE_AUTO, MANIFEST_MITIGATE_OFF };
+
 struct manifest_boot {
 	struct manifest_text default_sched;
 	struct manifest_number housekeeping;	/* a cpu */
 	bool numa_split;
+	unsigned mitigations;		/* enum manifest_mitigations */
 	unsigned file_count, run_count;
 	struct manifest_text file[MANIFEST_FILES_MAX];
 	struct manifest_text run[MANIFEST_RUN_MAX];	/* shell commands, in order */
