@@ -58,6 +58,7 @@ void vcpu_reset(struct vcpu *v, const struct virt_start *start)
 {
 	(void)timer_cancel(&v->timer);
 	v->halted = false;
+	v->steal = (struct vsteal){ 0 };
 	atomic_store(&v->init_requested, false);
 	atomic_store(&v->nmi_requested, false);
 	atomic_store(&v->startup, 0);
@@ -97,6 +98,7 @@ static void take_init(struct vcpu *v)
 		virt->put(v->virt);
 		vlapic_reset(&v->lapic);
 		v->halted = false;
+		v->steal = (struct vsteal){ 0 };
 		atomic_store(&v->waits_for_sipi, true);
 	}
 }
@@ -273,6 +275,9 @@ static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
 		return block(v);
 	}
 	(void)timer_cancel(&v->timer);
+	if (vsteal_is_on(&v->steal)) {
+		vsteal_run(&v->steal, &v->vm->mem, e->wait_ns);
+	}
 	v->virt->until_tsc = virt_ns_to_tsc(until_ns);
 	switch (virt->run(v->virt)) {
 	case VCPU_LEFT_TIME:
@@ -293,7 +298,12 @@ static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
 
 static void put(struct sched_entity *e)
 {
-	virt->put(CONTAINER_OF(e, struct vcpu, entity)->virt);
+	struct vcpu *v = CONTAINER_OF(e, struct vcpu, entity);
+
+	virt->put(v->virt);
+	if (vsteal_is_on(&v->steal)) {
+		vsteal_put(&v->steal, &v->vm->mem);
+	}
 }
 
 const struct dispatch_ops vcpu_dispatch = { .run = run, .put = put };

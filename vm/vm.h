@@ -29,6 +29,7 @@
 #include "vm/vconsole.h"
 #include "vm/vlapic.h"
 #include "vm/vplatform.h"
+#include "vm/vsteal.h"
 
 #define VM_NAME_LEN	32u
 #define VM_FILE_LEN	64u
@@ -73,6 +74,7 @@ struct vcpu {
 	/* The running cpu's. */
 	bool halted;			/* in HLT: runs again when an interrupt can be delivered */
 	bool halted_with_if;		/* RFLAGS.IF at that HLT: without it only a reset ends it */
+	struct vsteal steal;
 	uint64_t injected;		/* interrupts and NMIs given to the guest, ever */
 };
 
