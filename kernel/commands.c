@@ -143,13 +143,14 @@ static enum err run_version(const struct shell_args *args)
 	}
 	con_printf("Tarn %s\n", TARN_VERSION);
 	if (verbose) {
+		con_printf("mitigations: %s\n", arch_mitigations());
 		bootstat_print();
 	}
 	return ERR_OK;
 }
 
 SHELL_COMMAND(version, .name = "version", .usage = "[-v]", .run = run_version,
-	      .help = "Prints Tarn's version; -v also what start-up cost, in TSC ticks.");
+	      .help = "Prints Tarn's version; -v also mitigations and what start-up cost, in TSC ticks.");
 
 static enum err run_log(const struct shell_args *args)
 {

@@ -32,6 +32,7 @@
 
 #define TX_BYTES	(64 * KIB)
 #define KEPT_BYTES	(TX_BYTES / 4)	/* of the ring, that guests' lines leave to the log and to commands */
+#define GUEST_BYTES	(4 * KIB)	/* waiting to be sent, that guests may add to: a third of a second at 115200 */
 #define WAIT_NS		NS_PER_S	/* for room, or for the port to take one byte */
 #define WAIT_POLLS	(1u << 22)	/* the same, before the clock runs */
 #define CHUNK_BYTES	1024u		/* of text put under one lock hold */
@@ -337,6 +338,18 @@ bool console_line(const char *line, size_t len)
 	}
 	done();
 	return shown;
+}
+
+size_t console_guest_room(void)
+{
+	size_t used;
+
+	if (!lock()) {
+		return 0;
+	}
+	used = TX_BYTES - room();
+	unlock();
+	return used < GUEST_BYTES ? GUEST_BYTES - used : 0;
 }
 
 void console_guest_line(const char *name, const char *line, size_t len)

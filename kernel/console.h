@@ -36,6 +36,11 @@ void console_panic_puts(const char *s);
 bool console_line(const char *line, size_t len);
 /* Any cpu: `[NAME] line`, made printable; nothing in plain mode or while attached. */
 void console_guest_line(const char *name, const char *line, size_t len);
+/*
+ * Any cpu: how many bytes of guests' output the ring should take now, so that what the shell says does not stand behind
+ * seconds of it. Guests keep the rest themselves. Never more than 4 KiB; 0: ask again later.
+ */
+size_t console_guest_room(void);
 /* Housekeeping: one line above the edited one. */
 void console_say(const char *line, size_t len);
 /* Housekeeping: a command's output, LF ends a line. */

@@ -15,3 +15,8 @@ const struct boot_file *machine_file(const char *name)
 	}
 	return NULL;
 }
+
+const char *machine_file_name_at(unsigned i)
+{
+	return machine.boot != NULL && i < machine.boot->file_count ? machine.files[i].name : NULL;
+}

@@ -19,3 +19,5 @@ extern struct machine machine;
 
 /* A file of \tarn\ that was read at boot, or NULL. */
 const struct boot_file *machine_file(const char *name);
+/* In the order they were read; NULL: i is past the last. */
+const char *machine_file_name_at(unsigned i);

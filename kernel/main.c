@@ -5,6 +5,7 @@
  */
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/machine.h"
+#include "arch/x86_64/mitigate.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/time.h"
 #include "arch/x86_64/virt.h"
@@ -202,6 +203,22 @@ static unsigned choose_housekeeper(void)
 	return wanted;
 }
 
+static const char *policy_name_at(unsigned i)
+{
+	const struct sched_ops *ops = sched_policy_at(i);
+
+	return ops != NULL ? ops->name : NULL;
+}
+
+static void start_shell(void)
+{
+	shell_init();
+	shell_set_names(SHELL_POOL, pool_name_at);
+	shell_set_names(SHELL_VM, vm_name_at);
+	shell_set_names(SHELL_FILE, machine_file_name_at);
+	shell_set_names(SHELL_SCHED, policy_name_at);
+}
+
 /* The second half, on a stack with guard pages and the hypervisor's own page tables. */
 static noreturn void start(void)
 {
@@ -222,13 +239,14 @@ static noreturn void start(void)
 	start_virt();
 	online = count_online();
 	read_manifest();
+	mitigate_init(manifest.boot.mitigations == MANIFEST_MITIGATE_OFF);
 	pool_manifest_build(&manifest);
 	vm_init();
 	vm_manifest_build(&manifest);
 	housekeeper = choose_housekeeper();
 	machine.serial_irq = serial_init_irq(&machine.platform, cpu_get(housekeeper)->apic_id);
 	dispatch_set_housekeeping(housekeeping, housekeeping_next);
-	shell_init();
+	start_shell();
 	ns = arch_now_ns();
 	log_printf("tarn: ready: %u cpu%s, %u node%s, %u pool%s, %u VM%s, %lu ms", online, online == 1 ? "" : "s",
 		   machine.topology.node_count, machine.topology.node_count == 1 ? "" : "s", pool_count(),

@@ -126,10 +126,13 @@ enum manifest_admission { MANIFEST_REFUSE, MANIFEST_WARN };
 enum manifest_memory_policy { MANIFEST_STRICT, MANIFEST_PREFER };
 enum manifest_action { MANIFEST_STOP, MANIFEST_RESTART, MANIFEST_DESTROY };
 
+enum manifest_mitigations { MANIFEST_MITIGATE_AUTO, MANIFEST_MITIGATE_OFF };
+
 struct manifest_boot {
 	struct manifest_text default_sched;
 	struct manifest_number housekeeping;	/* a cpu */
 	bool numa_split;
+	unsigned mitigations;		/* enum manifest_mitigations */
 	unsigned file_count, run_count;
 	struct manifest_text file[MANIFEST_FILES_MAX];
 	struct manifest_text run[MANIFEST_RUN_MAX];	/* shell commands, in order */
@@ -200,6 +203,12 @@ struct manifest_facts {
 void manifest_parse(struct manifest *m, const char *text, size_t size, struct manifest_errors *errors);
 /* After manifest_parse(), once. */
 void manifest_check(struct manifest *m, const struct manifest_facts *facts, struct manifest_errors *errors);
+/*
+ * Instead, for one VM that comes to a running machine: the caller has put the pools there are in m->pool (name, ops, cpu_set,
+ * usable), all that the check looks at.
+ */
+void manifest_check_vm(struct manifest *m, struct manifest_vm *vm, const struct manifest_facts *facts,
+		       struct manifest_errors *errors);
 
 /* Index of the pool of that name, or MANIFEST_POOL_MAX. */
 unsigned manifest_pool_find(const struct manifest *m, const char *name);

@@ -402,3 +402,14 @@ void manifest_check(struct manifest *m, const struct manifest_facts *facts, stru
 		check_vm(&c, &m->vm[i]);
 	}
 }
+
+void manifest_check_vm(struct manifest *m, struct manifest_vm *vm, const struct manifest_facts *facts,
+		       struct manifest_errors *errors)
+{
+	struct checking c = { .m = m, .facts = facts, .errors = errors };
+
+	for (unsigned i = 0; i < m->pool_count; i++) {
+		cpuset_or(&c.claimed, &m->pool[i].cpu_set);
+	}
+	check_vm(&c, vm);
+}

@@ -16,6 +16,8 @@ static const char *const actions[] = {
 	[MANIFEST_STOP] = "stop", [MANIFEST_RESTART] = "restart", [MANIFEST_DESTROY] = "destroy", NULL,
 };
 
+static const char *const mitigations[] = { [MANIFEST_MITIGATE_AUTO] = "auto", [MANIFEST_MITIGATE_OFF] = "off", NULL };
+
 #define ROW(name_, section_, type_, ...) \
 	{ .name = name_, .section = MANIFEST_##section_, .type = MANIFEST_##type_, __VA_ARGS__ }
 #define IN(object, field)	.offset = offsetof(struct manifest_##object, field)
@@ -27,6 +29,8 @@ const struct manifest_key manifest_keys[] = {
 	    .help = "the cpu that does console and housekeeping"),
 	ROW("numa-split", BOOT, BOOL, .def = "no", IN(boot, numa_split),
 	    .help = "a pool for each node, as the command pool numa-split makes them"),
+	ROW("mitigations", BOOT, WORD, .built = true, .def = "auto", .words = mitigations, IN(boot, mitigations),
+	    .help = "what the cpu needs against one VM learning of another through it, or nothing"),
 	ROW("files", BOOT, FILE_LIST, .built = true, .help = "files of \\tarn\\ to keep for later commands"),
 	ROW("run", BOOT, COMMAND, .built = true, .repeatable = true,
 	    .help = "a shell command to run when the machine is up, in order"),

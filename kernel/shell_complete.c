@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Tab completion. The words before the cursor say where candidates come from: the first word is a command's first,
- * the second its second where there is such a group, any other what the command's `complete` names.
+ * the second its second where there is such a group, any other what the command's `complete` names, or in KEY=VALUE
+ * the key.
  */
 #include "kernel/shell.h"
 
@@ -16,6 +17,15 @@
 
 static const char *(*names[SHELL_COMPLETE_KINDS])(unsigned i);
 
+/* Keys whose values are names. */
+static const struct {
+	const char *key;
+	enum shell_complete kind;
+} keys[] = {
+	{ "pool", SHELL_POOL }, { "sched", SHELL_SCHED }, { "kernel", SHELL_FILE }, { "initrd", SHELL_FILE },
+	{ "module", SHELL_FILE },
+};
+
 void shell_set_names(enum shell_complete kind, const char *(*nth)(unsigned i))
 {
 	names[kind] = nth;
@@ -26,6 +36,7 @@ struct completion {
 	char word[3][WORD_MAX];		/* the first two before the one completed, if so many; last: that one */
 	unsigned word_count;		/* before it */
 	size_t len;			/* of word[2] */
+	const char *key;		/* in front of word[2] stood this and "=", or NULL */
 	char common[WORD_MAX];
 	unsigned count;
 	char choices[CHOICES_MAX];	/* sorted, two blanks behind each */
@@ -119,11 +130,24 @@ static void offer_names(struct completion *c, enum shell_complete kind)
 	}
 }
 
+static void offer_values(struct completion *c)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (str_eq(keys[i].key, c->key)) {
+			offer_names(c, keys[i].kind);
+		}
+	}
+}
+
 static void offer_all(struct completion *c)
 {
 	int words;
 	const struct shell_command *cmd;
 
+	if (c->key != NULL) {
+		offer_values(c);
+		return;
+	}
 	if (c->word_count == 0) {
 		offer_commands(c, NULL);
 		return;
@@ -180,14 +204,31 @@ static bool parse(struct completion *c, const char *line, size_t len)
 	return true;
 }
 
+/* Of KEY=VALUE only the value is completed. */
+static void cut_key(struct completion *c, char *key)
+{
+	char *equals = strchr(c->word[2], '=');
+
+	if (equals == NULL) {
+		return;
+	}
+	memcpy(key, c->word[2], WORD_MAX);
+	key[equals - c->word[2]] = '\0';
+	c->key = key;
+	c->len -= (size_t)(equals + 1 - c->word[2]);
+	memmove(c->word[2], equals + 1, c->len + 1);
+}
+
 void shell_complete(void *ctx, struct lineedit *e)
 {
 	struct completion c = { .word_count = 0 };
+	char key[WORD_MAX];
 
 	(void)ctx;
 	if (!parse(&c, e->line, e->cursor)) {
 		return;
 	}
+	cut_key(&c, key);
 	offer_all(&c);
 	if (c.count == 1) {
 		char rest[WORD_MAX + 1];

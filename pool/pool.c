@@ -85,6 +85,13 @@ unsigned pool_count(void)
 	return count;
 }
 
+const char *pool_name_at(unsigned i)
+{
+	const struct pool *p = pool_at(i);
+
+	return p != NULL ? p->name : NULL;
+}
+
 /* A name is a word that no cpu set and no option looks like. */
 static enum err check_name(const char *name, struct sched_reason *why)
 {

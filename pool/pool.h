@@ -50,6 +50,7 @@ enum err pool_rename(struct pool *p, const char *name, struct sched_reason *why)
 struct pool *pool_find(const char *name);	/* NULL: none */
 struct pool *pool_at(unsigned i);		/* in order of creation; NULL: i is past the last */
 unsigned pool_count(void);
+const char *pool_name_at(unsigned i);		/* NULL: i is past the last */
 
 /* --- Cpus. */
 /* The pool of a cpu; NULL: free, or no such cpu. */
@@ -98,6 +99,16 @@ void pool_entity_start(struct sched_entity *e);
 void pool_entity_pause(struct sched_entity *e);
 /* Takes one pause back. e goes on if it had something to do, or was woken meanwhile. */
 void pool_entity_resume(struct sched_entity *e);
+
+/*
+ * Where e's time went since it was made: it ran, waited for a cpu, or slept. What control operations held it for is in none of
+ * them, nor is a run that has not ended. Any cpu but one that holds a domain.
+ */
+struct pool_entity_times {
+	uint64_t run_ns, wait_ns, blocked_ns, switches;
+};
+
+struct pool_entity_times pool_entity_times(struct sched_entity *e);
 
 /* --- For the loop and for pool.c. */
 /* Locks e's domain and returns its lock; NULL, with nothing locked, when e is in no pool. */

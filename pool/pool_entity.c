@@ -84,16 +84,21 @@ void pool_entity_pause(struct sched_entity *e)
 	unsigned on = CPU_NONE;
 	struct sched_out out;
 	struct spinlock *lock;
+	uint64_t now_ns;
 
 	pool_assert_control();
 	lock = pool_entity_lock(e);
 	ASSERT(lock != NULL);
 	sched_out_init(&out);
+	now_ns = arch_now_ns();
 	e->pauses++;
 	if (e->on_slot) {
 		on = e->slot;
 	} else if (e->runnable) {
-		pool_make_blocked(e, arch_now_ns(), &out);
+		e->wait_ns += ns_since(e->runnable_since_ns, now_ns);
+		pool_make_blocked(e, now_ns, &out);
+	} else if (e->pauses == 1) {
+		e->blocked_ns += ns_since(e->blocked_since_ns, now_ns);
 	}
 	spin_unlock(lock);
 	pool_send_pokes(&out);
@@ -112,8 +117,11 @@ void pool_entity_resume(struct sched_entity *e)
 	lock = pool_entity_lock(e);
 	ASSERT(lock != NULL && e->pauses > 0);
 	sched_out_init(&out);
-	if (--e->pauses == 0 && e->awake) {
-		pool_make_runnable(e, arch_now_ns(), &out);
+	if (--e->pauses == 0) {
+		e->blocked_since_ns = arch_now_ns();
+		if (e->awake) {
+			pool_make_runnable(e, e->blocked_since_ns, &out);
+		}
 	}
 	spin_unlock(lock);
 	pool_send_pokes(&out);
@@ -123,4 +131,22 @@ void pool_entity_start(struct sched_entity *e)
 {
 	pool_entity_wake(e);
 	pool_entity_resume(e);
+}
+
+struct pool_entity_times pool_entity_times(struct sched_entity *e)
+{
+	struct spinlock *lock = pool_entity_lock(e);
+	uint64_t now_ns = arch_now_ns();
+	struct pool_entity_times t = { e->used_ns, e->wait_ns, e->blocked_ns, e->switches };
+
+	if (lock == NULL) {
+		return t;
+	}
+	if (e->runnable && !e->on_slot) {
+		t.wait_ns += ns_since(e->runnable_since_ns, now_ns);
+	} else if (!e->runnable && !e->on_slot && e->pauses == 0) {
+		t.blocked_ns += ns_since(e->blocked_since_ns, now_ns);
+	}
+	spin_unlock(lock);
+	return t;
 }

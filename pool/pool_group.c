@@ -84,6 +84,7 @@ static void enter(struct pool *p, struct sched_entity *e, uint64_t now_ns, struc
 	e->runnable = false;
 	e->on_slot = false;
 	e->parked = SCHED_NOT_PARKED;
+	e->blocked_since_ns = now_ns;
 	__atomic_store_n(&e->slot, SCHED_NO_SLOT, __ATOMIC_RELAXED);
 	__atomic_store_n(&e->pool, p, __ATOMIC_RELEASE);
 	p->sched.ops->add(&p->sched, e, now_ns, out);

@@ -21,6 +21,7 @@ static inline const struct sched_ops *pool_ops(const struct pool *p)
 static inline void pool_make_runnable(struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	e->runnable = true;
+	e->blocked_ns += ns_since(e->blocked_since_ns, now_ns);
 	e->runnable_since_ns = now_ns;
 	pool_ops(e->pool)->wake(&e->pool->sched, e, now_ns, out);
 }
@@ -28,5 +29,6 @@ static inline void pool_make_runnable(struct sched_entity *e, uint64_t now_ns, s
 static inline void pool_make_blocked(struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	e->runnable = false;
+	e->blocked_since_ns = now_ns;
 	pool_ops(e->pool)->block(&e->pool->sched, e, now_ns, out);
 }

@@ -107,6 +107,8 @@ struct sched_entity {
 	bool awake;			/* its guest has something to do */
 	bool wake_pending;		/* woken while awake: its next block is void; cleared at pick */
 	unsigned pauses;		/* how many want it held */
+	uint64_t blocked_ns;		/* time that it slept and nobody held it */
+	uint64_t blocked_since_ns;	/* while it sleeps and nobody holds it */
 };
 
 /* Where a slot is in the machine. Numbers are machine-wide. */

@@ -19,7 +19,7 @@ free: cpu 3 of node 1
 """
 VM = "[vm a]\nmemory = 1M\nkernel = k\n"
 BAD = "[boot]\nruns = x\n[vm a]\nmemory = 128\nkernel = k\n[pool b]\nsched = foo\n"
-BAD_SAID = """M:2:1: unknown key "runs", expected one of: default-sched, housekeeping, numa-split, files, run
+BAD_SAID = """M:2:1: unknown key "runs", expected one of: default-sched, housekeeping, numa-split, mitigations, files, run
 M:4:10: memory: found "128", expected a size such as 128M (K, M, G, T), at least 1M, a multiple of 4K
 M:7:9: unknown scheduler "foo", expected one of: """
 

@@ -2,10 +2,14 @@
 /* See vconsole.h. */
 #include "vm/vconsole.h"
 
+#include "kernel/arch.h"
 #include "kernel/console.h"
 #include "kernel/heap.h"
 #include "kernel/lib/util.h"
 #include "kernel/log.h"
+
+#define PIECE_BYTES	256u
+#define SAY_EVERY_NS	(10 * NS_PER_S)
 
 struct vconsole *vconsole_create(unsigned node)
 {
@@ -26,6 +30,8 @@ void vconsole_put(struct vconsole *c, uint8_t byte)
 {
 	uint64_t at = atomic_load_explicit(&c->written, memory_order_relaxed);
 
+	/* Who reads this byte sees the store of written before it: pairs with the fence in fetch(). */
+	atomic_thread_fence(memory_order_release);
 	__atomic_store_n(&c->out[at % VCONSOLE_OUT_BYTES], byte, __ATOMIC_RELAXED);
 	/* Pairs with the acquire load in vconsole_show(). */
 	atomic_store_explicit(&c->written, at + 1, memory_order_release);
@@ -40,14 +46,26 @@ bool vconsole_type(struct vconsole *c, uint8_t byte)
 {
 	bool taken = ring_put(&c->in, byte);
 
+	c->in_dropped += !taken;
 	/* Pairs with the exchange in vcpu.c: the byte is there when the flag is seen. */
 	atomic_store_explicit(&c->in_waiting, true, memory_order_release);
 	return taken;
 }
 
-static uint8_t out_byte(const struct vconsole *c, uint64_t at)
+/* Copies n bytes from position at. Returns how many of the first of them may have been overwritten meanwhile. */
+static unsigned fetch(const struct vconsole *c, uint64_t at, uint8_t *to, unsigned n)
 {
-	return __atomic_load_n(&c->out[at % VCONSOLE_OUT_BYTES], __ATOMIC_RELAXED);
+	uint64_t written;
+
+	for (unsigned i = 0; i < n; i++) {
+		to[i] = __atomic_load_n(&c->out[(at + i) % VCONSOLE_OUT_BYTES], __ATOMIC_RELAXED);
+	}
+	atomic_thread_fence(memory_order_acquire);
+	written = atomic_load_explicit(&c->written, memory_order_relaxed);
+	if (written < at + VCONSOLE_OUT_BYTES) {
+		return 0;
+	}
+	return (unsigned)MIN(written + 1 - VCONSOLE_OUT_BYTES - at, (uint64_t)n);
 }
 
 static void line_end(struct vconsole *c, const char *name)
@@ -68,37 +86,81 @@ static void line_add(struct vconsole *c, const char *name, uint8_t byte)
 	}
 }
 
+/* Goes past bytes that were shown or are lost; what a replay loses was not. */
+static void advance(struct vconsole *c, uint64_t bytes, bool lost)
+{
+	c->shown += bytes;
+	if (c->shown > c->seen) {
+		c->dropped += lost ? c->shown - c->seen : 0;
+		c->seen = c->shown;
+	}
+	if (lost) {
+		c->line_len = 0;	/* the line it was in the middle of */
+	}
+}
+
+/* n bytes of the guest's. */
+static void show_piece(struct vconsole *c, const char *name, bool attached, const uint8_t *bytes, unsigned n)
+{
+	if (attached) {
+		console_raw_write(bytes, n);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		line_add(c, name, bytes[i]);
+	}
+}
+
 void vconsole_show(struct vconsole *c, const char *name, bool attached, unsigned budget)
 {
 	uint64_t written = atomic_load_explicit(&c->written, memory_order_acquire);
+	uint8_t piece[PIECE_BYTES];
 
-	/* Half of the ring is left to the writer, so that what is read here is not being overwritten. */
-	if (written - c->shown > VCONSOLE_OUT_BYTES / 2) {
-		uint64_t lost = written - c->shown - VCONSOLE_OUT_BYTES / 2;
-
-		c->dropped += lost;
-		c->shown += lost;
-		c->line_len = 0;
+	if (!attached && c->shown < c->seen) {
+		c->shown = c->seen;	/* the end of an attachment, in the middle of its replay */
 	}
-	for (; c->shown < written && budget > 0; c->shown++, budget--) {
-		uint8_t byte = out_byte(c, c->shown);
+	if (written - c->shown > VCONSOLE_KEPT_BYTES) {
+		advance(c, written - c->shown - VCONSOLE_KEPT_BYTES, true);
+	}
+	while (c->shown < written && budget > 0) {
+		unsigned n = MIN((unsigned)MIN(written - c->shown, (uint64_t)PIECE_BYTES), budget);
+		unsigned lost = fetch(c, c->shown, piece, n);
 
-		if (attached) {
-			console_raw_write(&byte, 1);
-		} else {
-			line_add(c, name, byte);
+		if (lost > 0) {
+			advance(c, lost, true);
 		}
+		show_piece(c, name, attached, piece + lost, n - lost);
+		advance(c, n - lost, false);
+		budget -= n;
 	}
 }
 
 void vconsole_replay(struct vconsole *c)
 {
-	uint64_t from = c->shown > VCONSOLE_OUT_BYTES / 2 ? c->shown - VCONSOLE_OUT_BYTES / 2 : 0;
+	uint64_t written = atomic_load_explicit(&c->written, memory_order_acquire);
 
-	for (; from < c->shown; from++) {
-		uint8_t byte = out_byte(c, from);
-
-		console_raw_write(&byte, 1);
-	}
+	c->shown = MIN(c->shown, written > VCONSOLE_KEPT_BYTES ? written - VCONSOLE_KEPT_BYTES : 0);
 	c->line_len = 0;
+}
+
+void vconsole_tell_dropped(struct vconsole *c, const char *name)
+{
+	uint64_t out = c->dropped - c->said_dropped, in = c->in_dropped - c->said_in_dropped, now_ns;
+
+	if (out + in == 0) {
+		return;
+	}
+	now_ns = arch_now_ns();
+	if (c->said_ns != 0 && now_ns - c->said_ns < SAY_EVERY_NS) {
+		return;
+	}
+	if (out > 0) {
+		log_printf("vm %s: %lu bytes of its output were dropped: it writes faster than the console", name, out);
+	}
+	if (in > 0) {
+		log_printf("vm %s: %lu typed bytes were dropped: it does not read them", name, in);
+	}
+	c->said_dropped = c->dropped;
+	c->said_in_dropped = c->in_dropped;
+	c->said_ns = now_ns;
 }

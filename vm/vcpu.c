@@ -58,6 +58,7 @@ void vcpu_reset(struct vcpu *v, const struct virt_start *start)
 {
 	(void)timer_cancel(&v->timer);
 	v->halted = false;
+	v->steal = (struct vsteal){ 0 };
 	atomic_store(&v->init_requested, false);
 	atomic_store(&v->nmi_requested, false);
 	atomic_store(&v->startup, 0);
@@ -97,6 +98,7 @@ static void take_init(struct vcpu *v)
 		virt->put(v->virt);
 		vlapic_reset(&v->lapic);
 		v->halted = false;
+		v->steal = (struct vsteal){ 0 };
 		atomic_store(&v->waits_for_sipi, true);
 	}
 }
@@ -187,6 +189,7 @@ static void deliver(struct vcpu *v)
 
 	if (vplatform_extint(&v->vm->platform, v->index)) {
 		virt->inject(v->virt, vplatform_extint_ack(&v->vm->platform));
+		v->injected++;
 		return;
 	}
 	vector = vlapic_pending(&v->lapic);
@@ -195,6 +198,7 @@ static void deliver(struct vcpu *v)
 	}
 	vlapic_ack(&v->lapic, (uint8_t)vector);
 	virt->inject(v->virt, (uint8_t)vector);
+	v->injected++;
 }
 
 static void before_entry(struct virt_vcpu *virt_v)
@@ -204,6 +208,7 @@ static void before_entry(struct virt_vcpu *virt_v)
 	collect_events(v);
 	if (atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) && virt->inject_nmi(virt_v)) {
 		atomic_store_explicit(&v->nmi_requested, false, memory_order_relaxed);
+		v->injected++;
 	}
 	if (vcpu_event_waits(v)) {
 		if (virt->can_inject(virt_v)) {
@@ -270,6 +275,9 @@ static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
 		return block(v);
 	}
 	(void)timer_cancel(&v->timer);
+	if (vsteal_is_on(&v->steal)) {
+		vsteal_run(&v->steal, &v->vm->mem, e->wait_ns);
+	}
 	v->virt->until_tsc = virt_ns_to_tsc(until_ns);
 	switch (virt->run(v->virt)) {
 	case VCPU_LEFT_TIME:
@@ -290,7 +298,12 @@ static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
 
 static void put(struct sched_entity *e)
 {
-	virt->put(CONTAINER_OF(e, struct vcpu, entity)->virt);
+	struct vcpu *v = CONTAINER_OF(e, struct vcpu, entity);
+
+	virt->put(v->virt);
+	if (vsteal_is_on(&v->steal)) {
+		vsteal_put(&v->steal, &v->vm->mem);
+	}
 }
 
 const struct dispatch_ops vcpu_dispatch = { .run = run, .put = put };

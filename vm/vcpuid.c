@@ -10,6 +10,7 @@
 
 #include "kernel/lib/string.h"
 #include "kernel/lib/util.h"
+#include "vm/vsteal.h"
 
 #define BIT(n)		(1u << (n))
 #define LEAF_MAX	0x16u
@@ -197,6 +198,24 @@ static void fix_timing(struct virt_cpuid *c, uint32_t subleaf, const struct vcpu
 	c->ebx = (uint32_t)(f->tsc_hz / VCPUID_TSC_PER_CRYSTAL / 1000);
 }
 
+/* Of KVM's interface no more than stolen time: Linux asks for each part by its bit. */
+static void fix_kvm(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	(void)subleaf;
+	(void)f;
+	c->eax = VSTEAL_LEAF_FEATURES;
+	memcpy(&c->ebx, "KVMK", 4);
+	memcpy(&c->ecx, "VMKV", 4);
+	memcpy(&c->edx, "M\0\0", 4);
+}
+
+static void fix_kvm_features(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
+{
+	(void)subleaf;
+	(void)f;
+	c->eax = VSTEAL_FEATURE;
+}
+
 static void fix_ext_max(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
 	(void)subleaf;
@@ -221,6 +240,8 @@ static const struct row rows[] = {
 	{ 0x40000000, 0, 0, 0, 0, 0, fix_hypervisor },
 	{ 0x40000001, 0, 0, 0, 0, 0, fix_interface },
 	{ 0x40000010, 0, 0, 0, 0, 0, fix_timing },
+	{ VSTEAL_LEAF_SIGNATURE, 0, 0, 0, 0, 0, fix_kvm },
+	{ VSTEAL_LEAF_FEATURES, 0, 0, 0, 0, 0, fix_kvm_features },
 	{ 0x80000000, 0, 0, 0, 0, 0, fix_ext_max },
 	{ 0x80000001, 0, 0, EXT1_ECX, EXT1_EDX, 0, fix_ext_features },
 	{ 0x80000002, ALL, ALL, ALL, ALL, 0, NULL },		/* brand string */

@@ -18,7 +18,7 @@
 #include "vm/vcpuid.h"
 #include "vm/vm_memory.h"
 
-#define SHOW_BUDGET	4096u	/* bytes of one guest's output looked at in a round */
+#define SHOW_BUDGET	1024u	/* bytes of one guest's output shown in a round */
 #define RESTART_CALM_NS	(10 * NS_PER_S)
 #define RESTART_FIRST_NS	(100 * NS_PER_MS)
 #define RESTART_LAST_NS	(60 * NS_PER_S)
@@ -35,6 +35,17 @@ const char *vm_state_words(enum vm_state s)
 	};
 
 	return words[s];
+}
+
+const char *vm_exit_words(enum virt_exit kind)
+{
+	static const char *const words[VIRT_EXIT_COUNT] = {
+#define EXIT_WORDS(name, text) [VIRT_EXIT_##name] = (text),
+		VIRT_EXIT_TABLE(EXIT_WORDS)
+#undef EXIT_WORDS
+	};
+
+	return words[kind];
 }
 
 struct vm *vm_find(const char *name)
@@ -67,6 +78,13 @@ unsigned vm_count(void)
 		n++;
 	}
 	return n;
+}
+
+const char *vm_name_at(unsigned i)
+{
+	const struct vm *vm = vm_at(i);
+
+	return vm != NULL ? vm->config.name : NULL;
 }
 
 bool vm_any_running(void)
@@ -408,7 +426,7 @@ static void stopped(struct vm *vm, enum vm_state state, const char *reason)
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		(void)timer_cancel(&vm->vcpu[i]->timer);
 	}
-	vconsole_show(vm->console, vm->config.name, console_attached_to(vm), VCONSOLE_OUT_BYTES);	/* its last words */
+	vconsole_show(vm->console, vm->config.name, console_attached_to(vm), UINT32_MAX);	/* its last words */
 	set_state(vm, state);
 	(void)str_copy(vm->reason, sizeof(vm->reason), reason);
 	log_printf("vm %s: %s: %s", vm->config.name, vm_state_words(state), reason);
@@ -425,6 +443,16 @@ enum err vm_stop(struct vm *vm, struct sched_reason *why)
 	}
 	stopped(vm, VM_STOPPED, "by command");
 	return ERR_OK;
+}
+
+enum err vm_move(struct vm *vm, struct pool *to, struct sched_reason *why)
+{
+	enum err e = pool_group_move(&vm->group, to, why);
+
+	if (e == ERR_OK) {
+		vm->pool = to;
+	}
+	return e;
 }
 
 /* --- Ending by itself. */
@@ -525,8 +553,34 @@ static bool is_live(const struct vm *vm)
 	return vm->state == VM_RUNNING || vm->state == VM_PAUSED;
 }
 
+static void show_output(struct vm *vm)
+{
+	size_t room = console_guest_room();
+
+	if (room > 0) {
+		vconsole_show(vm->console, vm->config.name, console_attached_to(vm), (unsigned)MIN(room, (size_t)SHOW_BUDGET));
+	}
+	vconsole_tell_dropped(vm->console, vm->config.name);
+}
+
+/* Another VM is the first in each round, so that one that floods does not take all the room each time. */
+static void show_all_output(void)
+{
+	static unsigned turn;
+	unsigned n = 0, first = turn++;
+	struct vm *vm;
+
+	while ((vm = vm_at(n)) != NULL) {
+		n++;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		show_output(vm_at((first + i) % n));
+	}
+}
+
 void vm_housekeeping(void)
 {
+	show_all_output();
 	LIST_FOREACH_SAFE(at, &vms) {
 		struct vm *vm = LIST_ENTRY(at, struct vm, link);
 		unsigned how = atomic_load_explicit(&vm->ending, memory_order_acquire);
@@ -534,7 +588,6 @@ void vm_housekeeping(void)
 		if (vm->restart_at_ns != NS_NEVER && arch_now_ns() >= vm->restart_at_ns) {
 			restart(vm);
 		}
-		vconsole_show(vm->console, vm->config.name, console_attached_to(vm), SHOW_BUDGET);
 		if (how != VM_NOT_ENDING && is_live(vm)) {
 			finish(vm, how);	/* may free vm */
 		}

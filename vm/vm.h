@@ -29,6 +29,7 @@
 #include "vm/vconsole.h"
 #include "vm/vlapic.h"
 #include "vm/vplatform.h"
+#include "vm/vsteal.h"
 
 #define VM_NAME_LEN	32u
 #define VM_FILE_LEN	64u
@@ -73,6 +74,8 @@ struct vcpu {
 	/* The running cpu's. */
 	bool halted;			/* in HLT: runs again when an interrupt can be delivered */
 	bool halted_with_if;		/* RFLAGS.IF at that HLT: without it only a reset ends it */
+	struct vsteal steal;
+	uint64_t injected;		/* interrupts and NMIs given to the guest, ever */
 };
 
 struct vm_config {
@@ -119,8 +122,10 @@ struct vm {
 struct vm *vm_find(const char *name);
 struct vm *vm_at(unsigned i);		/* in order of creation; NULL: i is past the last */
 unsigned vm_count(void);
+const char *vm_name_at(unsigned i);	/* NULL: i is past the last */
 bool vm_any_running(void);
 const char *vm_state_words(enum vm_state s);
+const char *vm_exit_words(enum virt_exit kind);
 
 /* --- Control operations (housekeeping cpu). why names what failed. */
 void vm_init(void);			/* once, before any other */
@@ -131,6 +136,8 @@ enum err vm_start(struct vm *vm, struct sched_reason *why);
 enum err vm_pause(struct vm *vm, struct sched_reason *why);
 enum err vm_resume(struct vm *vm, struct sched_reason *why);
 enum err vm_stop(struct vm *vm, struct sched_reason *why);
+/* To another pool, running or not, its standing carried along; its memory stays. */
+enum err vm_move(struct vm *vm, struct pool *to, struct sched_reason *why);
 /* Stops it if it runs, and gives everything back. */
 void vm_destroy(struct vm *vm);
 /* Once a round of the housekeeping cpu's loop: VMs that ended or restart, guests' lines to the console. */

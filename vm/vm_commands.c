@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Commands about VMs: vm list, show, start, pause, resume, stop, destroy, console; vcpu list. */
+/* Commands about VMs: vm list, show, start, pause, resume, stop, destroy, console. */
 #include "kernel/console.h"
 #include "kernel/json.h"
 #include "kernel/lib/string.h"
@@ -7,12 +7,6 @@
 #include "kernel/shell.h"
 #include "pool/pool.h"
 #include "vm/vcpu.h"
-
-static const char *const exit_names[VIRT_EXIT_COUNT] = {
-#define EXIT_NAME(name, words) [VIRT_EXIT_##name] = (words),
-	VIRT_EXIT_TABLE(EXIT_NAME)
-#undef EXIT_NAME
-};
 
 static uint64_t used_ns(const struct vm *vm)
 {
@@ -96,7 +90,7 @@ static void show_exits(const struct vcpu *v)
 {
 	for (unsigned kind = 0; kind < VIRT_EXIT_COUNT; kind++) {
 		if (v->virt->exits[kind] > 0) {
-			con_printf("    exits %-22s %lu\n", exit_names[kind], v->virt->exits[kind]);
+			con_printf("    exits %-22s %lu\n", vm_exit_words(kind), v->virt->exits[kind]);
 		}
 	}
 }
@@ -117,13 +111,15 @@ static enum err vm_show(const struct shell_args *args)
 		   vm->mem.block_count, virt->space_pages(vm->space) * PAGE_SIZE / KIB);
 	con_printf("  kernel %s, initrd %s\n  cmdline %s\n", vm->config.kernel,
 		   vm->config.initrd[0] != '\0' ? vm->config.initrd : "(none)", vm->config.cmdline);
-	con_printf("  console: %lu bytes written, %lu dropped; unknown MSRs: %lu\n", atomic_load(&vm->console->written),
-		   vm->console->dropped, atomic_load(&vm->unknown_msrs));
+	con_printf("  console: %lu bytes written, %lu dropped; %lu typed bytes dropped; unknown MSRs: %lu\n",
+		   atomic_load(&vm->console->written), vm->console->dropped, vm->console->in_dropped,
+		   atomic_load(&vm->unknown_msrs));
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		const struct sched_entity *s = &vm->vcpu[i]->entity;
+		struct pool_entity_times s = pool_entity_times(&vm->vcpu[i]->entity);
 
-		con_printf("  vCPU %u: ran %lu ms, waited %lu ms, %lu switches\n", i, s->used_ns / NS_PER_MS,
-			   s->wait_ns / NS_PER_MS, s->switches);
+		con_printf("  vCPU %u: ran %lu ms, waited %lu ms, blocked %lu ms, %lu switches, %lu interrupts\n", i,
+			   s.run_ns / NS_PER_MS, s.wait_ns / NS_PER_MS, s.blocked_ns / NS_PER_MS, s.switches,
+			   vm->vcpu[i]->injected);
 		show_exits(vm->vcpu[i]);
 	}
 	return ERR_OK;
@@ -215,68 +211,3 @@ static enum err console(const struct shell_args *args)
 
 SHELL_COMMAND(vm_console, "vm console", "V", "Connects this terminal with a VM's serial port; Ctrl-] leaves.", NULL, SHELL_VM,
 	      console);
-
-static const char *vcpu_state(const struct vcpu *v)
-{
-	const struct sched_entity *e = &v->entity;
-
-	return v->vm->state != VM_RUNNING ? vm_state_words(v->vm->state) :
-	       e->on_slot ? "running" : e->runnable ? "waiting" : "blocked";
-}
-
-static void vcpu_row(const struct vcpu *v)
-{
-	const struct sched_entity *e = &v->entity;
-
-	con_printf("%-16s %4u  %-8s", v->vm->config.name, v->index, vcpu_state(v));
-	if (e->slot == SCHED_NO_SLOT) {
-		con_printf("    -");
-	} else {
-		con_printf("  %3u", e->slot);
-	}
-	con_printf("  %10lu ms  %10lu ms  %8lu\n", e->used_ns / NS_PER_MS, e->wait_ns / NS_PER_MS, e->switches);
-}
-
-static void vcpu_json(struct json *j, const struct vcpu *v)
-{
-	json_object(j, NULL);
-	json_string(j, "vm", v->vm->config.name);
-	json_uint(j, "vcpu", v->index);
-	json_string(j, "state", vcpu_state(v));
-	json_int(j, "cpu", v->entity.slot == SCHED_NO_SLOT ? -1 : (int64_t)v->entity.slot);
-	json_uint(j, "used_ns", v->entity.used_ns);
-	json_uint(j, "wait_ns", v->entity.wait_ns);
-	json_uint(j, "switches", v->entity.switches);
-	json_end(j);
-}
-
-static enum err vcpu_list(const struct shell_args *args)
-{
-	const struct vm *vm;
-	struct json j;
-
-	if (args->count > 0) {
-		return shell_usage();
-	}
-	if (args->json) {
-		json_begin(&j);
-	} else {
-		con_printf("vm               vcpu  state     cpu           ran         waited  switches\n");
-	}
-	for (unsigned i = 0; (vm = vm_at(i)) != NULL; i++) {
-		for (unsigned k = 0; k < vm->vcpu_count; k++) {
-			if (args->json) {
-				vcpu_json(&j, vm->vcpu[k]);
-			} else {
-				vcpu_row(vm->vcpu[k]);
-			}
-		}
-	}
-	if (args->json) {
-		json_finish(&j);
-	}
-	return ERR_OK;
-}
-
-SHELL_COMMAND(vcpu_list, "vcpu list", "[-j]", "Shows every vCPU: state, cpu, time run and waited, switches.", NULL,
-	      SHELL_NOTHING, vcpu_list);

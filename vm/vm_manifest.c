@@ -5,9 +5,8 @@
 #include "kernel/lib/string.h"
 #include "kernel/log.h"
 #include "pool/pool.h"
-#include "vm/vm.h"
 
-static enum vm_action action(unsigned a)
+enum vm_action vm_manifest_action(unsigned a)
 {
 	static const enum vm_action actions[] = {
 		[MANIFEST_STOP] = VM_ACTION_STOP, [MANIFEST_RESTART] = VM_ACTION_RESTART, [MANIFEST_DESTROY] = VM_ACTION_DESTROY,
@@ -16,7 +15,7 @@ static enum vm_action action(unsigned a)
 	return actions[a];
 }
 
-static void fill_config(struct vm_config *c, const struct manifest_vm *mv)
+void vm_manifest_config(struct vm_config *c, const struct manifest_vm *mv)
 {
 	memset(c, 0, sizeof(*c));
 	(void)str_copy(c->name, sizeof(c->name), mv->name);
@@ -26,9 +25,9 @@ static void fill_config(struct vm_config *c, const struct manifest_vm *mv)
 	c->vcpus = mv->vcpus.value;
 	c->memory_bytes = mv->memory_bytes;
 	c->memory_policy = mv->memory_policy == MANIFEST_PREFER ? MEM_PREFER : MEM_STRICT;
-	c->on_poweroff = action(mv->on_poweroff);
-	c->on_reboot = action(mv->on_reboot);
-	c->on_crash = action(mv->on_crash);
+	c->on_poweroff = vm_manifest_action(mv->on_poweroff);
+	c->on_reboot = vm_manifest_action(mv->on_reboot);
+	c->on_crash = vm_manifest_action(mv->on_crash);
 	c->values = mv->values;
 	c->affinity = mv->affinity_set;
 	c->soft_affinity = mv->soft_set;
@@ -51,7 +50,7 @@ static void build_one(const struct manifest *m, const struct manifest_vm *mv)
 		log_printf("vm %s: left out, for its pool %s was not made", mv->name, m->pool[mv->pool_index].name);
 		return;
 	}
-	fill_config(&config, mv);
+	vm_manifest_config(&config, mv);
 	e = vm_create(&config, p, &vm, &why);
 	if (e != ERR_OK) {
 		log_printf("vm %s: not made: %s", mv->name, words_of(&why, e));

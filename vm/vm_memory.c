@@ -34,6 +34,16 @@ static bool pool_has_node(const struct pool *p, unsigned node)
 	return false;
 }
 
+bool vm_memory_is_near(const struct vm *vm)
+{
+	CPUSET_FOREACH(cpu, &vm->pool->cpus) {
+		if (cpu_get(cpu)->node == vm->node) {
+			return true;
+		}
+	}
+	return false;
+}
+
 unsigned vm_memory_home(const struct pool *p)
 {
 	unsigned home = NODE_NONE;

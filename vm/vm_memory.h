@@ -12,5 +12,7 @@ unsigned vm_memory_home(const struct pool *p);
  */
 enum err vm_memory_create(struct vm *vm, struct sched_reason *why);
 void vm_memory_destroy(struct vm *vm);
+/* Has vm's pool a cpu on its home node? */
+bool vm_memory_is_near(const struct vm *vm);
 /* All of it zero again, for a new start. */
 void vm_memory_zero(struct vm *vm);

@@ -84,6 +84,17 @@ static bool write_efer(struct vcpu *v, uint64_t value)
 	return virt->write_efer(v->virt, value);
 }
 
+static bool read_steal(struct vcpu *v, uint64_t *value)
+{
+	*value = v->steal.msr;
+	return true;
+}
+
+static bool write_steal(struct vcpu *v, uint64_t value)
+{
+	return vsteal_write(&v->steal, &v->vm->mem, value, v->entity.wait_ns);
+}
+
 /* The table. A switch over it is a handful of comparisons; a loop would cost one for each row. */
 #define MSR_TABLE(X) \
 	X(MSR_TSC,		read_tsc,		write_tsc) \
@@ -92,7 +103,8 @@ static bool write_efer(struct vcpu *v, uint64_t value)
 	X(MSR_UCODE_REV,	read_zero,		write_ignored) \
 	X(MSR_MISC_ENABLE,	read_misc_enable,	write_ignored) \
 	X(MSR_DEBUGCTL,		read_zero,		write_zero_only) \
-	X(MSR_EFER,		read_efer,		write_efer)
+	X(MSR_EFER,		read_efer,		write_efer) \
+	X(VSTEAL_MSR,		read_steal,		write_steal)
 
 static bool is_apic(uint32_t msr)
 {

@@ -31,6 +31,34 @@ static inline void insn_wrmsr(uint32_t msr, uint64_t value)
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
+/*
+ * Every entry of the return stack buffer, 32 at most, predicts the loop that a speculated return gets stuck in (Intel,
+ * "Retpoline: A Branch Target Injection Mitigation", RSB stuffing).
+ */
+static inline void insn_rsb_fill(void)
+{
+	uint64_t rounds = 16;
+
+	__asm__ volatile("1:	call	3f\n"
+			 "2:	pause\n"
+			 "	lfence\n"
+			 "	jmp	2b\n"
+			 "3:	call	5f\n"
+			 "4:	pause\n"
+			 "	lfence\n"
+			 "	jmp	4b\n"
+			 "5:	dec	%0\n"
+			 "	jnz	1b\n"
+			 "	add	$256, %%rsp\n"
+			 "	lfence" : "+r"(rounds) : : "cc", "memory");
+}
+
+/* With a writable data segment's selector: clears the buffers that MDS reads, where the cpu says MD_CLEAR. */
+static inline void insn_verw(uint16_t selector)
+{
+	__asm__ volatile("verw %0" : : "m"(selector) : "cc");
+}
+
 /* Not serializing: a few ticks early or late do not matter to any caller. */
 static inline uint64_t insn_rdtsc(void)
 {

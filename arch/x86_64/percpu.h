@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "arch/x86_64/insn.h"
+#include "arch/x86_64/pure/mitigate.h"
 #include "kernel/cpu.h"
 
 struct vmx_vcpu;
@@ -44,6 +45,7 @@ struct percpu {
 	bool vmx_on;
 	bool launched;				/* the current VMCS's launch state, for enter.asm */
 	struct vmx_vcpu *loaded;		/* whose VMCS is current here; NULL: none */
+	struct mitigate_cpu mitigate;
 };
 
 /* This cpu's. Valid from desc_load() on. */

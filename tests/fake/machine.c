@@ -144,6 +144,11 @@ uint64_t arch_wall_clock_s(void)
 	return 1767225600 + fake.now_ns / NS_PER_S;	/* from 2026-01-01 */
 }
 
+const char *arch_mitigations(void)
+{
+	return "none: a fake machine";
+}
+
 void arch_zero(void *at, size_t bytes)
 {
 	memset(at, 0, bytes);

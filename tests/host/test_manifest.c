@@ -219,7 +219,7 @@ static const struct wrong {
 	  "f:2:2: found section [pool pool0] again, expected it once: first in line 1\n" },
 	/* keys and values */
 	{ "[boot]\nruns = x\n",
-	  "f:2:1: unknown key \"runs\", expected one of: default-sched, housekeeping, numa-split, files, run\n" },
+	  "f:2:1: unknown key \"runs\", expected one of: default-sched, housekeeping, numa-split, mitigations, files, run\n" },
 	{ "[pool a]\nlend = no\n\nlend = no\n",
 	  "f:4:1: found key \"lend\" again, expected it once: first given in line 2\n" },
 	{ "[pool a]\nsched = tt\nt-slice = 1ms\nt-slice = 1ms\n",

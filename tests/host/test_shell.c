@@ -334,6 +334,9 @@ TEST(complete, "Tab completes commands, then names, and shows choices")
 	CHECK_STR(completes("pool list web\t"), "pool list web\r\033[Kweb  webs\r\n\rtarn> pool list web\033[K");
 	CHECK_STR(completes("pool list po\t"), "pool list pool0 ");
 	CHECK_STR(completes("cpupool-list webs\t"), "cpupool-list webs ");
+	CHECK_STR(completes("mem pool=po\t"), "mem pool=pool0 ");
+	CHECK_STR(completes("mem vcpus=po\t"), "mem vcpus=po");
+	CHECK_STR(completes("mem =po\t"), "mem =po");
 	CHECK_STR(completes("pool load \t"), "pool load ");
 	CHECK_STR(completes("help tr\tn\t"), "help trace nested ");
 	CHECK_STR(completes("cpup\t"), "cpupool-list ");

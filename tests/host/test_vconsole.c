@@ -121,7 +121,7 @@ TEST(flood, "a guest that floods loses its oldest output, exactly counted, and k
 		put(line);
 	}
 	vconsole_show(c, "v", false, 0);
-	CHECK_EQ(c->dropped, 30000 * 12 - VCONSOLE_OUT_BYTES / 2);
+	CHECK_EQ(c->dropped, 30000 * 12 - VCONSOLE_KEPT_BYTES);
 	vconsole_show(c, "v", false, UINT32_MAX);
 	console_flush();
 	for (s = fake_serial.sent; (s = strchr(s, '[')) != NULL; s++) {
@@ -132,8 +132,8 @@ TEST(flood, "a guest that floods loses its oldest output, exactly counted, and k
 		}
 	}
 	CHECK_EQ(first + seen, 30000);
-	CHECK_EQ(seen, VCONSOLE_OUT_BYTES / 2 / 12);
-	CHECK_EQ(c->dropped, 30000 * 12 - VCONSOLE_OUT_BYTES / 2);
+	CHECK_EQ(seen, VCONSOLE_KEPT_BYTES / 12);
+	CHECK_EQ(c->dropped, 30000 * 12 - VCONSOLE_KEPT_BYTES);
 	end();
 }
 
@@ -182,10 +182,70 @@ TEST(replay_all, "a replay of the whole past reaches the terminal complete, also
 	fake_serial_forget();
 	console_attach(ignore, c);
 	vconsole_replay(c);
+	vconsole_show(c, "v", true, UINT32_MAX);
 	console_flush();
-	CHECK_EQ(fake_serial.sent_len, VCONSOLE_OUT_BYTES / 2);
+	CHECK_EQ(fake_serial.sent_len, VCONSOLE_KEPT_BYTES);
 	CHECK(memcmp(fake_serial.sent, "0123456\n0123456\n", 16) == 0);
 	console_set_polled(true);
+	end();
+}
+
+TEST(replay_cut, "a replay that a flood overtakes or a detachment ends counts nothing as lost that was shown before")
+{
+	reset();
+	for (unsigned i = 0; i < VCONSOLE_KEPT_BYTES / 8; i++) {
+		put("0123456\n");
+	}
+	vconsole_show(c, "v", false, UINT32_MAX);
+	console_attach(ignore, c);
+	vconsole_replay(c);
+	vconsole_show(c, "v", true, 80);
+	for (unsigned i = 0; i < 1000; i++) {
+		put("abcdefg\n");
+	}
+	vconsole_show(c, "v", true, 80);
+	CHECK_EQ(c->dropped, 0);
+	console_attach_end();
+	console_flush();
+	fake_serial_forget();
+	vconsole_show(c, "v", false, UINT32_MAX);
+	console_flush();
+	CHECK_EQ(c->dropped, 0);
+	CHECK(strstr(fake_serial.sent, "0123456") == NULL);
+	CHECK_EQ(fake_serial.sent_len, 1000 * strlen("[v] abcdefg\r\n"));
+	end();
+}
+
+TEST(told, "what was dropped, both ways, is said with its count, and again at most every ten seconds")
+{
+	reset();
+	log_show();
+	fake_serial_forget();
+	vconsole_tell_dropped(c, "v");
+	console_flush();
+	CHECK_EQ(fake_serial.sent_len, 0);
+	for (unsigned i = 0; i < VCONSOLE_KEPT_BYTES + 100; i++) {
+		vconsole_put(c, 'x');
+	}
+	for (unsigned i = 0; i < VCONSOLE_IN_BYTES + 7; i++) {
+		CHECK_EQ(vconsole_type(c, 'y'), i < VCONSOLE_IN_BYTES);
+	}
+	vconsole_show(c, "v", false, 0);
+	CHECK_EQ(c->dropped, 100);
+	CHECK_EQ(c->in_dropped, 7);
+	vconsole_tell_dropped(c, "v");
+	vconsole_type(c, 'y');
+	vconsole_tell_dropped(c, "v");
+	console_flush();
+	CHECK(strstr(fake_serial.sent, "vm v: 100 bytes of its output were dropped") != NULL);
+	CHECK(strstr(fake_serial.sent, "vm v: 7 typed bytes were dropped") != NULL);
+	fake_serial_forget();
+	fake.now_ns += 10 * NS_PER_S;
+	vconsole_tell_dropped(c, "v");
+	vconsole_tell_dropped(c, "v");
+	console_flush();
+	CHECK(strstr(fake_serial.sent, "vm v: 1 typed bytes were dropped") != NULL);
+	CHECK(strstr(fake_serial.sent, "output") == NULL);
 	end();
 }
 

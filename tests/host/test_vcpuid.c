@@ -288,12 +288,20 @@ TEST(leaves, "the highest leaves are told, what lies beyond or between is zero, 
 		CHECK_EQ(c.eax, 0x40000010);
 		CHECK_EQ(memcmp(&c.ebx, "TarnTarnTarn", 12), 0);
 		CHECK_EQ(ask(&f, 0x40000001, 0).eax, 1);
+		c = ask(&f, 0x40000100, 0);
+		CHECK_EQ(c.eax, 0x40000101);
+		CHECK_EQ(memcmp(&c.ebx, "KVMKVMKVM\0\0\0", 12), 0);
+		c = ask(&f, 0x40000101, 0);
+		CHECK_EQ(c.eax, 1u << 5);
+		CHECK_EQ(c.ebx | c.ecx | c.edx, 0);
 		CHECK_EQ(ask(&f, 0x80000008, 0).eax, host(0x80000008, 0).eax & 0xffff);
 		CHECK_EQ(ask(&f, 0x80000008, 0).ebx | ask(&f, 0x80000008, 0).ecx, 0);
 		all_ones = true;
 		for (uint32_t leaf = 0x17; leaf < 0x100; leaf++) {
 			check_zero(ask(&f, leaf, 0));
-			check_zero(ask(&f, 0x40000010 + leaf, 0));
+			if (leaf != 0xf0 && leaf != 0xf1) {	/* KVM's */
+				check_zero(ask(&f, 0x40000010 + leaf, 0));
+			}
 			check_zero(ask(&f, 0x80000000 + leaf, 0));
 		}
 		check_zero(ask(&f, 3, 0));
@@ -304,7 +312,8 @@ TEST(leaves, "the highest leaves are told, what lies beyond or between is zero, 
 
 TEST(sorted, "every leaf of the table is found: it is sorted")
 {
-	static const uint32_t known[] = { 0, 1, 2, 4, 6, 7, 0xb, 0xd, 0x15, 0x16, 0x40000000, 0x40000001, 0x40000010, 0x80000000,
+	static const uint32_t known[] = { 0, 1, 2, 4, 6, 7, 0xb, 0xd, 0x15, 0x16, 0x40000000, 0x40000001, 0x40000010, 0x40000100,
+					  0x40000101, 0x80000000,
 					  0x80000001, 0x80000002, 0x80000003, 0x80000004, 0x80000006, 0x80000007, 0x80000008 };
 	struct vcpuid_facts f = facts(0);
 

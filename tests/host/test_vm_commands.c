@@ -138,7 +138,7 @@ TEST(show, "vm show tells memory, files, output and exits")
 	CHECK(strncmp(text, "vm a: running\n", 14) == 0);
 	CHECK(strstr(text, "pool p, node 0, memory 6M in 3 blocks, page tables 4 KiB\n") != NULL);
 	CHECK(strstr(text, "kernel kernel, initrd (none)\n  cmdline quiet \"x\"\n") != NULL);
-	CHECK(strstr(text, "console: 1 bytes written, 0 dropped; unknown MSRs: 0\n") != NULL);
+	CHECK(strstr(text, "console: 1 bytes written, 0 dropped; 0 typed bytes dropped; unknown MSRs: 0\n") != NULL);
 	CHECK(strstr(text, "exits hlt                    1\n") != NULL);
 	CHECK(strstr(text, "exits io                     7\n") != NULL);
 	fixture_end();

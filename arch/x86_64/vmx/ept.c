@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Extended page tables (SDM 3C 28.3): 4 levels, leaves of 4 KiB and 2 MiB, write-back. */
 #include "arch/x86_64/insn.h"
+#include "arch/x86_64/mitigate.h"
 #include "arch/x86_64/vmx/vmx.h"
 #include "arch/x86_64/vmx/vmx_private.h"
 #include "kernel/heap.h"
@@ -41,6 +42,7 @@ enum err vmx_space_create(unsigned node, struct virt_space **out)
 		return ERR_NOMEM;
 	}
 	s->node = node;
+	s->vm = mitigate_new_vm();
 	s->root = table_alloc(s);
 	if (hpa_is_none(s->root)) {
 		heap_free(s, sizeof(*s));

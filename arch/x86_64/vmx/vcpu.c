@@ -6,6 +6,7 @@
  * and are switched only when another virtual cpu comes (load and put).
  */
 #include "arch/x86_64/insn.h"
+#include "arch/x86_64/mitigate.h"
 #include "arch/x86_64/regs.h"
 #include "arch/x86_64/vmx/vmx.h"
 #include "arch/x86_64/vmx/vmx_insn.h"
@@ -192,6 +193,7 @@ void vmx_load(struct vmx_vcpu *v)
 		invept(INV_SINGLE_CONTEXT, vmx_ept_pointer(v->space));
 		v->last_cpu = p->cpu.id;
 	}
+	mitigate_load(v->space->vm);
 	load_registers(v);
 }
 

@@ -14,6 +14,7 @@
 struct virt_space {
 	hpa_t root;			/* EPT PML4 */
 	unsigned node;
+	uint64_t vm;			/* its number for mitigate_load() */
 	uint64_t pages;			/* of tables, the root and this struct's own left out */
 };
 
