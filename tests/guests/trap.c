@@ -45,6 +45,11 @@ void trap_set_gate(unsigned vector, const void *handler, unsigned ist, unsigned 
 	};
 }
 
+void trap_set_ist(unsigned ist, uint64_t stack)
+{
+	tss.ist[ist - 1] = stack;
+}
+
 static uint64_t *table_of(uint64_t *entry)
 {
 	if ((*entry & PTE_P) == 0 || (*entry & PTE_LARGE) != 0) {

@@ -47,7 +47,6 @@ extern uint64_t trap_counts[256];		/* external interrupts taken while trap_passi
 extern uint64_t trap_passive;			/* 1: vectors from 32 on but TRAP_END are counted, EOI'd, and the code goes on */
 extern uint64_t trap_x2apic;			/* 1: EOI by MSR */
 extern struct trap_gate trap_idt[256];
-extern uint64_t trap_tss_ist[7];
 
 /* trap.c */
 extern unsigned attack_checks, attack_wrong;
@@ -55,6 +54,7 @@ extern unsigned attack_checks, attack_wrong;
 void trap_init(void);
 void trap_load_tables(void);			/* GDT, IDT, TSS, CR3 as trap_init() made them */
 void trap_set_gate(unsigned vector, const void *handler, unsigned ist, unsigned dpl);
+void trap_set_ist(unsigned ist, uint64_t stack);
 /* Maps a page; flags as in a page-table entry (1 present, 2 writable, 4 user). */
 void trap_map(uint64_t linear, uint64_t physical, uint64_t flags);
 void trap_invlpg(uint64_t linear);
