@@ -120,15 +120,13 @@ static void commands(bool x2)
 		bool starts = mode == 5 || mode == 6;
 
 		for (unsigned vector = 0; vector < 0x30; vector += 5) {
-			if (!starts || hand == 3 || hand == 1) {
+			if (starts) {		/* by its own logical id, or to all, it would restart the VM */
+				low = (low & ~0x800u) | (hand == 2 ? 0x40000u : 0);
+			} else {
 				send(x2, low | vector, 0);
 			}
-			send(x2, low | vector, 1);
-			if (hand == 0 || !starts) {
-				for (unsigned bit = 1; bit < 32; bit++) {
-					/* Bit 11 says logical: keep clear of this vCPU's own bit. */
-					send(x2, (low | vector) & (starts ? ~0x800u : ~0u), 1u << bit);
-				}
+			for (unsigned bit = 0; bit < (x2 ? 32u : 8u); bit++) {
+				send(x2, low | vector, 1u << bit);
 			}
 		}
 	}
