@@ -275,7 +275,7 @@ static unsigned on_mmio(struct virt_vcpu *v)
 		.mem = &vcpu->vm->mem, .state = &s, .gpr = v->gpr, .mmio_read = mmio_read, .mmio_write = mmio_write, .ctx = vcpu,
 	};
 
-	if (!is_device(v->info.gpa) || v->info.fetch || v->info.in_delivery) {
+	if (!is_device(v->info.gpa) || v->info.fetch || v->info.in_delivery || v->info.walk) {
 		return vm_crash(v, "%s at guest-physical 0x%lx, where it has neither memory nor a device", access_word(v),
 				v->info.gpa.v);
 	}
