@@ -45,3 +45,4 @@ host-tests: $(HOST_TESTS)
 include tests/machine/build.mk
 -include $(patsubst tests/host/%.c,$(BUILD)/host/obj/tests/host/%.d,$(wildcard tests/host/*.c))
 include tests/guests/build.mk
+include tests/leak/build.mk

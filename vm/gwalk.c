@@ -182,7 +182,7 @@ enum err gwalk_translate(const struct gmem *g, const struct virt_state *s, uint6
 		return ERR_OK;
 	}
 	if (m.levels >= 4 && !canonical(&m, linear)) {
-		out->fault = fault_code(s, access);
+		out->fault = GWALK_FAULT_GP;
 		return ERR_NOENT;
 	}
 	return walk(g, s, &m, linear, access, out);

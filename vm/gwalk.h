@@ -20,6 +20,7 @@ enum gwalk_access { GWALK_READ, GWALK_WRITE, GWALK_FETCH };
 #define GWALK_FAULT_USER	(1u << 2)
 #define GWALK_FAULT_RESERVED	(1u << 3)
 #define GWALK_FAULT_FETCH	(1u << 4)
+#define GWALK_FAULT_GP		(1u << 31)	/* ours: the address is not canonical, #GP(0) is due and no page fault */
 
 struct gwalk {
 	gpa_t at;		/* where the linear address lies; need not be RAM */

@@ -30,6 +30,16 @@ static unsigned general_protection(struct virt_vcpu *v)
 	return VIRT_RESUME;
 }
 
+/* What gwalk found at a linear address. */
+static unsigned memory_fault(struct virt_vcpu *v, uint64_t linear, uint32_t fault)
+{
+	if (fault == GWALK_FAULT_GP) {
+		return general_protection(v);
+	}
+	virt->inject_page_fault(v, linear, fault);
+	return VIRT_RESUME;
+}
+
 static unsigned on_cpuid(struct virt_vcpu *v)
 {
 	struct vcpu *vcpu = vcpu_of(v);
@@ -145,8 +155,7 @@ static unsigned string_io(struct virt_vcpu *v)
 	}
 	e = string_copy(v, &s, &value, &walk, &linear);
 	if (e == ERR_NOENT) {
-		virt->inject_page_fault(v, linear, walk.fault);
-		return VIRT_RESUME;
+		return memory_fault(v, linear, walk.fault);
 	}
 	if (e != ERR_OK) {
 		return vm_crash(v, "string I/O at port 0x%x through page tables outside its memory", port);
@@ -266,7 +275,7 @@ static unsigned on_mmio(struct virt_vcpu *v)
 		.mem = &vcpu->vm->mem, .state = &s, .gpr = v->gpr, .mmio_read = mmio_read, .mmio_write = mmio_write, .ctx = vcpu,
 	};
 
-	if (!is_device(v->info.gpa) || v->info.fetch || v->info.in_delivery) {
+	if (!is_device(v->info.gpa) || v->info.fetch || v->info.in_delivery || v->info.walk) {
 		return vm_crash(v, "%s at guest-physical 0x%lx, where it has neither memory nor a device", access_word(v),
 				v->info.gpa.v);
 	}
@@ -278,8 +287,7 @@ static unsigned on_mmio(struct virt_vcpu *v)
 	em.rflags = s.rflags;
 	e = emulate_mmio(&em, &d, v->info.gpa);
 	if (e == ERR_NOENT) {
-		virt->inject_page_fault(v, em.fault_linear, em.fault_code);
-		return VIRT_RESUME;
+		return memory_fault(v, em.fault_linear, em.fault_code);
 	}
 	if (e != ERR_OK) {
 		return not_emulated(v, bytes, count, e);

@@ -84,6 +84,7 @@ struct virt_exit_info {
 	gpa_t gpa;
 	bool write, fetch;
 	bool in_delivery;		/* while an event was being delivered: no instruction did it */
+	bool walk;			/* of the guest's page tables, by the cpu: no instruction's operand */
 	/* EXCEPTION that nothing asked for */
 	uint8_t vector;
 	/* OTHER, ENTRY_FAILED, INVALID_OP: the vendor's own number, for the register dump */

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Test guests: every tests/guests/NAME.c but guest.c is a kernel build/guests/NAME.elf, to be named by `kernel =`.
+# Test guests: every tests/guests/NAME.c but guest.c and trap.c is a kernel build/guests/NAME.elf, to be named by `kernel =`.
 
 GUEST_CFLAGS := $(COMMON) -O2 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
 	   -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none
-GUEST_NAMES := $(filter-out guest,$(patsubst tests/guests/%.c,%,$(wildcard tests/guests/*.c)))
+GUEST_NAMES := $(filter-out guest trap,$(patsubst tests/guests/%.c,%,$(wildcard tests/guests/*.c)))
 GUEST_ELFS := $(GUEST_NAMES:%=$(BUILD)/guests/%.elf)
-GUEST_SHARED := $(BUILD)/guests/obj/start.o $(BUILD)/guests/obj/guest.o
+GUEST_SHARED := $(BUILD)/guests/obj/start.o $(BUILD)/guests/obj/guest.o $(BUILD)/guests/obj/trap.o \
+	   $(BUILD)/guests/obj/trap_enter.o
 
 .PHONY: guests
 guests: $(GUEST_ELFS)
@@ -19,6 +20,10 @@ $(BUILD)/guests/obj/%.o: tests/guests/%.c
 	@$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/guests/obj/start.o: tests/guests/start.asm
+$(BUILD)/guests/obj/trap_enter.o: tests/guests/trap.asm
+$(BUILD)/guests/obj/ac.o: tests/guests/attack_ac.asm
+$(BUILD)/guests/attack_end.elf: $(BUILD)/guests/obj/ac.o
+$(BUILD)/guests/obj/start.o $(BUILD)/guests/obj/trap_enter.o $(BUILD)/guests/obj/ac.o:
 	@mkdir -p $(@D)
 	@echo "  NASM  $<"
 	@$(NASM) -f elf64 -g -F dwarf -w+all -Werror $< -o $@
@@ -28,4 +33,4 @@ $(BUILD)/guests/%.elf: $(BUILD)/guests/obj/%.o $(GUEST_SHARED) tests/guests/gues
 	@ld -nostdlib -static --gc-sections -z max-page-size=4096 -z noexecstack -T tests/guests/guest.ld -o $@ \
 		$(filter %.o,$^)
 
--include $(GUEST_NAMES:%=$(BUILD)/guests/obj/%.d) $(BUILD)/guests/obj/guest.d
+-include $(GUEST_NAMES:%=$(BUILD)/guests/obj/%.d) $(BUILD)/guests/obj/guest.d $(BUILD)/guests/obj/trap.d

@@ -73,6 +73,7 @@ TEST(faults, "a missing or forbidden page gives the error code the cpu would pus
 	CHECK_EQ(gwalk_translate(&g, &s, 0x0, GWALK_WRITE, &w), ERR_NOENT);
 	CHECK_EQ(w.fault, GWALK_FAULT_WRITE);
 	CHECK_EQ(gwalk_translate(&g, &s, 0x0000800000000000ul, GWALK_READ, &w), ERR_NOENT);
+	CHECK_EQ(w.fault, GWALK_FAULT_GP);
 	s.cpl = 3;
 	CHECK_EQ(gwalk_translate(&g, &s, 0x40412345, GWALK_READ, &w), ERR_NOENT);
 	CHECK_EQ(w.fault, GWALK_FAULT_USER | GWALK_FAULT_PRESENT);

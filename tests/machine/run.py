@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs the machine tests of list.py: boots images under QEMU and Bochs and talks to them over the serial console.
+"""Runs the machine tests of list.py and attacks.py: boots images under QEMU and Bochs and talks to them over the serial console.
 
     run.py [--only TEXT] [--no-vtx] [--list] [--keep-images]
 
@@ -215,6 +215,7 @@ def main():
     parser.add_argument("--keep-images", action="store_true", help="keep images of earlier runs")
     options = parser.parse_args()
     importlib.import_module("list")
+    importlib.import_module("attacks")
     chosen = wanted(Machine.every, options.only, not options.no_vtx)
     if options.list:
         for machine, tests in chosen:

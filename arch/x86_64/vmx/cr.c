@@ -39,10 +39,40 @@ static void write_gpr(struct vmx_vcpu *v, unsigned gpr, uint64_t value)
 	}
 }
 
+#define CS_LONG		(1u << 13)	/* access rights: 64-bit code (SDM 3C 24.4.1) */
+
+/*
+ * What the cpu will refuse when the instruction runs again (SDM 3A 2.5, 4.1): then the shadow must not have changed. Not among
+ * it: PAE paging switched on over malformed PDPTEs.
+ */
+static bool cr0_refused(uint64_t value)
+{
+	uint64_t old = vmread(VMCS_GUEST_CR0), cr4 = vmread(VMCS_GUEST_CR4), efer = vmread(VMCS_GUEST_EFER);
+	bool long_code = (vmread(VMCS_GUEST_CS_ACCESS) & CS_LONG) != 0;
+
+	if (value >> 32 != 0 || ((value & CR0_NW) != 0 && (value & CR0_CD) == 0) ||
+	    ((value & CR0_PG) != 0 && (value & CR0_PE) == 0)) {
+		return true;
+	}
+	if ((old & CR0_PG) != 0 && (value & CR0_PG) == 0) {
+		return ((efer & EFER_LMA) != 0 && long_code) || (cr4 & CR4_PCIDE) != 0;
+	}
+	return (old & CR0_PG) == 0 && (value & CR0_PG) != 0 && (efer & EFER_LME) != 0 && ((cr4 & CR4_PAE) == 0 || long_code);
+}
+
+static bool cr4_refused(const struct vmx_vcpu *v, uint64_t value)
+{
+	uint64_t old = vmread(VMCS_GUEST_CR4);
+	bool long_mode = (vmread(VMCS_GUEST_EFER) & EFER_LMA) != 0;
+
+	return (value & ~v->cr4_allowed) != 0 || (long_mode && (value & CR4_PAE) == 0) ||
+	       ((value & ~old & CR4_PCIDE) != 0 && (!long_mode || (vmread(VMCS_GUEST_CR3) & 0xfff) != 0));
+}
+
 /* NE stays on for VMX; CD and NW are the guest's to see only: its memory is write-back whatever it says. */
 static unsigned write_cr0(struct vmx_vcpu *v, uint64_t value)
 {
-	if (value >> 32 != 0 || ((value & CR0_NW) != 0 && (value & CR0_CD) == 0)) {
+	if (cr0_refused(value)) {
 		return general_protection(v);
 	}
 	vmwrite(VMCS_CR0_SHADOW, (vmread(VMCS_CR0_SHADOW) & ~vmx.cr0_guest_mask) | (value & vmx.cr0_guest_mask));
@@ -58,7 +88,7 @@ static unsigned write_cr4(struct vmx_vcpu *v, uint64_t value)
 {
 	uint64_t mask = vmx_cr4_mask(v);
 
-	if ((value & ~v->cr4_allowed) != 0) {
+	if (cr4_refused(v, value)) {
 		return general_protection(v);
 	}
 	vmwrite(VMCS_CR4_SHADOW, (vmread(VMCS_CR4_SHADOW) & ~mask) | (value & mask));

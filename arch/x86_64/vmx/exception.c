@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Exceptions that exit: #DB and #AC, given back to the guest after a look at the time, so that a guest which raises them
+ * Exceptions that exit: #DB and #AC, given back to the guest after a turn of this cpu's loop, so that a guest which raises them
  * without end costs no more than its slice; and machine checks, which are the host's.
  *
  * An event whose delivery raised the exception is given up: for a fault or a software interrupt its instruction runs again.
@@ -50,9 +50,11 @@ unsigned vmx_reflect_exception(struct vmx_vcpu *v)
 		vmwrite(VMCS_ENTRY_INSN_LENGTH, vmread(VMCS_EXIT_INSN_LENGTH));
 	}
 	vmwrite(VMCS_ENTRY_INTERRUPTION, info & (EVENT_VALID | EVENT_HAS_ERROR | EVENT_TYPE | 0xff));
-	if (insn_rdtsc() >= v->virt.until_tsc) {
-		v->virt.leave_code = VIRT_LEFT_POKED;
-		return VIRT_LEAVE;
-	}
-	return VIRT_RECHECK;
+	/*
+	 * A loop of these lets the guest run no instruction, so the host's interrupts never make it exit: they are taken here, and
+	 * the loop of this cpu gets its turn each time. Without that the housekeeping cpu's console would stand still.
+	 */
+	insn_interrupt_window();
+	v->virt.leave_code = VIRT_LEFT_POKED;
+	return VIRT_LEAVE;
 }

@@ -11,6 +11,8 @@
 
 #define EPT_WRITE		(1ul << 1)	/* table 27-7 */
 #define EPT_FETCH		(1ul << 2)
+#define EPT_LINEAR_VALID	(1ul << 7)
+#define EPT_OF_LINEAR		(1ul << 8)	/* with the one before: the access itself, not a step of its page walk */
 #define EPT_NMI_UNBLOCKED	(1ul << 12)
 
 /* The exit qualification of an I/O instruction is laid out as VIRT_IO_... (SDM 3C table 27-5). */
@@ -48,6 +50,7 @@ static void read_ept(struct vmx_vcpu *v)
 	v->virt.info.gpa = gpa(vmread(VMCS_GUEST_PHYSICAL));
 	v->virt.info.write = (q & EPT_WRITE) != 0;
 	v->virt.info.fetch = (q & EPT_FETCH) != 0;
+	v->virt.info.walk = (q & (EPT_LINEAR_VALID | EPT_OF_LINEAR)) == EPT_LINEAR_VALID;
 	v->virt.info.qualification = q;
 	v->virt.info.in_delivery = requeue_event();
 	if (!v->virt.info.in_delivery && (q & EPT_NMI_UNBLOCKED) != 0) {

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The machine tests of hostile guests: docs/attacks.md says what each tries and what must come of it."""
+
+import re
+
+from console import check
+from list import as_json, running, vm_state
+from machine import Machine
+
+FAMILIES = ("ports", "msrs", "insns", "regs", "apic", "mmio", "code", "random")
+RANDOM_COUNT = 10_000_000
+LINES = {"random": f"seed=1 count={RANDOM_COUNT}"}
+
+# What the command line of attack_end names, and what `vm list` must then say; None: it runs on, and is stopped.
+ENDS = {
+    "idt": "crashed.*triple fault",
+    "idt-outside": r"crashed.*read at guest-physical 0xd0000060",
+    "stack-outside": r"crashed.*write at guest-physical 0xd0000038",
+    "ist-outside": r"crashed.*write at guest-physical 0xd00000[0-3]8",
+    "ist-device": r"crashed.*write at guest-physical 0xfee000[0-f]8",
+    "fetch-device": "crashed.*instruction fetch at guest-physical 0xfee00000",
+    "fetch-outside": "crashed.*instruction fetch at guest-physical 0xd0000000",
+    "cross": "crashed.*not emulated",
+    "form": "crashed.*not emulated",
+    "cr3-outside": "crashed.*guest-physical 0xd0000000",
+    "cr3-device": "crashed.*guest-physical 0xfee00000",
+    "cr3-top": "crashed.*guest-physical 0xfffffff000",
+    "pt-outside": "crashed.*guest-physical 0xd0000000",
+    "pt-device": "crashed.*guest-physical 0xfee00000, where",
+    "pt-same": "crashed.*guest-physical 0xfee00080, where",
+    "task": "stopped.*exited with code 0",
+    "init": "stopped.*INIT to its first vCPU",
+    "hlt": None, "icebp": None, "db": None, "ac": None,
+}
+# 2^n and 8 below it; memory ends at 8 MiB = 2^23.
+BITS = (12, 20, 23, 24, 31, 32, 36, 39)
+for n in BITS:
+    for below in ("", " below"):
+        at = (1 << n) - (8 if below else 0)
+        line = f"bit={n}{below}" + (" write" if n % 2 else "")
+        ENDS[line] = "stopped.*exited with code 0" if at < 8 << 20 else f"crashed.*read at guest-physical {at:#x},"
+RING0 = [f"ring0 seed={seed} count=200000" for seed in range(1, 9)]
+
+
+def vm_of(line):
+    return "e-" + re.sub("[^a-z0-9]+", "-", line)
+
+
+def vm_text(name, pool, kernel, line):
+    return (f"[vm {name}]\npool = {pool}\nmemory = 8M\nkernel = {kernel}.elf\nautostart = no\non-reboot = stop\n"
+            f"cmdline = \"{line}\"\n")
+
+
+CONF = """\
+[pool far]
+sched = null
+cpus  = 1
+[pool near]
+sched     = rr
+timeslice = 5ms
+cpus      = 2
+[vm neighbour]
+pool   = far
+memory = 8M
+kernel = counter.elf
+[vm mate]
+pool   = near
+memory = 8M
+kernel = counter.elf
+"""
+CONF += "".join(vm_text(f, "near", f"attack_{f}", LINES.get(f, "seed=1")) for f in FAMILIES)
+CONF += "".join(vm_text(vm_of(line), "near", "attack_end", line) for line in ENDS)
+CONF += "".join(vm_text(f"r{n}", "near", "attack_random", line) for n, line in enumerate(RING0))
+# On the cpu that does housekeeping, alone.
+CONF += "".join(vm_text(f"here-{line}", "pool0", "attack_end", line) for line in ("db", "ac", "icebp"))
+
+attacks = Machine("Bochs with hostile guests", emulator="bochs", ips=20_000_000, cpus=3, nodes=1, mem=1024, vtx=True,
+                  manifest=CONF, files=["guests/counter.elf", "guests/attack_end.elf"] +
+                  [f"guests/attack_{f}.elf" for f in FAMILIES])
+
+
+def output(r, vm):
+    """All that a guest's console has: what it said before is repeated at once, and then only what it says now comes."""
+    r.sh.attach(vm)
+    r.console.expect(rf"attached to {vm}\b", 10)
+    quiet = 0
+    while quiet < 3:
+        length = len(r.console.text)
+        r.console.expect_absent("tarn: panic", 0.4)
+        quiet = quiet + 1 if len(r.console.text) - length < 400 else 0
+    text = r.console.text
+    r.sh.detach()
+    return text
+
+
+def counts(r, vm):
+    """How far counter.c counted, and its clock in microseconds."""
+    return tuple(int(n) for n in re.findall(r"count (\d+) at (\d+) us\n", output(r, vm))[-1])
+
+
+def rate(r, vm, before):
+    """Counts a millisecond of the guest's own clock since `before`."""
+    now = counts(r, vm)
+    check(now[1] > before[1], f"{vm}'s clock stands at {now[1]} us")
+    return 1000 * (now[0] - before[0]) / (now[1] - before[1])
+
+
+def beside(r, what):
+    """Does what(), and holds the neighbours to the rates they had alone: all in the other pool, half in the same."""
+    running(r, "neighbour", "mate")
+    if not hasattr(r, "quiet"):
+        start = {vm: counts(r, vm) for vm in ("neighbour", "mate")}
+        r.console.expect_absent("panic", 3)
+        r.quiet = {vm: rate(r, vm, start[vm]) for vm in start}
+    start = {vm: counts(r, vm) for vm in r.quiet}
+    what()
+    r.sh.cmd_has("version", "(?i)tarn")
+    for vm, share in (("neighbour", 0.98), ("mate", 0.45)):
+        got = rate(r, vm, start[vm])
+        check(got >= share * r.quiet[vm], f"{vm} counted {got:.1f} a ms, alone {r.quiet[vm]:.1f}")
+
+
+def attack(r, family, seconds):
+    def go():
+        r.sh.cmd(f"vm start {family}")
+        r.sh.until("vm list", rf"^{family}\b.*\b(stopped|crashed)\b", seconds, every=1)
+        said = output(r, family)
+        check(re.search(rf"attack {family}: done, [1-9]\d* checks, 0 wrong", said),
+              f"{family} said:\n{said}\n" + r.sh.cmd("vm list") + r.sh.cmd("log")[-1500:])
+        r.sh.cmd_has("vm list", vm_state(family, "stopped", "exited with code 0"))
+    beside(r, go)
+
+
+for family, words in (("ports", "every port, read and written in every size, is the guest's own or nothing"),
+                      ("msrs", "every MSR is the guest's own or #GP"),
+                      ("insns", "instructions that a guest has not are refused, and hypercalls take any argument"),
+                      ("regs", "reserved bits of control and debug registers are refused as by hardware"),
+                      ("apic", "interrupt controllers take storms, garbage and absent targets"),
+                      ("mmio", "every form of access to a device by memory does as it does on RAM"),
+                      ("code", "code that changes under itself runs as it reads"),
+                      ("random", "ten million random instructions at CPL 3 harm nobody")):
+    attacks.test(words)(lambda r, family=family: attack(r, family, 240))
+
+
+@attacks.test("each way to end ends its own VM with the reason named, at every power of two where there is no memory")
+def _(r):
+    def go():
+        wrong = []
+        for line, want in ENDS.items():
+            if want is not None:
+                r.sh.cmd(f"vm start {vm_of(line)}")
+                text = r.sh.until("vm list", rf"^{vm_of(line)} .*\b(stopped  .*[a-z]|crashed)\b", 20, every=0.1)
+                row = re.search(rf"^{vm_of(line)} .*$", text, re.M).group(0)
+                if not re.search(want, row):
+                    wrong.append(f"want '{want}': {row}")
+        check(not wrong, "\n".join(wrong))
+    beside(r, go)
+
+
+def hangs(r, vm):
+    r.sh.cmd(f"vm start {vm}")
+    r.console.expect_absent("panic", 1)
+    r.sh.cmd_has("vm list", vm_state(vm, "running"))
+    r.sh.cmd(f"vm stop {vm}")
+    r.sh.cmd_has("vm list", vm_state(vm, "stopped", "by command"))
+    said = output(r, vm)
+    check("end: " in said and "survived" not in said and "left the loop" not in said, f"{vm} said:\n{said}")
+
+
+@attacks.test("a guest that hangs itself, or loops in #DB or #AC without end, costs its slices and can be stopped")
+def _(r):
+    def go():
+        for line, want in ENDS.items():
+            if want is None:
+                hangs(r, vm_of(line))
+    beside(r, go)
+
+
+@attacks.test("endless #DB and #AC on the housekeeping cpu leave the shell to answer")
+def _(r):
+    beside(r, lambda: [hangs(r, f"here-{line}") for line in ("icebp", "db", "ac")])
+
+
+@attacks.test("random instructions at CPL 0, under eight seeds, end, hang or go on, and harm nobody else")
+def _(r):
+    def go():
+        for n in range(len(RING0)):
+            r.sh.cmd(f"vm start r{n}")
+            r.console.expect_absent("tarn: panic", 1.5)
+            if re.search(vm_state(f"r{n}", "running"), r.sh.cmd("vm list"), re.M):
+                r.sh.cmd(f"vm stop r{n}")
+            print("     " + re.search(rf"^r{n}\b.*$", r.sh.cmd("vm list"), re.M).group(0))
+    beside(r, go)
+
+
+@attacks.test("what the attacks met: exits by reason, and ports never hit")
+def _(r):
+    met = {}
+    for vm in [*FAMILIES, *(vm_of(line) for line in ENDS), *(f"r{n}" for n in range(len(RING0)))]:
+        for words, count in re.findall(r"exits (\S.*?)\s+(\d+)$", r.sh.cmd(f"vm show {vm}"), re.M):
+            met[words] = met.get(words, 0) + int(count)
+    print("     exits: " + ", ".join(f"{words} {count}" for words, count in sorted(met.items())))
+    ports = r.sh.cmd("vm show ports")
+    print("     ports never hit: by IN none (each of 65536 in 3 sizes), by OUT 0x64, 0xf4-0xf7, 0x600-0x605, 0xcf9 (they end a VM)")
+    check(re.search(r"exits io\s+[3-9]\d{5}", ports), f"'vm show ports' has too few:\n{ports}")
+
+
+# --- State between guests ---------------------------------------------------------------------------------------------
+
+LEAKS = ("X87", "SSE", "AVX", "AVX512", "DR", "DR6", "DR7", "CR2", "CR8", "PAT", "EFER", "SYSENTER_CS", "SYSENTER_ESP",
+         "SYSENTER_EIP", "STAR", "LSTAR", "CSTAR", "FMASK", "FS_BASE", "GS_BASE", "KERNEL_GS_BASE", "TSC_AUX", "XCR0")
+SWITCHES = 10_000
+
+STATE_CONF = "[pool near]\nsched = rr\ntimeslice = 1ms\ncpus = 1\n"
+for vm, line in (("s1", "seed=1"), ("s2", "seed=2"), ("s3", "seed=3 narrow")):
+    STATE_CONF += vm_text(vm, "near", "state", line)
+
+state = Machine("Bochs with guests that fill all state", emulator="bochs", ips=10_000_000, cpus=2, nodes=1, mem=512, vtx=True,
+                manifest=STATE_CONF, files=["guests/state.elf"])
+leaky = Machine("Bochs with leaks of guest state planted", emulator="bochs", ips=10_000_000, cpus=2, nodes=1, mem=512, vtx=True,
+                manifest=STATE_CONF, program="LEAK.EFI", files=["guests/state.elf"])
+
+
+@state.test("three guests that fill all state see only their own in ten thousand switches on one cpu")
+def _(r):
+    for vm in ("s1", "s2", "s3"):
+        r.sh.cmd(f"vm start {vm}")
+    for _ in range(120):
+        r.console.expect_absent("panic", 1)
+        vcpus = {v["vm"]: v["switches"] for v in as_json(r, "vcpu list")}
+        check(all(re.search(vm_state(vm, "running"), r.sh.cmd("vm list"), re.M) for vm in vcpus), r.sh.cmd("vm list"))
+        if sum(vcpus.values()) >= SWITCHES:
+            break
+    check(sum(vcpus.values()) >= SWITCHES, f"switches: {vcpus}")
+    for vm in vcpus:
+        check("mine after" in output(r, vm) and "not mine" not in output(r, vm), f"{vm} said:\n{output(r, vm)}")
+
+
+@leaky.test("a leak of each class of state, planted in a copy of the hypervisor, is seen by the same guests")
+def _(r):
+    missed = []
+    for name in LEAKS:
+        pair = ("s1", "s3") if name in ("EFER", "XCR0") else ("s1", "s2")
+        r.sh.cmd("leak none")
+        for vm in pair:
+            r.sh.cmd(f"vm start {vm}")
+        r.console.expect_absent("panic", 0.3)
+        check(all(re.search(vm_state(vm, "running"), r.sh.cmd("vm list"), re.M) for vm in pair), r.sh.cmd("vm list"))
+        r.sh.cmd(f"leak {name}")
+        for _ in range(20):
+            text = r.sh.cmd("vm list")
+            ended = [vm for vm in pair if not re.search(vm_state(vm, "running"), text, re.M)]
+            if ended:
+                break
+            r.console.read(0.2)
+        said = "".join(output(r, vm) for vm in ended)
+        if f"not mine: {name}\n" not in said:
+            missed.append(f"{name}: {ended} said {said[-100:]!r}")
+        for vm in set(pair) - set(ended):
+            r.sh.answer(f"vm stop {vm}", 20)
+        r.sh.cmd("leak none")
+    check(not missed, "\n".join(missed))
