@@ -10,6 +10,8 @@
 #define MSR_PLATFORM_ID		0x017u
 #define MSR_FEATURE_CONTROL	0x03au
 #define MSR_UCODE_REV		0x08bu
+#define MSR_MCG_CAP		0x179u
+#define MSR_MCG_STATUS		0x17au
 #define MSR_MISC_ENABLE		0x1a0u
 #define  MISC_ENABLE_FAST	1ul		/* fast strings */
 #define MSR_DEBUGCTL		0x1d9u
@@ -101,6 +103,9 @@ static bool write_steal(struct vcpu *v, uint64_t value)
 	X(MSR_PLATFORM_ID,	read_zero,		write_refused) \
 	X(MSR_FEATURE_CONTROL,	read_locked,		write_refused) \
 	X(MSR_UCODE_REV,	read_zero,		write_ignored) \
+	/* No bank of machine check: Xen asks for them whatever CPUID says. */ \
+	X(MSR_MCG_CAP,		read_zero,		write_refused) \
+	X(MSR_MCG_STATUS,	read_zero,		write_zero_only) \
 	X(MSR_MISC_ENABLE,	read_misc_enable,	write_ignored) \
 	X(MSR_DEBUGCTL,		read_zero,		write_zero_only) \
 	X(MSR_EFER,		read_efer,		write_efer) \
@@ -111,11 +116,30 @@ static bool is_apic(uint32_t msr)
 	return msr == VLAPIC_MSR_BASE || msr == VLAPIC_MSR_DEADLINE || (msr >= APIC_MSR_FIRST && msr <= APIC_MSR_LAST);
 }
 
-/* Counted; said once for each VM, with the number, so that a missing row can be found. */
+/* True once for each MSR of a VM, as long as the VM's list of them has room. */
+static bool is_news(struct vm *vm, uint32_t msr)
+{
+	const uint64_t said = VM_MSR_SAID | msr;
+
+	for (unsigned i = 0; i < VM_UNKNOWN_MSRS_SAID; i++) {
+		uint64_t found = 0;
+
+		if (atomic_compare_exchange_strong(&vm->unknown_msr_said[i], &found, said)) {
+			return true;
+		}
+		if (found == said) {
+			return false;
+		}
+	}
+	return false;
+}
+
+/* Counted, and said with its number once for each VM and MSR, so that a missing row can be found. */
 static __attribute__((noinline, cold)) bool unknown(struct vcpu *v, uint32_t msr, const char *verb)
 {
-	if (atomic_fetch_add_explicit(&v->vm->unknown_msrs, 1, memory_order_relaxed) == 0) {
-		log_printf("vm %s: %s of unknown MSR 0x%x: #GP (further ones are only counted)", v->vm->config.name, verb, msr);
+	atomic_fetch_add_explicit(&v->vm->unknown_msrs, 1, memory_order_relaxed);
+	if (is_news(v->vm, msr)) {
+		log_printf("vm %s: %s of unknown MSR 0x%x: #GP", v->vm->config.name, verb, msr);
 	}
 	return false;
 }
@@ -123,6 +147,17 @@ static __attribute__((noinline, cold)) bool unknown(struct vcpu *v, uint32_t msr
 static __attribute__((noinline)) bool read_apic(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
 	return vlapic_msr_read(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK;
+}
+
+/* What is rarely asked for: MTRRs, and what there is not. Apart, to keep the table's switch short. */
+static __attribute__((noinline)) bool read_rare(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+	return vmtrr_owns(msr) ? vmtrr_read(&v->mtrr, msr, value) : unknown(v, msr, "RDMSR");
+}
+
+static __attribute__((noinline)) bool write_rare(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+	return vmtrr_owns(msr) ? vmtrr_write(&v->mtrr, msr, value) : unknown(v, msr, "WRMSR");
 }
 
 bool vmsr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
@@ -134,7 +169,7 @@ bool vmsr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 	MSR_TABLE(MSR_READ)
 #undef MSR_READ
 	default:
-		return is_apic(msr) ? read_apic(v, msr, value) : unknown(v, msr, "RDMSR");
+		return is_apic(msr) ? read_apic(v, msr, value) : read_rare(v, msr, value);
 	}
 }
 
@@ -147,6 +182,6 @@ bool vmsr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	MSR_TABLE(MSR_WRITE)
 #undef MSR_WRITE
 	default:
-		return is_apic(msr) ? vlapic_msr_write(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK : unknown(v, msr, "WRMSR");
+		return is_apic(msr) ? vlapic_msr_write(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK : write_rare(v, msr, value);
 	}
 }
