@@ -108,6 +108,49 @@ static const char *keep(struct parser *p, const struct ini_span *span)
 	return copy;
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* Takes away the quotes around all of it; quotes inside are the guest's. */
+static void unquote(struct ini_span *span)
+{
+	if (span->len < 2 || span->at[0] != '"' || span->at[span->len - 1] != '"') {
+		return;
+	}
+	for (size_t i = 1; i + 1 < span->len; i++) {
+		if (span->at[i] == '"') {
+			return;
+		}
+	}
+	span->at++;
+	span->len -= 2;
+}
+
+/* NAME, NAME ARGUMENTS or NAME "ARGUMENTS"; that the name is one was checked. */
+static void take_module(struct parser *p, struct manifest_vm *vm)
+{
+	struct ini_span name = p->line.body, args = name;
+	const char *end = name.at + name.len;
+
+	for (name.len = 0; name.at + name.len < end && !is_blank(name.at[name.len]); name.len++) {
+	}
+	for (args.at = name.at + name.len; args.at < end && is_blank(*args.at); args.at++) {
+	}
+	args.len = (size_t)(end - args.at);
+	unquote(&args);
+	if (vm->module_count == MANIFEST_MODULE_MAX) {
+		fault(p, name.column, "module: found one too many, expected at most %u", MANIFEST_MODULE_MAX);
+		return;
+	}
+	struct manifest_module m = { { keep(p, &name), p->line.number, name.column }, keep(p, &args) };
+
+	if (m.file.text != NULL && m.args != NULL) {
+		vm->module[vm->module_count++] = m;
+	}
+}
+
 static void put_field(const struct manifest_key *key, void *object, uint64_t number, const struct manifest_text *value)
 {
 	void *field = (char *)object + key->offset;
@@ -213,7 +256,6 @@ static void take_value(struct parser *p, const struct manifest_key *key, const c
 {
 	struct manifest_text value = { text, p->line.number, p->line.body.column };
 	struct manifest_boot *boot = &p->m->boot;
-	struct manifest_vm *vm = p->object;
 	uint64_t number;
 
 	if (!manifest_key_value(key, text, &number)) {
@@ -229,8 +271,8 @@ static void take_value(struct parser *p, const struct manifest_key *key, const c
 		take_files(p, key);
 	} else if (key->type == MANIFEST_COMMAND) {
 		list_add(p, boot->run, &boot->run_count, MANIFEST_RUN_MAX, &value);
-	} else if (key->repeatable) {
-		list_add(p, vm->module, &vm->module_count, MANIFEST_MODULE_MAX, &value);
+	} else if (key->type == MANIFEST_MODULE) {
+		take_module(p, p->object);
 	} else {
 		put_field(key, p->object, number, &value);
 	}

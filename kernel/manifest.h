@@ -27,6 +27,7 @@
 #define MANIFEST_RUN_MAX	64u
 #define MANIFEST_FILES_MAX	64u
 #define MANIFEST_MODULE_MAX	8u	/* of one VM */
+#define MANIFEST_ARGS_MAX	512u	/* bytes of a module's arguments with their NUL */
 #define MANIFEST_TUNABLE_MAX	512u	/* of all sections */
 #define MANIFEST_NAME_MAX	32u	/* bytes of a pool's or VM's name with its NUL */
 #define MANIFEST_ARENA_BYTES	(64u * 1024u)
@@ -59,6 +60,7 @@ enum manifest_type {
 	MANIFEST_COMMAND,	/* a shell command, anything but empty */
 	MANIFEST_NAME,		/* of a pool */
 	MANIFEST_FILE,
+	MANIFEST_MODULE,	/* a file's name, then what the guest is told with it */
 	MANIFEST_FILE_LIST,	/* names with blanks or commas between */
 	MANIFEST_CPUS,		/* kernel/cpusetexpr.h */
 	MANIFEST_SCHED,
@@ -108,6 +110,11 @@ void manifest_describe_keys(struct text *to);
 struct manifest_text {
 	const char *text;
 	unsigned line, column;
+};
+
+struct manifest_module {
+	struct manifest_text file;
+	const char *args;	/* never NULL */
 };
 
 struct manifest_number {
@@ -164,7 +171,7 @@ struct manifest_vm {
 	uint64_t memory_bytes;
 	struct manifest_text kernel, initrd;	/* initrd may be empty */
 	unsigned module_count;
-	struct manifest_text module[MANIFEST_MODULE_MAX];
+	struct manifest_module module[MANIFEST_MODULE_MAX];
 	struct manifest_text cmdline;
 	bool autostart;
 	struct manifest_text affinity, soft_affinity;	/* empty: all of the pool */

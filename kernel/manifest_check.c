@@ -384,7 +384,7 @@ static void check_vm(struct checking *c, struct manifest_vm *vm)
 	check_file(c, "kernel", &vm->kernel, &vm->usable);
 	check_file(c, "initrd", &vm->initrd, &vm->usable);
 	for (unsigned i = 0; i < vm->module_count; i++) {
-		check_file(c, "module", &vm->module[i], &vm->usable);
+		check_file(c, "module", &vm->module[i].file, &vm->usable);
 	}
 }
 

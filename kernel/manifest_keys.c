@@ -54,7 +54,7 @@ const struct manifest_key manifest_keys[] = {
 	ROW("kernel", VM, FILE, .built = true, .required = true, IN(vm, kernel),
 	    .help = "Linux bzImage, ELF with a PVH note or Multiboot image"),
 	ROW("initrd", VM, FILE, .built = true, IN(vm, initrd), .help = "initial RAM disk"),
-	ROW("module", VM, FILE, .repeatable = true, .help = "Multiboot module"),
+	ROW("module", VM, MODULE, .built = true, .repeatable = true, .help = "Multiboot or PVH module with its arguments"),
 	ROW("cmdline", VM, TEXT, .built = true, IN(vm, cmdline), .help = "command line of the kernel"),
 	ROW("autostart", VM, BOOL, .built = true, .def = "yes", IN(vm, autostart), .help = "start it at boot"),
 	ROW("affinity", VM, CPUS, .built = true, IN(vm, affinity),
@@ -115,6 +115,16 @@ static bool number_value(const struct manifest_key *key, const char *text, uint6
 	       (key->multiple == 0 || *number % key->multiple == 0);
 }
 
+static bool module_value(const char *text)
+{
+	size_t name = 0;
+
+	while (text[name] != '\0' && text[name] != ' ' && text[name] != '\t') {
+		name++;
+	}
+	return manifest_file_ok(text, name) && strlen(text + name) <= MANIFEST_ARGS_MAX;
+}
+
 bool manifest_key_value(const struct manifest_key *key, const char *text, uint64_t *number)
 {
 	unsigned index = 0;
@@ -136,6 +146,9 @@ bool manifest_key_value(const struct manifest_key *key, const char *text, uint64
 		break;
 	case MANIFEST_FILE:
 		good = manifest_file_ok(text, strlen(text));
+		break;
+	case MANIFEST_MODULE:
+		good = module_value(text);
 		break;
 	case MANIFEST_BOOL:
 		good = parse_bool(text, &yes) == ERR_OK;
@@ -173,7 +186,9 @@ void manifest_key_form(const struct manifest_key *key, struct text *to)
 {
 	static const char *const forms[] = {
 		[MANIFEST_TEXT] = "text", [MANIFEST_COMMAND] = "a shell command", [MANIFEST_NAME] = NAME_FORM,
-		[MANIFEST_FILE] = MANIFEST_FILE_FORM, [MANIFEST_FILE_LIST] = "file names with blanks between",
+		[MANIFEST_FILE] = MANIFEST_FILE_FORM,
+		[MANIFEST_MODULE] = "a file name, perhaps with a blank and at most 511 bytes of arguments after it",
+		 [MANIFEST_FILE_LIST] = "file names with blanks between",
 		[MANIFEST_CPUS] = "a cpu set such as 0-3,^1 or node:1", [MANIFEST_SCHED] = "a scheduler",
 		[MANIFEST_BOOL] = PARSE_BOOL_FORM, [MANIFEST_TUNABLE] = "a value as its scheduler takes it",
 	};

@@ -153,7 +153,10 @@ static void put_vm(const struct manifest *m, const struct manifest_vm *vm, struc
 		text_printf(to, ", initrd %s", vm->initrd.text);
 	}
 	for (unsigned i = 0; i < vm->module_count; i++) {
-		text_printf(to, ", module %s", vm->module[i].text);
+		text_printf(to, ", module %s", vm->module[i].file.text);
+		if (vm->module[i].args[0] != '\0') {
+			text_printf(to, " \"%s\"", vm->module[i].args);
+		}
 	}
 	if (vm->cmdline.text[0] != '\0') {
 		text_printf(to, ", cmdline \"%s\"", vm->cmdline.text);

@@ -7,24 +7,9 @@
 #include "vm/load.h"
 #include "vm/load_layout.h"
 
-#define MULTIBOOT_MAGIC		0x1badb002u
-#define MULTIBOOT_SEARCH	8192u		/* its header lies in the first 8 KiB, on a 4-byte line */
-
 static bool is_bzimage(struct reader *r)
 {
 	return reader_peek(r, 0x202, 4) == 0x53726448u && reader_peek(r, 0x1fe, 2) == 0xaa55u;	/* "HdrS" */
-}
-
-static bool is_multiboot(struct reader *r)
-{
-	for (size_t at = 0; at + 12 <= MIN(r->size, MULTIBOOT_SEARCH); at += 4) {
-		uint64_t flags = reader_peek(r, at + 4, 4), sum = reader_peek(r, at + 8, 4);
-
-		if (reader_peek(r, at, 4) == MULTIBOOT_MAGIC && ((MULTIBOOT_MAGIC + flags + sum) & 0xffffffff) == 0) {
-			return true;
-		}
-	}
-	return false;
 }
 
 /* What an image that cannot be loaded looks like. */
@@ -35,7 +20,7 @@ static const char *looks_like(struct reader *r)
 		size_t len;
 		const char *words;
 	} known[] = {
-		{ "\x7f" "ELF", 4, "an ELF file without a PVH entry note" },
+		{ "\x7f" "ELF", 4, "an ELF file without a PVH entry note or Multiboot header" },
 		{ "\x1f\x8b", 2, "a gzip file (unpack it first)" },
 		{ "\xfd" "7zXZ", 5, "an xz file (unpack it first)" },
 		{ "\x28\xb5\x2f\xfd", 4, "a zstd file (unpack it first)" },
@@ -59,15 +44,16 @@ enum image_kind image_kind(const void *data, size_t size, const char **found)
 {
 	struct reader r = reader_make(data, size);
 	uint64_t entry;
+	size_t header;
 
 	*found = "";
 	if (is_bzimage(&r)) {
 		return IMAGE_BZIMAGE;
 	}
-	if (reader_peek(&r, 0, 4) == 0x464c457ful && load_pvh_entry(&r, &entry)) {	/* "\177ELF" */
+	if (reader_peek(&r, 0, 4) == LOAD_ELF_MAGIC && load_pvh_entry(&r, &entry)) {
 		return IMAGE_PVH;
 	}
-	if (is_multiboot(&r)) {
+	if (load_multiboot_header(&r, &header)) {
 		return IMAGE_MULTIBOOT;
 	}
 	*found = looks_like(&r);
@@ -84,6 +70,9 @@ static enum err check_request(struct load *l, unsigned vcpus)
 	if (l->files->module_count > IMAGE_MODULES_MAX) {
 		return load_fail(l, ERR_LIMIT, "module: found %u, at most %u are taken", l->files->module_count,
 				 IMAGE_MODULES_MAX);
+	}
+	if (!load_bios_area(l->mem)) {
+		return load_fail(l, ERR_NOMEM, "memory: no RAM below 0x%lx", LOAD_GDT);
 	}
 	e = guest_acpi_write(l->mem, vcpus, &l->rsdp);
 	return e == ERR_OK ? e : load_fail(l, e, "acpi tables for %u vcpus: %s", vcpus, err_words(e));
@@ -107,9 +96,10 @@ enum err image_load(struct gmem *g, const struct image_files *files, unsigned vc
 	case IMAGE_PVH:
 		return load_pvh(&l);
 	case IMAGE_MULTIBOOT:
-		return load_fail(&l, ERR_NOTSUP, "kernel: found a Multiboot image: Multiboot: not built yet");
+		return load_multiboot(&l);
 	default:
 		return load_fail(&l, ERR_NOTSUP,
-				 "kernel: found %s, expected a Linux bzImage or an ELF with a PVH entry note", found);
+				 "kernel: found %s, expected a Linux bzImage, an ELF with a PVH entry note or a Multiboot image",
+				 found);
 	}
 }

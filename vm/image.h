@@ -17,6 +17,7 @@
 struct image_blob {
 	const void *data;
 	size_t size;
+	const char *name;	/* of its file, where a command line starts with it; NULL: none */
 	const char *cmdline;	/* of a module; NULL: none */
 };
 

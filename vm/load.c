@@ -68,6 +68,39 @@ enum err load_blob(struct load *l, const char *what, const struct image_blob *bl
 	return ERR_OK;
 }
 
+enum err load_blob_above(struct load *l, const char *what, const struct image_blob *blob, uint64_t *at)
+{
+	*at = align_up(l->image_end, PAGE_SIZE);
+	if (*at > l->top || blob->size > l->top - *at) {
+		return load_fail(l, ERR_NOMEM, "%s: %zu bytes, but only %lu are free between 0x%lx and 0x%lx", what, blob->size,
+				 *at > l->top ? 0 : l->top - *at, *at, l->top);
+	}
+	if (!gmem_write(l->mem, gpa(*at), blob->data, blob->size)) {
+		return load_fail(l, ERR_NOMEM, "%s: no RAM at 0x%lx", what, *at);
+	}
+	l->image_end = *at + blob->size;
+	return ERR_OK;
+}
+
+enum err load_command(struct load *l, const char *what, const char *name, const char *text, uint64_t *at)
+{
+	size_t name_len = name == NULL ? 0 : strlen(name), len = text == NULL ? 0 : strlen(text);
+	uint64_t left = LOAD_CMDLINE_BYTES - l->cmdline_used, to = LOAD_CMDLINE + l->cmdline_used;
+
+	/* The name, a blank where both are there, the text, a terminator. */
+	if (name_len >= left || len >= left - name_len || name_len + len + 2 > left) {
+		return load_fail(l, ERR_LIMIT, "%s: %zu bytes, %lu are left for command lines", what, name_len + len + 2, left);
+	}
+	*at = to;
+	if (!gmem_write(l->mem, gpa(to), name, name_len) || !gmem_write(l->mem, gpa(to + name_len), " ", 1) ||
+	    !gmem_write(l->mem, gpa(to + name_len + 1), text, len) ||
+	    !gmem_zero(l->mem, gpa(to + name_len + (len != 0 ? 1 + len : 0)), 1)) {
+		return load_fail(l, ERR_NOMEM, "%s: no RAM at 0x%lx", what, to);
+	}
+	l->cmdline_used += name_len + len + 2;
+	return ERR_OK;
+}
+
 enum err load_cmdline(struct load *l, const char *what, const char *text, size_t limit, uint64_t *at)
 {
 	size_t len = text == NULL ? 0 : strlen(text);
@@ -88,6 +121,21 @@ enum err load_cmdline(struct load *l, const char *what, const char *text, size_t
 	/* With the terminator: the area need not be zero before. */
 	return gmem_write(l->mem, gpa(*at), text, len + 1) ? ERR_OK :
 	       load_fail(l, ERR_NOMEM, "%s: no RAM at 0x%lx", what, *at);
+}
+
+bool load_bios_area(struct gmem *g)
+{
+	/* push bp; mov bp, sp; or byte [bp + 6], 1 (the flags that iret takes back: carry); pop bp; iret */
+	static const uint8_t stub[] = { 0x55, 0x89, 0xe5, 0x80, 0x4e, 0x06, 0x01, 0x5d, 0xcf };
+	uint32_t vector[256];
+	uint16_t com1 = VMAP_PORT_COM1, ebda = VMAP_LOW_RAM_END >> 4, base_kib = VMAP_LOW_RAM_END / KIB;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(vector); i++) {
+		vector[i] = LOAD_BIOS_STUB;	/* offset, segment 0 */
+	}
+	return gmem_write(g, gpa(0), vector, sizeof(vector)) && gmem_write(g, gpa(LOAD_BIOS_STUB), stub, sizeof(stub)) &&
+	       gmem_write(g, gpa(LOAD_BDA_COM1), &com1, 2) && gmem_write(g, gpa(LOAD_BDA_EBDA), &ebda, 2) &&
+	       gmem_write(g, gpa(LOAD_BDA_BASE_KIB), &base_kib, 2);
 }
 
 /* Linear = physical for the low 4 GiB, by 2 MiB pages: PML4, PDPT, 4 page directories, one after the other. */

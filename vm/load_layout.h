@@ -3,7 +3,9 @@
  * Where a loader puts what it hands to a guest: low memory that guests treat as free once they have read it. The
  * image itself, initrd and modules lie at or above VMAP_HIGH_RAM_BASE.
  *
- *	0x00000  real mode vectors, BIOS data: left zero
+ *	0x00000  real mode vectors: all at the stub
+ *	0x00400  BIOS data: port of COM1, where low memory ends
+ *	0x00500  stub: what answers calls of a BIOS that is not there
  *	0x01000  GDT
  *	0x02000  boot_params (Linux) or hvm_start_info, module list, memory map (PVH)
  *	0x03000  page tables: PML4, PDPT, 4 page directories (long mode start)
@@ -13,6 +15,10 @@
  */
 #pragma once
 
+#define LOAD_BDA_COM1		0x00400ul	/* 2: port */
+#define LOAD_BDA_EBDA		0x0040eul	/* 2: segment of the extended BIOS data area */
+#define LOAD_BDA_BASE_KIB	0x00413ul	/* 2: KiB of low memory */
+#define LOAD_BIOS_STUB		0x00500ul
 #define LOAD_GDT		0x01000ul
 #define LOAD_INFO		0x02000ul
 #define LOAD_INFO_BYTES		0x01000ul

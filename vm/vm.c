@@ -318,18 +318,25 @@ static enum err file_blob(const char *key, const char *name, struct image_blob *
 	if (f == NULL) {
 		return fail(why, ERR_NOENT, "%s: there is no file \"%s\" (see the boot log for why it was left out)", key, name);
 	}
-	*blob = (struct image_blob){ .data = arch_direct(hpa(f->base)), .size = f->size };
+	*blob = (struct image_blob){ .data = arch_direct(hpa(f->base)), .size = f->size, .name = name };
 	return ERR_OK;
 }
 
 static enum err load(struct vm *vm, struct virt_start *start, struct sched_reason *why)
 {
-	struct image_files files = { .cmdline = vm->config.cmdline };
+	struct image_blob modules[VM_MODULES_MAX];
+	struct image_files files = {
+		.cmdline = vm->config.cmdline, .modules = modules, .module_count = vm->config.module_count,
+	};
 	struct load_error error = { "" };
 	enum err e = file_blob("kernel", vm->config.kernel, &files.kernel, why);
 
 	if (e == ERR_OK && vm->config.initrd[0] != '\0') {
 		e = file_blob("initrd", vm->config.initrd, &files.initrd, why);
+	}
+	for (unsigned i = 0; i < vm->config.module_count && e == ERR_OK; i++) {
+		e = file_blob("module", vm->config.module[i].file, &modules[i], why);
+		modules[i].cmdline = vm->config.module[i].args;
 	}
 	if (e != ERR_OK) {
 		return e;

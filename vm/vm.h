@@ -34,6 +34,8 @@
 #define VM_NAME_LEN	32u
 #define VM_FILE_LEN	64u
 #define VM_CMDLINE_LEN	2048u
+#define VM_MODULES_MAX	8u
+#define VM_ARGS_LEN	512u
 #define VM_REASON_LEN	160u
 #define VM_VCPUS_MAX	VPLATFORM_VCPUS_MAX
 
@@ -84,6 +86,11 @@ struct vm_config {
 	uint64_t memory_bytes;
 	char kernel[VM_FILE_LEN], initrd[VM_FILE_LEN];
 	char cmdline[VM_CMDLINE_LEN];
+	unsigned module_count;
+	struct vm_module {
+		char file[VM_FILE_LEN];
+		char args[VM_ARGS_LEN];
+	} module[VM_MODULES_MAX];
 	enum mem_policy memory_policy;
 	enum vm_action on_poweroff, on_reboot, on_crash;
 	struct sched_values values;	/* of group and entity scope, by the pool's policy */

@@ -111,6 +111,9 @@ static enum err vm_show(const struct shell_args *args)
 		   vm->mem.block_count, virt->space_pages(vm->space) * PAGE_SIZE / KIB);
 	con_printf("  kernel %s, initrd %s\n  cmdline %s\n", vm->config.kernel,
 		   vm->config.initrd[0] != '\0' ? vm->config.initrd : "(none)", vm->config.cmdline);
+	for (unsigned i = 0; i < vm->config.module_count; i++) {
+		con_printf("  module %s %s\n", vm->config.module[i].file, vm->config.module[i].args);
+	}
 	con_printf("  console: %lu bytes written, %lu dropped; %lu typed bytes dropped; unknown MSRs: %lu\n",
 		   atomic_load(&vm->console->written), vm->console->dropped, vm->console->in_dropped,
 		   atomic_load(&vm->unknown_msrs));

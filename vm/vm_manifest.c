@@ -22,6 +22,11 @@ void vm_manifest_config(struct vm_config *c, const struct manifest_vm *mv)
 	(void)str_copy(c->kernel, sizeof(c->kernel), mv->kernel.text);
 	(void)str_copy(c->initrd, sizeof(c->initrd), mv->initrd.text);
 	(void)str_copy(c->cmdline, sizeof(c->cmdline), mv->cmdline.text);
+	c->module_count = mv->module_count;
+	for (unsigned i = 0; i < mv->module_count; i++) {
+		(void)str_copy(c->module[i].file, sizeof(c->module[i].file), mv->module[i].file.text);
+		(void)str_copy(c->module[i].args, sizeof(c->module[i].args), mv->module[i].args);
+	}
 	c->vcpus = mv->vcpus.value;
 	c->memory_bytes = mv->memory_bytes;
 	c->memory_policy = mv->memory_policy == MANIFEST_PREFER ? MEM_PREFER : MEM_STRICT;
@@ -33,6 +38,8 @@ void vm_manifest_config(struct vm_config *c, const struct manifest_vm *mv)
 	c->soft_affinity = mv->soft_set;
 }
 
+_Static_assert(VM_MODULES_MAX >= MANIFEST_MODULE_MAX && VM_ARGS_LEN >= MANIFEST_ARGS_MAX, "a VM takes what a manifest says");
+
 static const char *words_of(const struct sched_reason *why, enum err e)
 {
 	return why->words[0] != '\0' ? why->words : err_words(e);
@@ -40,7 +47,7 @@ static const char *words_of(const struct sched_reason *why, enum err e)
 
 static void build_one(const struct manifest *m, const struct manifest_vm *mv)
 {
-	static struct vm_config config;	/* 2 KiB of command line: too much for the stack */
+	static struct vm_config config;	/* 7 KiB of command lines: too much for the stack */
 	struct sched_reason why = { "" };
 	struct pool *p = pool_find(m->pool[mv->pool_index].name);
 	struct vm *vm;

@@ -35,6 +35,20 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == ',';
 }
 
+/* What follows the name of a module is for the guest. */
+static const char *names_end(const struct walk *w, const struct ini_span *value)
+{
+	const char *at = value->at, *end = at + value->len;
+
+	if (w->in_boot) {
+		return end;
+	}
+	while (at < end && !is_blank(*at)) {
+		at++;
+	}
+	return at;
+}
+
 static bool names_files(const struct walk *w, const struct ini_span *key)
 {
 	static const char *const of_vm[] = { "kernel", "initrd", "module" };
@@ -57,7 +71,7 @@ static bool walk_value(struct walk *w)
 			w->in_vm = line.kind == INI_SECTION && ini_span_is(&line.head, "vm");
 		} else if (line.kind == INI_ENTRY && names_files(w, &line.head)) {
 			w->at = line.body.at;
-			w->end = w->at + line.body.len;
+			w->end = names_end(w, &line.body);
 			return true;
 		}
 	}
