@@ -283,9 +283,10 @@ static const struct wrong {
 	{ "[pool b]\nsched = tt\nframe = 10ms\nwindow = 0 a.0 1ms\nwindow = 1 a.0 1ms\n",
 	  "f:3:1: warning: key frame: not built yet, ignored\nf:4:1: warning: key window: not built yet, ignored\n"
 	  "f:5:1: warning: key window: not built yet, ignored\n" },
-	{ VM("a") "vcpus = 2\nmemory-follows = yes\nmodule = m\nmodule = n\n",
-	  "f:5:1: warning: key memory-follows: not built yet, ignored\n"
-	  "f:6:1: warning: key module: not built yet, ignored\nf:7:1: warning: key module: not built yet, ignored\n" },
+	{ VM("a") "vcpus = 2\nmemory-follows = yes\n", "f:5:1: warning: key memory-follows: not built yet, ignored\n" },
+	{ VM("a") "module = m\nmodule = ../n quiet\n",
+	  "f:5:10: module: found \"../n quiet\", expected a file name, perhaps with a blank and at most 511 bytes of "
+	  "arguments after it\n" },
 	{ "[pool b]\nsched = tt\ncpus = 1\n" VM("a") "pool = b\nt-other = 1\n",
 	  "f:8:1: warning: key t-other: scheduler tt does not have it, ignored\n" },
 	{ "[pool b]\nsched = tt\ncpus = 1\n" VM("a") "pool = b\nsoft-affinity = 1\n",
@@ -450,6 +451,24 @@ TEST(files, "the files a manifest names are found once each, in order")
 	CHECK_STR(files_of("[vm a]\nkernel = 123456789012345678901234567890123456789012345678901234567890123\n"),
 		  "123456789012345678901234567890123456789012345678901234567890123 ");
 	CHECK_STR(files_of("[vm a]\nkernel = 1234567890123456789012345678901234567890123456789012345678901234\n"), "");
+}
+
+TEST(modules, "a module is a file and the arguments that follow it, with or without quotes")
+{
+	static const char text[] = VM("a") "module = vmlinuz console=hvc0 panic=-1\nmodule = i.gz\nmodule = x  \"a b\"\n"
+				   "module = \"y a\"\nmodule = z a=\"b\" \"c\"\n";
+	static const struct { const char *file, *args; } want[] = {
+		{ "vmlinuz", "console=hvc0 panic=-1" }, { "i.gz", "" }, { "x", "a b" }, { "y", "a" }, { "z", "a=\"b\" \"c\"" },
+	};
+
+	CHECK_STR(read_text(text), "");
+	CHECK_EQ(m.vm[0].module_count, ARRAY_SIZE(want));
+	for (unsigned i = 0; i < ARRAY_SIZE(want); i++) {
+		CHECK_STR(m.vm[0].module[i].file.text, want[i].file);
+		CHECK_STR(m.vm[0].module[i].args, want[i].args);
+	}
+	CHECK_STR(files_of(text), "k vmlinuz i.gz x y z ");
+	CHECK_STR(files_of("[vm a]\nmodule = \"y a\"\nkernel = k\n"), "y k ");
 }
 
 TEST(bad_heads, "what follows a section's bad head belongs to no section")
