@@ -18,11 +18,11 @@
 #define LEAF_TIMING	0x40000010u
 #define INTERFACE	1u		/* version of Tarn's own leaves and hypercalls */
 
-/* Leaf 1. Left out: VMX, SMX, MONITOR, DTES64, DS-CPL, EST, TM2, PDCM, DCA, MCE, MCA, MTRR, HTT, thermal and debug store. */
+/* Leaf 1. Left out: VMX, SMX, MONITOR, DTES64, DS-CPL, EST, TM2, PDCM, DCA, MCE, MCA, HTT, thermal and debug store. */
 #define LEAF1_ECX	(BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | \
 			 BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
 #define LEAF1_ECX_SET	(BIT(21) | BIT(24) | BIT(31))	/* x2APIC and TSC-deadline are emulated; hypervisor present */
-#define LEAF1_EDX	(BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) | BIT(11) | BIT(13) | \
+#define LEAF1_EDX	(BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) | BIT(11) | BIT(12) | BIT(13) | \
 			 BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(27))
 #define LEAF1_ECX_XSAVE		BIT(26)
 #define LEAF1_ECX_OSXSAVE	BIT(27)

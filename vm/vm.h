@@ -28,6 +28,7 @@
 #include "vm/gmem.h"
 #include "vm/vconsole.h"
 #include "vm/vlapic.h"
+#include "vm/vmtrr.h"
 #include "vm/vplatform.h"
 #include "vm/vsteal.h"
 
@@ -36,6 +37,8 @@
 #define VM_CMDLINE_LEN	2048u
 #define VM_MODULES_MAX	8u
 #define VM_ARGS_LEN	512u
+#define VM_UNKNOWN_MSRS_SAID	32u
+#define VM_MSR_SAID	(1ul << 32)
 #define VM_REASON_LEN	160u
 #define VM_VCPUS_MAX	VPLATFORM_VCPUS_MAX
 
@@ -68,6 +71,7 @@ struct vcpu {
 	unsigned index;
 	struct virt_vcpu *virt;
 	struct vlapic lapic;
+	struct vmtrr mtrr;
 	struct timer timer;		/* wakes a halted vCPU at its deadline */
 	/* Left by other vCPUs' local APICs, taken in run(). */
 	_Atomic bool init_requested, nmi_requested;
@@ -123,6 +127,7 @@ struct vm {
 	uint64_t restart_delay_ns;
 	/* Statistics for `vm show`. */
 	_Atomic uint64_t unknown_msrs;
+	_Atomic uint64_t unknown_msr_said[VM_UNKNOWN_MSRS_SAID];	/* VM_MSR_SAID | number of each that the log names; 0: free */
 };
 
 /* --- The list. */

@@ -111,11 +111,30 @@ static bool is_apic(uint32_t msr)
 	return msr == VLAPIC_MSR_BASE || msr == VLAPIC_MSR_DEADLINE || (msr >= APIC_MSR_FIRST && msr <= APIC_MSR_LAST);
 }
 
-/* Counted; said once for each VM, with the number, so that a missing row can be found. */
+/* True once for each MSR of a VM, as long as the VM's list of them has room. */
+static bool is_news(struct vm *vm, uint32_t msr)
+{
+	const uint64_t said = VM_MSR_SAID | msr;
+
+	for (unsigned i = 0; i < VM_UNKNOWN_MSRS_SAID; i++) {
+		uint64_t found = 0;
+
+		if (atomic_compare_exchange_strong(&vm->unknown_msr_said[i], &found, said)) {
+			return true;
+		}
+		if (found == said) {
+			return false;
+		}
+	}
+	return false;
+}
+
+/* Counted, and said with its number once for each VM and MSR, so that a missing row can be found. */
 static __attribute__((noinline, cold)) bool unknown(struct vcpu *v, uint32_t msr, const char *verb)
 {
-	if (atomic_fetch_add_explicit(&v->vm->unknown_msrs, 1, memory_order_relaxed) == 0) {
-		log_printf("vm %s: %s of unknown MSR 0x%x: #GP (further ones are only counted)", v->vm->config.name, verb, msr);
+	atomic_fetch_add_explicit(&v->vm->unknown_msrs, 1, memory_order_relaxed);
+	if (is_news(v->vm, msr)) {
+		log_printf("vm %s: %s of unknown MSR 0x%x: #GP", v->vm->config.name, verb, msr);
 	}
 	return false;
 }
@@ -123,6 +142,17 @@ static __attribute__((noinline, cold)) bool unknown(struct vcpu *v, uint32_t msr
 static __attribute__((noinline)) bool read_apic(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
 	return vlapic_msr_read(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK;
+}
+
+/* What is rarely asked for: MTRRs, and what there is not. Apart, to keep the table's switch short. */
+static __attribute__((noinline)) bool read_rare(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+	return vmtrr_owns(msr) ? vmtrr_read(&v->mtrr, msr, value) : unknown(v, msr, "RDMSR");
+}
+
+static __attribute__((noinline)) bool write_rare(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+	return vmtrr_owns(msr) ? vmtrr_write(&v->mtrr, msr, value) : unknown(v, msr, "WRMSR");
 }
 
 bool vmsr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
@@ -134,7 +164,7 @@ bool vmsr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 	MSR_TABLE(MSR_READ)
 #undef MSR_READ
 	default:
-		return is_apic(msr) ? read_apic(v, msr, value) : unknown(v, msr, "RDMSR");
+		return is_apic(msr) ? read_apic(v, msr, value) : read_rare(v, msr, value);
 	}
 }
 
@@ -147,6 +177,6 @@ bool vmsr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	MSR_TABLE(MSR_WRITE)
 #undef MSR_WRITE
 	default:
-		return is_apic(msr) ? vlapic_msr_write(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK : unknown(v, msr, "WRMSR");
+		return is_apic(msr) ? vlapic_msr_write(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK : write_rare(v, msr, value);
 	}
 }

@@ -141,7 +141,7 @@ TEST(never, "what a guest cannot use is never offered: VMX, SMX, MONITOR, MTRR, 
 	const uint32_t ecx = BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(10) | BIT(11) | BIT(14) |
 			     BIT(15) | BIT(18);
 	/* 7 MCE, 12 MTRR, 14 MCA, 18 PSN, 21 DS, 22 ACPI, 28 HTT, 29 TM, 31 PBE */
-	const uint32_t edx = BIT(7) | BIT(12) | BIT(14) | BIT(18) | BIT(21) | BIT(22) | BIT(28) | BIT(29) | BIT(31);
+	const uint32_t edx = BIT(7) | BIT(14) | BIT(18) | BIT(21) | BIT(22) | BIT(28) | BIT(29) | BIT(31);
 	/* 1 TSC_ADJUST, 2 SGX, 4 HLE, 11 RTM, 12 RDT, 14 MPX, 15 RDT allocation, 25 PT */
 	const uint32_t ebx7 = BIT(1) | BIT(2) | BIT(4) | BIT(11) | BIT(12) | BIT(14) | BIT(15) | BIT(25);
 
