@@ -27,3 +27,14 @@ test-guests: $(BUILD)/guest/vmlinuz $(BUILD)/guest/initrd.gz
 
 $(BUILD)/guest/vmlinuz $(BUILD)/guest/initrd.gz &: tools/guest-kernel.sh tools/guest-init.sh tools/mkinitrd.py
 	@tools/guest-kernel.sh $(BUILD)/guest
+
+# Guests that nobody here wrote (tests/machine/guests.py); `make test SLOW=1` runs the slow ones too.
+test-guests: $(BUILD)/guest/gnumach $(BUILD)/guest/vmlinux
+
+REAL_GUESTS := gnumach invaders memtest vmlinuz-full vmlinuz-rt xen
+$(REAL_GUESTS:%=$(BUILD)/guest/%): tools/guest-images.sh
+	@tools/guest-images.sh $(BUILD)/guest $(@F)
+	@touch $@
+
+$(BUILD)/guest/vmlinux: $(BUILD)/guest/vmlinuz tools/guest-images.sh tools/unpack-kernel.py
+	@tools/guest-images.sh $(BUILD)/guest $(@F)

@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs the machine tests of list.py and attacks.py: boots images under QEMU and Bochs and talks to them over the serial console.
+"""Runs the machine tests of list.py, list_guests.py and attacks.py: boots images under QEMU and Bochs and talks to them
+over the serial console.
 
     run.py [--only TEXT] [--no-vtx] [--list] [--keep-images]
 
 --only keeps the tests whose sentence, or whose machine's name, holds TEXT. Each boot's console is kept in
-build/test-logs/MACHINE/serial.log. TARN_SLOW=2 doubles every wait, for a busy computer.
+build/test-logs/MACHINE/serial.log. SLOW=1 runs the machines that take minutes, too. TARN_SLOW=2 doubles every wait, for
+a busy computer.
 """
 
 import argparse
@@ -29,6 +31,7 @@ TAIL_LINES = 30
 RECOVER_SECONDS = 15
 BOOT_LIFE_SECONDS = 3600        # whatever happens, no emulator outlives this
 LOGS = os.path.join(BUILD, "test-logs")
+SLOW_TOO = os.environ.get("SLOW", "") not in ("", "0")
 SLOW = float(os.environ.get("TARN_SLOW", "1"))
 
 
@@ -172,7 +175,7 @@ def wanted(machines, only, vtx):
     """[(machine, [(sentence, function)])] of what was asked for."""
     chosen = []
     for machine in machines:
-        if machine.vtx and not vtx:
+        if (machine.vtx and not vtx) or (machine.slow and not SLOW_TOO):
             continue
         tests = [t for t in machine.tests if not only or only in t[0] or only in machine.name]
         if tests:
@@ -216,6 +219,7 @@ def main():
     options = parser.parse_args()
     importlib.import_module("list")
     importlib.import_module("attacks")
+    importlib.import_module("list_guests")
     chosen = wanted(Machine.every, options.only, not options.no_vtx)
     if options.list:
         for machine, tests in chosen:

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Machine tests with guests that nobody here wrote, out of Debian's packages (tools/guest-images.sh).
+
+Each runs alone on its machine, to what its own documentation or last line calls the end. The slow ones run only with
+SLOW=1 in the environment: they take minutes each.
+"""
+
+import re
+
+from console import check
+from machine import Machine
+
+
+def ended(r, vm, state, why, seconds):
+    """Waits until a VM has ended; returns its row of `vm list`."""
+    return r.sh.until("vm list", rf"^{vm}\b.*\b{state}\b.*{why}", seconds, every=2)
+
+
+def conf(**sections):
+    """A manifest with VMs that are started by the tests."""
+    text = ""
+    for name, keys in sections.items():
+        text += f"[vm {name}]\nautostart = no\non-reboot = stop\n{keys}\n"
+    return text
+
+
+# --- Cheap: every `make test` --------------------------------------------------------------------------------------
+
+SMALL_CONF = conf(mach="memory = 64M\nkernel = gnumach\ncmdline = console=com0",
+                  pvh="memory = 256M\nkernel = vmlinux\ninitrd = initrd.gz\n"
+                      'cmdline = "console=ttyS0 quiet cryptomgr.notests tarn.run=true"')
+
+small = Machine("Bochs with GNU Mach and a PVH Linux", emulator="bochs", mem=768, manifest=SMALL_CONF, vtx=True,
+                files=["guest/gnumach", "guest/vmlinux", "guest/initrd.gz"], boot_seconds=240)
+
+
+@small.test("GNU Mach, a Multiboot ELF64, finds its memory, clock and serial port, asks for a bootstrap module and reboots")
+def _(r):
+    r.console.type("vm start mach\r")
+    text = r.console.expect(r"(?s)GNU Mach 1\.8.*No bootstrap code loaded with the kernel!", 120).group(0)
+    for pattern in (r"biosmem: physical memory map:", r"biosmem: 000000000000000000:00000000000009fc00, available",
+                    r"biosmem: 000000000000100000:000000000004000000, available", r"RTC time is 2\d\d\d-\d\d-\d\d"):
+        check(re.search(pattern, text), f"GNU Mach did not print '{pattern}':\n{text}")
+    ended(r, "mach", "stopped", "reset itself", 120)
+
+
+@small.test("Linux starts by its PVH entry note, runs /init and powers off")
+def _(r):
+    r.console.type("vm start pvh\r")
+    r.console.expect(r"tarn-guest: linux ready, Linux 6\.\S+-cloud-amd64, 1 cpus", 120)
+    r.console.expect(r"tarn-guest: linux done, status 0", 60)
+    ended(r, "pvh", "stopped", "powered off", 60)
+
+
+# --- Slow ----------------------------------------------------------------------------------------------------------
+
+LINUX_ARGS = 'initrd = initrd.gz\ncmdline = "console=ttyS0 quiet cryptomgr.notests tarn.run=true"'
+LINUX_CONF = conf(full=f"memory = 256M\nkernel = vmlinuz-full\n{LINUX_ARGS}",
+                  rt=f"memory = 256M\nkernel = vmlinuz-rt\n{LINUX_ARGS}")
+
+linux = Machine("Bochs with Debian's full and RT kernels", emulator="bochs", mem=768, manifest=LINUX_CONF, vtx=True,
+                files=["guest/vmlinuz-full", "guest/vmlinuz-rt", "guest/initrd.gz"], boot_seconds=240, slow=True)
+
+
+def linux_runs(r, vm, release):
+    r.console.type(f"vm start {vm}\r")
+    r.console.expect(rf"tarn-guest: linux ready, Linux 6\.\S+{release}, 1 cpus", 400)
+    ended(r, vm, "stopped", "powered off", 60)
+
+
+@linux.test("Debian's full Linux kernel runs /init and powers off")
+def _(r):
+    linux_runs(r, "full", r"\d-amd64")
+
+
+@linux.test("Debian's PREEMPT_RT Linux kernel runs /init and powers off")
+def _(r):
+    linux_runs(r, "rt", "-rt-amd64")
+
+
+memtest = Machine("Bochs with memtest86+", emulator="bochs", mem=256, vtx=True, files=["guest/memtest"], slow=True,
+                  manifest=conf(memtest='memory = 16M\nkernel = memtest\ncmdline = "console=ttyS0,115200"'))
+
+
+@memtest.test("memtest86+ gets through test 9 without an error")
+def _(r):
+    r.sh.cmd("vm start memtest")
+    r.sh.attach("memtest")
+    r.console.expect(r"Memtest86\+ v6", 60)
+    # It writes what changes on its screen; the escape sequences between are gone.
+    text = r.console.expect(r"(?s).*\b9 +\[Modulo 20, random pattern\].*?\b10 +\[Bit fade", 900).group(0)
+    check("FAILED" not in text and not re.search(r"Errors: *[1-9]", text), f"memtest86+ saw errors:\n{text[-2000:]}")
+    r.sh.detach()
+    r.sh.cmd("vm stop memtest")
+
+
+XEN_CONF = conf(xen="memory = 768M\nkernel = xen\n"
+                    'cmdline = "com1=115200,8n1 console=com1 noreboot dom0_mem=400M"\n'
+                    "module = vmlinuz console=hvc0 panic=-1 quiet tarn.run=true\nmodule = initrd.gz")
+
+xen = Machine("Bochs with Xen and its Linux dom0", emulator="bochs", mem=1536, manifest=XEN_CONF, vtx=True, slow=True,
+              files=["guest/xen", "guest/vmlinuz", "guest/initrd.gz"], boot_seconds=240)
+
+
+@xen.test("Xen builds its dom0 from Multiboot modules, whose /init runs and powers the machine off")
+def _(r):
+    r.console.type("vm start xen\r")
+    r.console.expect(r"\(XEN\) Xen version 4\.17", 60)
+    r.console.expect(r"\(XEN\) \*\*\* Building a PV Dom0 \*\*\*", 300)
+    r.console.expect(r"tarn-guest: linux ready, Linux 6\.\S+, 1 cpus", 900)
+    ended(r, "xen", "stopped", "powered off", 120)
