@@ -2,6 +2,8 @@
 /* kernel/lib/manifest_files: the files a manifest names, as the loader reads them. */
 #include "tests/host/test.h"
 
+#include <stdlib.h>
+
 #include "kernel/lib/format.h"
 #include "kernel/lib/manifest_files.h"
 
@@ -34,4 +36,6 @@ TEST(files, "the files a manifest names are found once each, in order")
 	CHECK_STR(files_of("[vm a]\nkernel = 1234567890123456789012345678901234567890123456789012345678901234\n"), "");
 	CHECK_STR(files_of("[vm a]\nmodule = vmlinuz console=hvc0 x\nmodule = y \"a b\"\nmodule = \"z a\"\nkernel = k l\n"),
 		  "vmlinuz y z k ");
+	/* What follows a section's bad head belongs to no section. */
+	CHECK_STR(files_of("[vm a]\nkernel = k\n[vm b\x01]\nmemory = 2M\nkernel = not-this\n"), "k ");
 }

@@ -94,12 +94,13 @@ def _(r):
     r.sh.cmd("vm stop memtest")
 
 
+# Debian's cloud kernel is no dom0: the full one is.
 XEN_CONF = conf(xen="memory = 768M\nkernel = xen\n"
                     'cmdline = "com1=115200,8n1 console=com1 noreboot dom0_mem=400M"\n'
-                    "module = vmlinuz console=hvc0 panic=-1 quiet tarn.run=true\nmodule = initrd.gz")
+                    "module = vmlinuz-full console=hvc0 panic=-1 quiet tarn.run=true\nmodule = initrd.gz")
 
 xen = Machine("Bochs with Xen and its Linux dom0", emulator="bochs", mem=1536, manifest=XEN_CONF, vtx=True, slow=True,
-              files=["guest/xen", "guest/vmlinuz", "guest/initrd.gz"], boot_seconds=240)
+              files=["guest/xen", "guest/vmlinuz-full", "guest/initrd.gz"], boot_seconds=240)
 
 
 @xen.test("Xen builds its dom0 from Multiboot modules, whose /init runs and powers the machine off")
