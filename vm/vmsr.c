@@ -10,6 +10,8 @@
 #define MSR_PLATFORM_ID		0x017u
 #define MSR_FEATURE_CONTROL	0x03au
 #define MSR_UCODE_REV		0x08bu
+#define MSR_MCG_CAP		0x179u
+#define MSR_MCG_STATUS		0x17au
 #define MSR_MISC_ENABLE		0x1a0u
 #define  MISC_ENABLE_FAST	1ul		/* fast strings */
 #define MSR_DEBUGCTL		0x1d9u
@@ -101,6 +103,9 @@ static bool write_steal(struct vcpu *v, uint64_t value)
 	X(MSR_PLATFORM_ID,	read_zero,		write_refused) \
 	X(MSR_FEATURE_CONTROL,	read_locked,		write_refused) \
 	X(MSR_UCODE_REV,	read_zero,		write_ignored) \
+	/* No bank of machine check: Xen asks for them whatever CPUID says. */ \
+	X(MSR_MCG_CAP,		read_zero,		write_refused) \
+	X(MSR_MCG_STATUS,	read_zero,		write_zero_only) \
 	X(MSR_MISC_ENABLE,	read_misc_enable,	write_ignored) \
 	X(MSR_DEBUGCTL,		read_zero,		write_zero_only) \
 	X(MSR_EFER,		read_efer,		write_efer) \

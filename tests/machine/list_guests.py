@@ -88,7 +88,7 @@ def _(r):
     r.sh.attach("memtest")
     r.console.expect(r"Memtest86\+ v6", 60)
     # It writes what changes on its screen; the escape sequences between are gone.
-    text = r.console.expect(r"(?s).*\b9 +\[Modulo 20, random pattern\].*?\b10 +\[Bit fade", 900).group(0)
+    text = r.console.expect(r"(?s).*#9 +\[Modulo 20, random pattern\].*?#10 +\[Bit fade", 900).group(0)
     check("FAILED" not in text and not re.search(r"Errors: *[1-9]", text), f"memtest86+ saw errors:\n{text[-2000:]}")
     r.sh.detach()
     r.sh.cmd("vm stop memtest")
