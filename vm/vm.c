@@ -11,11 +11,10 @@
 #include "kernel/heap.h"
 #include "kernel/lib/string.h"
 #include "kernel/log.h"
-#include "kernel/machine.h"
 #include "pool/pool.h"
-#include "vm/image.h"
 #include "vm/vcpu.h"
 #include "vm/vcpuid.h"
+#include "vm/vm_files.h"
 #include "vm/vm_memory.h"
 
 #define SHOW_BUDGET	1024u	/* bytes of one guest's output shown in a round */
@@ -311,41 +310,6 @@ void vm_destroy(struct vm *vm)
 
 /* --- Running. */
 
-static enum err file_blob(const char *key, const char *name, struct image_blob *blob, struct sched_reason *why)
-{
-	const struct boot_file *f = machine_file(name);
-
-	if (f == NULL) {
-		return fail(why, ERR_NOENT, "%s: there is no file \"%s\" (see the boot log for why it was left out)", key, name);
-	}
-	*blob = (struct image_blob){ .data = arch_direct(hpa(f->base)), .size = f->size, .name = name };
-	return ERR_OK;
-}
-
-static enum err load(struct vm *vm, struct virt_start *start, struct sched_reason *why)
-{
-	struct image_blob modules[VM_MODULES_MAX];
-	struct image_files files = {
-		.cmdline = vm->config.cmdline, .modules = modules, .module_count = vm->config.module_count,
-	};
-	struct load_error error = { "" };
-	enum err e = file_blob("kernel", vm->config.kernel, &files.kernel, why);
-
-	if (e == ERR_OK && vm->config.initrd[0] != '\0') {
-		e = file_blob("initrd", vm->config.initrd, &files.initrd, why);
-	}
-	for (unsigned i = 0; i < vm->config.module_count && e == ERR_OK; i++) {
-		e = file_blob("module", vm->config.module[i].file, &modules[i], why);
-		modules[i].cmdline = vm->config.module[i].args;
-	}
-	if (e != ERR_OK) {
-		return e;
-	}
-	vm_memory_zero(vm);
-	e = image_load(&vm->mem, &files, vm->vcpu_count, start, &error);
-	return e == ERR_OK ? ERR_OK : fail(why, e, "%s: %s", vm->config.kernel, error.words);
-}
-
 static enum err reset_platform(struct vm *vm)
 {
 	struct vplatform_config config = {
@@ -368,7 +332,7 @@ enum err vm_start(struct vm *vm, struct sched_reason *why)
 	if (vm->state == VM_RUNNING || vm->state == VM_PAUSED) {
 		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
 	}
-	e = load(vm, &start, why);
+	e = vm_files_load(vm, &start, why);
 	if (e != ERR_OK) {
 		return e;
 	}

@@ -11,6 +11,12 @@ from console import check
 from machine import Machine
 
 
+def start(r, vm):
+    """Starts a VM and attaches to its console, which repeats what was written since."""
+    r.sh.cmd(f"vm start {vm}")
+    r.sh.attach(vm)
+
+
 def ended(r, vm, state, why, seconds):
     """Waits until a VM has ended; returns its row of `vm list`."""
     return r.sh.until("vm list", rf"^{vm}\b.*\b{state}\b.*{why}", seconds, every=2)
@@ -36,19 +42,21 @@ small = Machine("Bochs with GNU Mach and a PVH Linux", emulator="bochs", mem=768
 
 @small.test("GNU Mach, a Multiboot ELF64, finds its memory, clock and serial port, asks for a bootstrap module and reboots")
 def _(r):
-    r.console.type("vm start mach\r")
+    start(r, "mach")
     text = r.console.expect(r"(?s)GNU Mach 1\.8.*No bootstrap code loaded with the kernel!", 120).group(0)
     for pattern in (r"biosmem: physical memory map:", r"biosmem: 000000000000000000:00000000000009fc00, available",
                     r"biosmem: 000000000000100000:000000000004000000, available", r"RTC time is 2\d\d\d-\d\d-\d\d"):
         check(re.search(pattern, text), f"GNU Mach did not print '{pattern}':\n{text}")
+    r.sh.detach()
     ended(r, "mach", "stopped", "reset itself", 120)
 
 
 @small.test("Linux starts by its PVH entry note, runs /init and powers off")
 def _(r):
-    r.console.type("vm start pvh\r")
+    start(r, "pvh")
     r.console.expect(r"tarn-guest: linux ready, Linux 6\.\S+-cloud-amd64, 1 cpus", 120)
     r.console.expect(r"tarn-guest: linux done, status 0", 60)
+    r.sh.detach()
     ended(r, "pvh", "stopped", "powered off", 60)
 
 
@@ -63,8 +71,9 @@ linux = Machine("Bochs with Debian's full and RT kernels", emulator="bochs", mem
 
 
 def linux_runs(r, vm, release):
-    r.console.type(f"vm start {vm}\r")
+    start(r, vm)
     r.console.expect(rf"tarn-guest: linux ready, Linux 6\.\S+{release}, 1 cpus", 400)
+    r.sh.detach()
     ended(r, vm, "stopped", "powered off", 60)
 
 
@@ -84,8 +93,7 @@ memtest = Machine("Bochs with memtest86+", emulator="bochs", mem=256, vtx=True, 
 
 @memtest.test("memtest86+ gets through test 9 without an error")
 def _(r):
-    r.sh.cmd("vm start memtest")
-    r.sh.attach("memtest")
+    start(r, "memtest")
     r.console.expect(r"Memtest86\+ v6", 60)
     # It writes what changes on its screen; the escape sequences between are gone.
     text = r.console.expect(r"(?s).*#9 +\[Modulo 20, random pattern\].*?#10 +\[Bit fade", 900).group(0)
@@ -105,8 +113,9 @@ xen = Machine("Bochs with Xen and its Linux dom0", emulator="bochs", mem=1536, m
 
 @xen.test("Xen builds its dom0 from Multiboot modules, whose /init runs and powers the machine off")
 def _(r):
-    r.console.type("vm start xen\r")
+    start(r, "xen")
     r.console.expect(r"\(XEN\) Xen version 4\.17", 60)
     r.console.expect(r"\(XEN\) \*\*\* Building a PV Dom0 \*\*\*", 300)
     r.console.expect(r"tarn-guest: linux ready, Linux 6\.\S+, 1 cpus", 900)
+    r.sh.detach()
     ended(r, "xen", "stopped", "powered off", 120)

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs the machine tests of list*.py and attacks.py: boots images under QEMU and Bochs and talks to them over the serial console.
+"""Runs the machine tests of list.py, list_guests.py and attacks.py: boots images under QEMU and Bochs and talks to them
+over the serial console.
 
     run.py [--only TEXT] [--no-vtx] [--list] [--keep-images]
 

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See vm_files.h. */
+#include "vm/vm_files.h"
+
+#include <stdarg.h>
+
+#include "kernel/arch.h"
+#include "kernel/machine.h"
+#include "vm/image.h"
+#include "vm/vm_memory.h"
+
+static enum err fail(struct sched_reason *why, enum err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static enum err fail(struct sched_reason *why, enum err e, const char *fmt, ...)
+{
+	struct text t = text_make(why->words, sizeof(why->words));
+	va_list args;
+
+	va_start(args, fmt);
+	text_vprintf(&t, fmt, args);
+	va_end(args);
+	return e;
+}
+
+static enum err file_blob(const char *key, const char *name, struct image_blob *blob, struct sched_reason *why)
+{
+	const struct boot_file *f = machine_file(name);
+
+	if (f == NULL) {
+		return fail(why, ERR_NOENT, "%s: there is no file \"%s\" (see the boot log for why it was left out)", key, name);
+	}
+	*blob = (struct image_blob){ .data = arch_direct(hpa(f->base)), .size = f->size, .name = name };
+	return ERR_OK;
+}
+
+enum err vm_files_load(struct vm *vm, struct virt_start *start, struct sched_reason *why)
+{
+	struct image_blob modules[VM_MODULES_MAX];
+	struct image_files files = {
+		.cmdline = vm->config.cmdline, .modules = modules, .module_count = vm->config.module_count,
+	};
+	struct load_error error = { "" };
+	enum err e = file_blob("kernel", vm->config.kernel, &files.kernel, why);
+
+	if (e == ERR_OK && vm->config.initrd[0] != '\0') {
+		e = file_blob("initrd", vm->config.initrd, &files.initrd, why);
+	}
+	for (unsigned i = 0; i < vm->config.module_count && e == ERR_OK; i++) {
+		e = file_blob("module", vm->config.module[i].file, &modules[i], why);
+		modules[i].cmdline = vm->config.module[i].args;
+	}
+	if (e != ERR_OK) {
+		return e;
+	}
+	vm_memory_zero(vm);
+	e = image_load(&vm->mem, &files, vm->vcpu_count, start, &error);
+	return e == ERR_OK ? ERR_OK : fail(why, e, "%s: %s", vm->config.kernel, error.words);
+}
