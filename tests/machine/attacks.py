@@ -4,8 +4,8 @@
 import re
 
 from console import check
-from list import as_json, running, vm_state
 from machine import Machine
+from steps import as_json, running, vm_state
 
 FAMILIES = ("ports", "msrs", "insns", "regs", "apic", "mmio", "code", "random")
 RANDOM_COUNT = 10_000_000
