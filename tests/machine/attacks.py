@@ -4,8 +4,9 @@
 import re
 
 from console import check
-from list import as_json, running, vm_state
+from list_vtx import counts
 from machine import Machine
+from steps import as_json, running, vm_state
 
 FAMILIES = ("ports", "msrs", "insns", "regs", "apic", "mmio", "code", "random")
 RANDOM_COUNT = 10_000_000
@@ -80,22 +81,10 @@ attacks = Machine("Bochs with hostile guests", emulator="bochs", ips=20_000_000,
 
 
 def output(r, vm):
-    """All that a guest's console has: what it said before is repeated at once, and then only what it says now comes."""
+    """All that a guest's console has: attaching repeats it."""
     r.sh.attach(vm)
-    r.console.expect(rf"attached to {vm}\b", 10)
-    quiet = 0
-    while quiet < 3:
-        length = len(r.console.text)
-        r.console.expect_absent("tarn: panic", 0.4)
-        quiet = quiet + 1 if len(r.console.text) - length < 400 else 0
-    text = r.console.text
-    r.sh.detach()
-    return text
-
-
-def counts(r, vm):
-    """How far counter.c counted, and its clock in microseconds."""
-    return tuple(int(n) for n in re.findall(r"count (\d+) at (\d+) us\n", output(r, vm))[-1])
+    r.console.read(0.3)
+    return r.sh.detach()
 
 
 def rate(r, vm, before):
