@@ -44,7 +44,7 @@ small = Machine("Bochs with GNU Mach and a PVH Linux", emulator="bochs", mem=768
 def _(r):
     start(r, "mach")
     text = r.console.expect(r"(?s)GNU Mach 1\.8.*No bootstrap code loaded with the kernel!", 120).group(0)
-    for pattern in (r"biosmem: physical memory map:", r"biosmem: 000000000000000000:00000000000009fc00, available",
+    for pattern in (r"biosmem: physical memory map:", r"biosmem: 000000000000000000:00000000000009f000, available",
                     r"biosmem: 000000000000100000:000000000004000000, available", r"RTC time is 2\d\d\d-\d\d-\d\d"):
         check(re.search(pattern, text), f"GNU Mach did not print '{pattern}':\n{text}")
     r.sh.detach()
