@@ -44,6 +44,7 @@ void rtc_init(const struct platform *p)
 		read_once(&again, p->century);
 		if (memcmp(&first, &again, sizeof(first)) == 0 && calendar_seconds(&first, &seconds)) {
 			start_s = seconds - MIN(seconds, arch_now_ns() / NS_PER_S);
+			log_printf("rtc: the hand-off was %lu s after 1970 by the CMOS clock, taken as UTC", start_s);
 			return;
 		}
 	}
