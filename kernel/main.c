@@ -27,6 +27,7 @@
 #include "vm/vm_manifest.h"
 
 #define CONSOLE_TICK_NS	(10 * NS_PER_MS)	/* guests' lines, and input where the port has no interrupt */
+#define INPUT_TICK_NS	NS_PER_MS		/* a guest runs here: the port's 16 bytes fill in 1.4 ms, interrupt or not */
 #define IDLE_TICK_NS	(100 * NS_PER_MS)	/* input all the same: its interrupt may be lost on the way */
 
 static struct manifest manifest;
@@ -64,6 +65,9 @@ static uint64_t housekeeping_next(void)
 {
 	if (more_console) {
 		return arch_now_ns();
+	}
+	if (cpu_this()->current != NULL) {
+		return arch_now_ns() + INPUT_TICK_NS;
 	}
 	return arch_now_ns() + (machine.serial_irq && !vm_any_running() ? IDLE_TICK_NS : CONSOLE_TICK_NS);
 }

@@ -52,5 +52,11 @@ bool vconsole_type(struct vconsole *c, uint8_t byte);
 void vconsole_show(struct vconsole *c, const char *name, bool attached, unsigned budget);
 /* Housekeeping, while attached: vconsole_show() begins with what is kept of the past. */
 void vconsole_replay(struct vconsole *c);
+/* Housekeeping: is there anything for the two calls around this one to do? */
+static inline bool vconsole_has_news(const struct vconsole *c)
+{
+	return atomic_load_explicit(&c->written, memory_order_relaxed) != c->shown ||
+	       c->dropped + c->in_dropped != c->said_dropped + c->said_in_dropped;
+}
 /* Housekeeping, once a round: tells the log what was dropped since it was told last, at most every ten seconds. */
 void vconsole_tell_dropped(struct vconsole *c, const char *name);

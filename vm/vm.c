@@ -526,8 +526,12 @@ static bool is_live(const struct vm *vm)
 
 static void show_output(struct vm *vm)
 {
-	size_t room = console_guest_room();
+	size_t room;
 
+	if (!vconsole_has_news(vm->console)) {
+		return;		/* the usual case, and there may be many VMs */
+	}
+	room = console_guest_room();
 	if (room > 0) {
 		vconsole_show(vm->console, vm->config.name, console_attached_to(vm), (unsigned)MIN(room, (size_t)SHOW_BUDGET));
 	}
@@ -538,14 +542,19 @@ static void show_output(struct vm *vm)
 static void show_all_output(void)
 {
 	static unsigned turn;
-	unsigned n = 0, first = turn++;
-	struct vm *vm;
+	unsigned n = vm_count(), first = n == 0 ? 0 : turn++ % n, i = 0;
 
-	while ((vm = vm_at(n)) != NULL) {
-		n++;
+	LIST_FOREACH(at, &vms) {
+		if (i++ >= first) {
+			show_output(LIST_ENTRY(at, struct vm, link));
+		}
 	}
-	for (unsigned i = 0; i < n; i++) {
-		show_output(vm_at((first + i) % n));
+	i = 0;
+	LIST_FOREACH(at, &vms) {
+		if (i++ == first) {
+			return;
+		}
+		show_output(LIST_ENTRY(at, struct vm, link));
 	}
 }
 
