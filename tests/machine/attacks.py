@@ -76,7 +76,7 @@ CONF += "".join(vm_text(f"r{n}", "near", "attack_random", line) for n, line in e
 CONF += "".join(vm_text(f"here-{line}", "pool0", "attack_end", line) for line in ("db", "ac", "icebp"))
 
 attacks = Machine("Bochs with hostile guests", emulator="bochs", ips=20_000_000, cpus=3, nodes=1, mem=1024, vtx=True,
-                  manifest=CONF, files=["guests/counter.elf", "guests/attack_end.elf"] +
+                  slow=True, manifest=CONF, files=["guests/counter.elf", "guests/attack_end.elf"] +
                   [f"guests/attack_{f}.elf" for f in FAMILIES])
 
 
