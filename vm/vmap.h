@@ -33,7 +33,7 @@
 #define VMAP_PORT_PIC_MASTER	0x020u		/* 2 ports */
 #define VMAP_PORT_PIT		0x040u		/* 4 ports */
 #define VMAP_PORT_SYSCTL_B	0x061u		/* PIT channel 2's gate and output, speaker */
-#define VMAP_PORT_KBD_COMMAND	0x064u		/* no keyboard controller; a write of 0xfe resets. Reads all ones */
+#define VMAP_PORT_KBD_COMMAND	0x064u		/* no keyboard controller; a write of 0xfe resets. Reads all ones but "busy" */
 #define VMAP_PORT_RTC		0x070u		/* index, data */
 #define VMAP_PORT_PIC_SLAVE	0x0a0u		/* 2 ports */
 #define VMAP_PORT_DEBUG_EXIT	0x0f4u		/* isa-debug-exit, 1 to 4 bytes */

@@ -6,6 +6,7 @@
 #include "vm/vmap.h"
 
 #define KBD_PULSE_RESET		0xfeu
+#define KBD_STATUS_BUSY		0x02u	/* the controller has not taken the last command yet */
 
 static void lock(struct vplatform *p)
 {
@@ -266,6 +267,15 @@ static void kbd_write(void *ctx, uint16_t port, unsigned size, uint32_t value)
 	}
 }
 
+/* As where nothing is, so that a kernel finds no keyboard; but one that waits to send the reset command gets to it. */
+static uint32_t kbd_read(void *ctx, uint16_t port, unsigned size)
+{
+	(void)ctx;
+	(void)port;
+	(void)size;
+	return 0xff & ~KBD_STATUS_BUSY;
+}
+
 static void debug_exit_write(void *ctx, uint16_t port, unsigned size, uint32_t value)
 {
 	struct vplatform *p = ctx;
@@ -282,7 +292,7 @@ static const struct vports_row rows[] = {
 	{ PORTS(VMAP_PORT_PIC_MASTER, 2), .sizes = VPORTS_BYTE, .read = pic_read, .write = pic_write },
 	{ PORTS(VMAP_PORT_PIT, 4), .sizes = VPORTS_BYTE, .read = pit_read, .write = pit_write },
 	{ PORTS(VMAP_PORT_SYSCTL_B, 1), .sizes = VPORTS_BYTE, .read = pit_read, .write = pit_write },
-	{ PORTS(VMAP_PORT_KBD_COMMAND, 1), .sizes = VPORTS_BYTE, .write = kbd_write },
+	{ PORTS(VMAP_PORT_KBD_COMMAND, 1), .sizes = VPORTS_BYTE, .read = kbd_read, .write = kbd_write },
 	{ PORTS(VMAP_PORT_RTC, 2), .sizes = VPORTS_BYTE, .read = rtc_read, .write = rtc_write },
 	{ PORTS(VMAP_PORT_PIC_SLAVE, 2), .sizes = VPORTS_BYTE, .read = pic_read, .write = pic_write },
 	{ PORTS(VMAP_PORT_DEBUG_EXIT, 4), .sizes = VPORTS_ANY, .write = debug_exit_write },
