@@ -48,9 +48,20 @@ def counts(r, vm):
     check(False, f"{vm} does not count")
 
 
+def fresh_counts(r, vm):
+    """A count that was printed after this call: the last one there is may be from before the last guest started."""
+    old = counts(r, vm)
+    for _ in range(60):
+        new = counts(r, vm)
+        if new > old:
+            return new
+        r.console.read(0.1)
+    check(False, f"{vm} no longer counts: {old}")
+
+
 def rates(r, *vms, seconds=3):
     """Counts a millisecond of each guest's own clock, all over the same few seconds."""
-    before = {vm: counts(r, vm) for vm in vms}
+    before = {vm: fresh_counts(r, vm) for vm in vms}
     for _ in range(60):
         r.console.expect_absent(r"panic", 1)
         after = {vm: counts(r, vm) for vm in vms}
