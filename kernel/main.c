@@ -20,6 +20,7 @@
 #include "kernel/mem_boot.h"
 #include "kernel/shell.h"
 #include "kernel/version.h"
+#include "pool/cpu_args.h"
 #include "pool/dispatch.h"
 #include "pool/pool.h"
 #include "pool/pool_manifest.h"
@@ -72,18 +73,6 @@ static uint64_t housekeeping_next(void)
 	return arch_now_ns() + (machine.serial_irq && !vm_any_running() ? IDLE_TICK_NS : CONSOLE_TICK_NS);
 }
 
-static unsigned node_of_cpu(const void *context, unsigned cpu)
-{
-	(void)context;
-	return cpu_get(cpu)->node;
-}
-
-static unsigned core_of_cpu(const void *context, unsigned cpu)
-{
-	(void)context;
-	return cpu_get(cpu)->core;
-}
-
 static bool has_file(const void *context, const char *name)
 {
 	(void)context;
@@ -104,10 +93,9 @@ static void read_manifest(void)
 {
 	const struct boot_info *b = machine.boot;
 	struct manifest_errors errors = { .report = report };
-	struct manifest_facts facts = {
-		.cpus = { .cpu_count = cpu_count(), .node_of = node_of_cpu, .core_of = core_of_cpu }, .has_file = has_file,
-	};
+	struct manifest_facts facts = { .cpus = cpu_args_facts(), .has_file = has_file };
 
+	facts.cpus.is_free = NULL;	/* at boot that is what no pool above names */
 	if (b->manifest == 0) {
 		log_printf("manifest: none: one pool of every cpu");
 	}

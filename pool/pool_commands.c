@@ -5,6 +5,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/log.h"
 #include "kernel/shell.h"
+#include "pool/cpu_args.h"
 #include "pool/pool.h"
 
 #define CPUS_TEXT_MAX	256u
@@ -15,35 +16,6 @@ static enum err find_pool(const char *name, struct pool **p)
 {
 	*p = pool_find(name);
 	return *p != NULL ? ERR_OK : shell_fail(ERR_NOENT, name, "there is no pool of that name");
-}
-
-static unsigned node_of(const void *context, unsigned cpu)
-{
-	(void)context;
-	return cpu_get(cpu)->node;
-}
-
-static unsigned core_of(const void *context, unsigned cpu)
-{
-	(void)context;
-	return cpu_get(cpu)->core;
-}
-
-static bool is_free(const void *context, unsigned cpu)
-{
-	(void)context;
-	return cpu_is_online(cpu) && pool_of_cpu(cpu) == NULL;
-}
-
-static enum err parse_cpus(const char *text, struct cpuset *set)
-{
-	const struct cpusetexpr_facts facts = { cpu_count(), node_of, core_of, is_free, NULL };
-	struct cpusetexpr_error error;
-
-	if (!cpusetexpr_parse(text, &facts, set, &error)) {
-		return shell_fail(ERR_INVAL, text, "column %u: %s", error.column, error.words);
-	}
-	return ERR_OK;
 }
 
 /* The value of "key=value", or NULL when word has another key. */
@@ -240,7 +212,7 @@ static enum err parse_wish(const struct shell_args *args, struct wish *w)
 		const char *cpus = value_of(args->word[i], "cpus");
 
 		if (cpus != NULL) {
-			e = parse_cpus(cpus, &w->cpus);
+			e = cpu_args_parse(cpus, &w->cpus);
 		} else if (value_of(args->word[i], "sched") == NULL) {
 			e = parse_value(w->ops, args->word[i], &w->values);
 		}
@@ -304,7 +276,7 @@ static enum err change_cpus(const struct shell_args *args, bool add)
 	enum err e = args->count == 2 ? find_pool(args->word[0], &p) : shell_usage();
 
 	if (e == ERR_OK) {
-		e = parse_cpus(args->word[1], &set);
+		e = cpu_args_parse(args->word[1], &set);
 	}
 	if (e != ERR_OK) {
 		return e;

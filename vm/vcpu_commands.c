@@ -5,6 +5,7 @@
 #include "kernel/lib/parse.h"
 #include "kernel/log.h"
 #include "kernel/shell.h"
+#include "pool/cpu_args.h"
 #include "pool/pool.h"
 #include "vm/vcpu.h"
 
@@ -79,33 +80,11 @@ SHELL_COMMAND(vcpu_list, "vcpu list", "[-j]", "Shows every vCPU: state, cpu, tim
 
 /* --- vcpu pin */
 
-static unsigned node_of(const void *context, unsigned cpu)
-{
-	(void)context;
-	return cpu_get(cpu)->node;
-}
-
-static unsigned core_of(const void *context, unsigned cpu)
-{
-	(void)context;
-	return cpu_get(cpu)->core;
-}
-
-static bool is_free(const void *context, unsigned cpu)
-{
-	(void)context;
-	return cpu_is_online(cpu) && pool_of_cpu(cpu) == NULL;
-}
-
 static enum err parse_cpus(const char *text, struct cpuset *set)
 {
-	const struct cpusetexpr_facts facts = { cpu_count(), node_of, core_of, is_free, NULL };
-	struct cpusetexpr_error error;
+	enum err e = cpu_args_parse(text, set);
 
-	if (!cpusetexpr_parse(text, &facts, set, &error)) {
-		return shell_fail(ERR_INVAL, text, "column %u: %s", error.column, error.words);
-	}
-	return cpuset_empty(set) ? shell_fail(ERR_INVAL, text, "names no cpu") : ERR_OK;
+	return e == ERR_OK && cpuset_empty(set) ? shell_fail(ERR_INVAL, text, "names no cpu") : e;
 }
 
 static enum err pin(const struct shell_args *args)

@@ -234,16 +234,6 @@ static inline uint64_t insn_muldiv(uint64_t value, uint64_t to, uint64_t from)
 	return quotient;
 }
 
-static inline void insn_invlpg(uint64_t va)
-{
-	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
-}
-
-static inline void insn_wbinvd(void)
-{
-	__asm__ volatile("wbinvd" : : : "memory");
-}
-
 static inline void insn_mfence(void)
 {
 	__asm__ volatile("mfence" : : : "memory");
@@ -264,11 +254,6 @@ static inline void insn_interrupt_window(void)
 static inline void insn_sti_hlt_cli(void)
 {
 	__asm__ volatile("sti; hlt; cli" : : : "memory");
-}
-
-static inline void insn_cli(void)
-{
-	__asm__ volatile("cli" : : : "memory");
 }
 
 static inline noreturn void insn_halt_forever(void)

@@ -191,25 +191,6 @@ void *paging_map_mmio(hpa_t at, size_t size)
 	return map_device(at, size, PTE_PCD | PTE_PWT);
 }
 
-void *paging_map_framebuffer(hpa_t at, size_t size)
-{
-	/* PAT entry 4 in 4 KiB pages only: bit 7 is PS in larger ones. */
-	uint64_t first = align_down(at.v, PAGE_SIZE);
-	uint64_t va = align_up(paging.mmio_next, LARGE_SIZE) + PAGE_SIZE;
-	uint64_t length = align_up(at.v + size, PAGE_SIZE) - first;
-
-	for (uint64_t done = 0; done < length; done += PAGE_SIZE) {
-		uint64_t *e = entry_for(va + done, 0);
-
-		if (e == NULL) {
-			return NULL;
-		}
-		*e = (first + done) | PTE_PAT_4K | PTE_W | PTE_NX | PTE_G | PTE_P | PTE_A | PTE_D;
-	}
-	paging.mmio_next = va + length;
-	return (void *)(va + at.v % PAGE_SIZE);
-}
-
 uint64_t paging_map_stack(unsigned cpu, unsigned kind, unsigned node)
 {
 	uint64_t va = STACK_BASE + ((uint64_t)cpu * STACK_KINDS + kind) * STACK_STRIDE + STACK_STRIDE / 2;

@@ -89,7 +89,6 @@
 #define PTE_D			(1ul << 6)
 #define PTE_PS			(1ul << 7)
 #define PTE_G			(1ul << 8)
-#define PTE_PAT_4K		(1ul << 7)
 #define PTE_NX			(1ul << 63)
 #define PTE_ADDRESS		0x000ffffffffff000ul
 

@@ -19,11 +19,6 @@ VMX_INSN_ON_ADDRESS(vmxon)
 VMX_INSN_ON_ADDRESS(vmclear)
 VMX_INSN_ON_ADDRESS(vmptrld)
 
-static inline void vmxoff(void)
-{
-	__asm__ volatile("vmxoff" : : : "cc", "memory");
-}
-
 /* Of the current VMCS. A field that does not exist reads as what was there: fields are constants, checked at start-up. */
 static inline uint64_t vmread(uint64_t field)
 {
