@@ -155,6 +155,12 @@ static inline bool sched_pokes(const struct sched_out *out, unsigned slot)
 struct sched_pick {
 	struct sched_entity *entity;	/* NULL: nothing to run on that slot */
 	uint64_t until_ns;		/* ask again then at the latest; NS_NEVER: only when poked */
+	/*
+	 * Policies with several domains: before anything runs, the core should call pull(from, slot) under both domains and pick
+	 * again. That second answer stands even if it asks again.
+	 */
+	bool pull;
+	unsigned from;
 };
 
 /* A refusal in words, with the arithmetic. */
@@ -262,8 +268,13 @@ struct sched_ops {
 	/* Verifies the invariants. False, with words, when one is broken. */
 	bool (*check)(struct sched *s, struct sched_reason *why);
 	/*
-	 * Policies with several domains: moves work from one domain to the other when `to` is idle, under both domains, in
-	 * index order. NULL for policies with one.
+	 * The longest that e, runnable, not parked and allowed on a slot of s, waits for it when nothing else changes; NS_NEVER:
+	 * none is promised (null's surplus). With all domains held. The watchdog holds the policy to it. NULL op: no promise.
+	 */
+	uint64_t (*wait_bound_ns)(struct sched *s, const struct sched_entity *e);
+	/*
+	 * Policies with several domains: moves what pick() asked for from one domain to the other, under both, locked in index
+	 * order. What it saw when it asked may have changed: it may move nothing. NULL for policies with one.
 	 */
 	void (*pull)(struct sched *s, unsigned from_slot, unsigned to_slot, uint64_t now_ns, struct sched_out *out);
 };
