@@ -114,7 +114,7 @@ static struct sched_pick schedule(struct cpu *self, uint64_t now_ns)
 	struct sched_out out;
 
 	if (p == NULL) {
-		return (struct sched_pick){ NULL, NS_NEVER };
+		return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 	}
 	sched_out_init(&out);
 	lock_domain(self);

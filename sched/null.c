@@ -194,9 +194,9 @@ static struct sched_pick null_pick(struct sched *s, unsigned slot, uint64_t now_
 
 	(void)now_ns, (void)out;
 	if (e == NULL || !e->runnable || (e->on_slot && e->slot != slot)) {
-		return (struct sched_pick){ NULL, NS_NEVER };	/* one still on its old slot is announced by released() */
+		return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };	/* one still on its old slot is announced by released() */
 	}
-	return (struct sched_pick){ e, NS_NEVER };
+	return (struct sched_pick){ .entity = e, .until_ns = NS_NEVER };
 }
 
 static void null_describe(struct sched *s, uint64_t now_ns, struct text *to)

@@ -192,7 +192,7 @@ static struct sched_pick rr_pick(struct sched *s, unsigned slot, uint64_t now_ns
 	struct sched_entity *next;
 
 	if (rs->running != NULL && now_ns < rs->slice_end_ns && cpuset_has(&rs->running->hard, slot)) {
-		return (struct sched_pick){ rs->running, rs->slice_end_ns };
+		return (struct sched_pick){ .entity = rs->running, .until_ns = rs->slice_end_ns };
 	}
 	next = take_first(rr, slot);
 	if (next == NULL && rs->running != NULL && cpuset_has(&rs->running->hard, slot)) {
@@ -201,14 +201,14 @@ static struct sched_pick rr_pick(struct sched *s, unsigned slot, uint64_t now_ns
 	rs->running = next;
 	if (next == NULL) {
 		set_idle(rr, slot, true);
-		return (struct sched_pick){ NULL, NS_NEVER };
+		return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 	}
 	if (rr->idle_count > 0) {
 		set_idle(rr, slot, false);
 		poke_for_queue(s, out);
 	}
 	rs->slice_end_ns = now_ns + (uint64_t)s->values.v[RR_TIMESLICE];
-	return (struct sched_pick){ next, rs->slice_end_ns };
+	return (struct sched_pick){ .entity = next, .until_ns = rs->slice_end_ns };
 }
 
 static void rr_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
