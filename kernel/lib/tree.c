@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A treap is a search tree by key and a heap by random rank, so its shape is that of a search tree filled in random
- * order (Aragon and Seidel 1989). Its first node, which schedulers take most, has no left child: removing it is one
- * relinking and no rotation.
+ * order (Aragon and Seidel 1989). Insertion splits the subtree whose place it takes, removal joins the two it leaves;
+ * for the first node, which schedulers take most, that is one link.
  */
 #include "kernel/lib/tree.h"
 
 #include <stddef.h>
 
-void tree_init(struct tree *t)
+void tree_init(struct tree *t, bool summed)
 {
-	*t = (struct tree){ .random = 0x9e3779b9u };
+	*t = (struct tree){ .random = 0x9e3779b9u, .summed = summed };
 }
 
 /* Xorshift: shapes the tree, guards nothing. */
@@ -44,90 +44,101 @@ static bool summarise(struct tree_node *n)
 	return changed;
 }
 
-/* Makes `with` what `old` was to its parent. */
-static void replace(struct tree *t, const struct tree_node *old, struct tree_node *with)
+/* Recomputes n and those above it, below end. */
+static void sum_to(struct tree_node *n, const struct tree_node *end)
 {
-	struct tree_node *parent = old->parent;
-
-	if (parent == NULL) {
-		t->root = with;
-	} else if (parent->left == old) {
-		parent->left = with;
-	} else {
-		parent->right = with;
-	}
-	if (with != NULL) {
-		with->parent = parent;
+	for (; n != end; n = n->parent) {
+		(void)summarise(n);
 	}
 }
 
-/* n, a child, takes its parent's place, and the parent becomes its child. */
-static void rotate_up(struct tree *t, struct tree_node *n)
+static void sum_while_changed(struct tree_node *n)
 {
-	struct tree_node *parent = n->parent, *moved;
-
-	n->least_low = parent->least_low;	/* the subtree holds the same nodes as before */
-	n->all_masks = parent->all_masks;
-	replace(t, parent, n);
-	if (parent->left == n) {
-		moved = parent->left = n->right;
-		n->right = parent;
-	} else {
-		moved = parent->right = n->left;
-		n->left = parent;
+	while (n != NULL && summarise(n)) {
+		n = n->parent;
 	}
-	if (moved != NULL) {
-		moved->parent = parent;
-	}
-	parent->parent = n;
-	(void)summarise(parent);
 }
 
 void tree_insert(struct tree *t, struct tree_node *n)
 {
-	struct tree_node **link = &t->root, *parent = NULL;
+	struct tree_node **link = &t->root, *parent = NULL, *at;
+	struct tree_node **left = &n->left, **right = &n->right, *left_end = n, *right_end = n;
 	bool first = true;
 
-	while (*link != NULL) {
-		parent = *link;
-		parent->least_low = MIN(parent->least_low, n->low);
-		parent->all_masks |= n->mask;
-		if (n->key < parent->key) {
-			link = &parent->left;
+	n->rank = next_rank(t);
+	while ((at = *link) != NULL && at->rank >= n->rank) {
+		parent = at;
+		if (n->key < at->key) {
+			link = &at->left;
 		} else {
-			link = &parent->right;
+			link = &at->right;
 			first = false;
 		}
 	}
 	*link = n;
 	n->parent = parent;
-	n->left = n->right = NULL;
-	n->least_low = n->low;
-	n->all_masks = n->mask;
-	n->rank = next_rank(t);
 	n->linked = true;
-	if (first) {
+	/* What stood there is split: what comes before n, what comes after. */
+	while (at != NULL) {
+		if (n->key < at->key) {
+			*right = at;
+			at->parent = right_end;
+			right_end = at;
+			right = &at->left;
+		} else {
+			*left = at;
+			at->parent = left_end;
+			left_end = at;
+			left = &at->right;
+		}
+		at = n->key < at->key ? at->left : at->right;
+	}
+	*left = *right = NULL;
+	if (first && n->left == NULL) {
 		t->first = n;
 	}
-	while (n->parent != NULL && n->parent->rank < n->rank) {
-		rotate_up(t, n);
+	if (t->summed) {
+		sum_to(left_end, n);
+		sum_to(right_end, n);
+		sum_to(n, parent);
+		sum_while_changed(parent);
 	}
 }
 
 void tree_remove(struct tree *t, struct tree_node *n)
 {
-	struct tree_node *at;
+	struct tree_node *l = n->left, *r = n->right, *parent = n->parent;
+	struct tree_node **link = parent == NULL ? &t->root : parent->left == n ? &parent->left : &parent->right;
 
 	if (t->first == n) {
 		t->first = tree_next(n);
 	}
-	while (n->left != NULL && n->right != NULL) {
-		rotate_up(t, n->left->rank > n->right->rank ? n->left : n->right);
-	}
-	replace(t, n, n->left != NULL ? n->left : n->right);
 	n->linked = false;
-	/* Above n all summaries still include it: the walk ends where it made no difference. */
-	for (at = n->parent; at != NULL && summarise(at); at = at->parent) {
+	while (l != NULL && r != NULL) {
+		if (l->rank >= r->rank) {
+			*link = l;
+			l->parent = parent;
+			parent = l;
+			link = &l->right;
+			l = l->right;
+		} else {
+			*link = r;
+			r->parent = parent;
+			parent = r;
+			link = &r->left;
+			r = r->left;
+		}
+	}
+	if (l == NULL) {
+		l = r;
+	}
+	*link = l;
+	if (l != NULL) {
+		l->parent = parent;
+	}
+	if (t->summed) {
+		sum_to(parent, n->parent);
+		sum_while_changed(n->parent);
 	}
 }
 
@@ -191,12 +202,12 @@ struct tree_node *tree_first_fit(const struct tree *t, uint64_t limit, uint64_t 
 	return fits(n, limit, wanted) ? (struct tree_node *)(uintptr_t)n : tree_next_fit(n, limit, wanted);
 }
 
-static bool node_check(const struct tree_node *n)
+static bool node_check(const struct tree_node *n, bool summed)
 {
 	const struct tree_node *l = n->left, *r = n->right;
 	struct tree_node copy = *n;
 
-	return n->linked && !summarise(&copy) &&
+	return n->linked && (!summed || !summarise(&copy)) &&
 	       (l == NULL || (l->parent == n && l->key <= n->key && l->rank <= n->rank)) &&
 	       (r == NULL || (r->parent == n && r->key >= n->key && r->rank <= n->rank));
 }
@@ -209,7 +220,7 @@ bool tree_check(const struct tree *t, unsigned count)
 	if (t->root != NULL && t->root->parent != NULL) {
 		return false;
 	}
-	for (at = t->first; at != NULL && seen < count && node_check(at); at = tree_next(at), seen++) {
+	for (at = t->first; at != NULL && seen < count && node_check(at, t->summed); at = tree_next(at), seen++) {
 		if (last == NULL ? at->left != NULL : last->key > at->key) {
 			return false;
 		}

@@ -6,8 +6,9 @@
  *      low <= limit        e.g. eligible at this virtual time
  *      mask & wanted       e.g. may run on this slot
  *
- * Every node carries the least `low` and the union of `mask` of its subtree. With one of the conditions always true the
- * search is O(log n); with both it may have to come back from a subtree where different nodes meet them.
+ * In a summed tree every node carries the least `low` and the union of `mask` of its subtree. With one of the conditions
+ * always true the search is O(log n); with both it may have to come back from a subtree where different nodes meet them.
+ * A tree that is not summed is cheaper, and can only be walked in order.
  *
  * Nodes of equal keys keep the order of their insertion. A tree carries no lock and allocates nothing.
  */
@@ -23,7 +24,7 @@ struct tree_node {
 	uint64_t key, low, mask;
 
 	struct tree_node *parent, *left, *right;
-	uint64_t least_low, all_masks;		/* of the subtree */
+	uint64_t least_low, all_masks;		/* of the subtree, in a summed tree */
 	uint32_t rank;				/* random: no child's is above its parent's */
 	bool linked;
 };
@@ -31,6 +32,7 @@ struct tree_node {
 struct tree {
 	struct tree_node *root, *first;
 	uint32_t random;
+	bool summed;
 };
 
 #define TREE_ENTRY(node, type, member) CONTAINER_OF(node, type, member)
@@ -40,12 +42,12 @@ static inline struct tree_node *tree_first(const struct tree *t)
 	return t->first;
 }
 
-void tree_init(struct tree *t);
+void tree_init(struct tree *t, bool summed);
 void tree_insert(struct tree *t, struct tree_node *n);
 void tree_remove(struct tree *t, struct tree_node *n);
 /* The next in order; NULL after the last. */
 struct tree_node *tree_next(const struct tree_node *n);
-/* The first in order with low <= limit and mask & wanted; NULL: there is none. And the next such after n. */
+/* In a summed tree: the first in order with low <= limit and mask & wanted; NULL: there is none. And the next such after n. */
 struct tree_node *tree_first_fit(const struct tree *t, uint64_t limit, uint64_t wanted);
 struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t limit, uint64_t wanted);
 /* All links, orders and summaries are right, and there are count nodes. */

@@ -62,7 +62,7 @@ TEST(model, "a tree holds and finds what a sorted array does, through 20,000 ran
 	static struct model m;
 	struct test_rng rng = { 4 };
 
-	tree_init(&m.tree);
+	tree_init(&m.tree, true);
 	for (unsigned step = 0; step < 20000; step++) {
 		struct tree_node *n = &m.node[test_rand_below(&rng, 1 + step % NODES)];
 
@@ -96,7 +96,7 @@ TEST(depth, "keys that only grow leave a tree of 4,096 nodes no deeper than 40")
 	struct tree tree;
 	unsigned deepest = 0;
 
-	tree_init(&tree);
+	tree_init(&tree, false);
 	for (unsigned i = 0; i < 4 * ARRAY_SIZE(node); i++) {
 		struct tree_node *n = &node[i % ARRAY_SIZE(node)];
 
