@@ -9,7 +9,7 @@ ARCH_PURE := $(wildcard arch/x86_64/pure/*.c arch/x86_64/vmx/pure/*.c)
 BOOT_PURE := $(wildcard boot/pure/*.c)
 HOST_SRCS := $(filter-out kernel/lib/mem.c kernel/heap.c kernel/main.c, \
 	   $(wildcard kernel/lib/*.c acpi/*.c kernel/*.c pool/*.c vm/*.c)) \
-	   $(ARCH_PURE) $(BOOT_PURE) $(wildcard tests/fake/*.c)
+	   $(ARCH_PURE) $(BOOT_PURE) $(wildcard tests/fake/*.c tools/sim/*.c)
 SCHED_SRCS := $(wildcard sched/*.c)
 HOST_OBJS := $(HOST_SRCS:%.c=$(BUILD)/host/obj/%.o)
 SCHED_OBJS := $(SCHED_SRCS:%.c=$(BUILD)/host/obj/%.o)

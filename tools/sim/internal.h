@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of the simulator share beside sim.h. */
+#pragma once
+
+#include <stddef.h>
+
+#include "tools/sim/heap.h"
+#include "tools/sim/sim.h"
+
+enum sim_rank { SIM_RANK_EVENT, SIM_RANK_ARRIVAL, SIM_RANK_SLOT };
+
+#define SIM_RANK(kind, i)	((uint64_t)(kind) << 40 | (i))
+#define SIM_RANK_KIND(rank)	((enum sim_rank)((rank) >> 40))
+
+struct sim_event {
+	struct heap_node node;
+	void (*fn)(struct sim *sim, void *arg);
+	void *arg;
+};
+
+struct sim_entity {
+	struct sched_entity e;
+	struct sim_group *group;
+	char *values;			/* its own, over its group's */
+	struct heap_node arrival;
+	unsigned index;
+	struct sim_pattern pattern;
+	uint64_t rng;
+
+	/* What its guest does (pattern.c). */
+	uint64_t first_ns;		/* the first release */
+	uint64_t work_ns;		/* left of this run or job */
+	uint64_t released, pending;	/* jobs: released so far; of them unfinished */
+
+	/* Where its time goes (figures.c). */
+	enum sim_state state;
+	uint64_t since_ns;		/* in state, or told so far */
+	uint64_t parked_until_ns;
+	uint64_t waited_ns;		/* since it last ran or slept, unparked */
+	bool woke;			/* this wait began with a wake */
+	struct list waiting;		/* in pool->waiting: waits or is parked, and may be picked */
+	uint64_t total_ns[SIM_STATES], longest_wait_ns;
+	uint64_t switches, migrations, jobs, misses, lost;
+	uint64_t *sample;		/* wake to run */
+	size_t samples, sample_room;
+};
+
+struct sim_group {
+	struct sched_group g;
+	struct sim *sim;
+	struct sim_pool *pool;		/* where it is, or would start */
+	char *values;			/* as given, and tuned since: a policy it comes to takes what it knows */
+	bool started, refused;
+	struct sim_entity **entity;
+	unsigned count, room;
+};
+
+struct sim_pool {
+	struct sim *sim;
+	char name[SCHED_NAME_LEN * 2];
+	struct sched sched;
+	bool warn;
+	struct sim_group **group;	/* started ones */
+	unsigned groups, group_room;
+	bool held_all;
+	unsigned held[2], held_count;	/* lock domains */
+	struct cpuset idle;		/* slots whose last pick found nothing */
+	unsigned idle_count;
+	struct list waiting;
+	unsigned waiting_count;
+	struct sim_pool_figures figures;
+};
+
+struct sim_slot {
+	struct heap_node next;
+	struct sched_place place;
+	struct sim_pool *pool;		/* NULL: free */
+	unsigned domain;
+	struct sim_entity *current;
+	struct sim_entity *leaving;	/* replaced, until released */
+	struct sched_out out;		/* pokes of that pick: sent after the release, as the core does */
+	uint64_t release_ns;
+	uint64_t run_start_ns;		/* uncharged since */
+	uint64_t work_from_ns;		/* its guest runs since, or will from */
+	uint64_t until_ns, act_ns, poke_ns;
+	uint64_t round_ns;
+	unsigned rounds;		/* at round_ns */
+};
+
+struct sim {
+	struct sim_options options;
+	uint64_t now_ns, events;
+	struct heap heap;
+	struct sim_slot *slot;
+	unsigned cpus;
+	struct sim_pool **pool;
+	struct sim_group **group;
+	struct sim_entity **entity;
+	unsigned pools, pool_room, groups, group_room, entities, entity_room;
+	uint64_t event_count;
+	void (*record)(void *context, const struct sim_stretch *stretch);
+	void *record_context;
+	void **kept;
+	unsigned kept_count, kept_room;
+	char wrong[256];
+	struct sched_reason why;
+	char *notes;
+	bool running;
+};
+
+/* --- Memory: a host program that has none ends. */
+void *sim_realloc(void *p, size_t bytes);
+void *sim_alloc(size_t bytes);			/* zeroed, of at least a byte */
+void sim_give_up(struct sim *sim, void *p);	/* frees what a policy had */
+/* Appends a pointer to an array. */
+#define SIM_PUSH(array, count, room, item) \
+	do { \
+		if ((count) == (room)) { \
+			(room) = (room) * 2 + 8; \
+			(array) = sim_realloc((array), (room) * sizeof((array)[0])); \
+		} \
+		(array)[(count)++] = (item); \
+	} while (0)
+
+/* --- engine.c: rounds of slots, and what happens to an entity. */
+void sim_fail(struct sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void sim_note(struct sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void sim_hold(struct sim_pool *p, unsigned domain);
+void sim_hold_all(struct sim_pool *p);
+void sim_let_go(struct sim_pool *p);
+/* An op on an entity: its domain must be held, and only pull and leave may change its slot. */
+#define SIM_ENTITY_OP(p, op, se, ...) \
+	do { \
+		unsigned slot_ = sim_op_begin(p, se, #op); \
+		SIM_CALL(p, op, &(p)->sched, &(se)->e, __VA_ARGS__); \
+		sim_op_end(p, se, slot_, #op); \
+	} while (0)
+#define SIM_CALL(p, op, ...) SIM_COUNTED(p, op, (p)->sched.ops->op(__VA_ARGS__))
+/* Counts and times the statement, which calls op. */
+#define SIM_COUNTED(p, op, ...) \
+	do { \
+		uint64_t start_ = (p)->sim->options.time_ops ? sim_host_ns() : 0; \
+		__VA_ARGS__; \
+		sim_op_count(p, SIM_OP_##op, start_); \
+	} while (0)
+unsigned sim_op_begin(struct sim_pool *p, const struct sim_entity *se, const char *op);
+void sim_op_end(struct sim_pool *p, struct sim_entity *se, unsigned slot, const char *op);
+void sim_op_count(struct sim_pool *p, enum sim_op op, uint64_t start_ns);
+uint64_t sim_host_ns(void);
+
+void sim_send_pokes(struct sim *sim, struct sched_out *out);
+void sim_make_runnable(struct sim_entity *se, struct sched_out *out);
+void sim_make_blocked(struct sim_entity *se, struct sched_out *out);
+void sim_wake(struct sim_entity *se);
+void sim_hold_entity(struct sim_entity *se);	/* one pause: off its slot when this returns */
+void sim_resume_entity(struct sim_entity *se);
+/* Takes the current entity of slot off, at a safe point; it goes on elsewhere if it may. */
+void sim_drop(struct sim *sim, unsigned slot);
+void sim_arm(struct sim *sim, unsigned slot);	/* after what its next event depends on changed */
+void sim_slot_event(struct sim *sim, unsigned slot);
+
+/* --- pattern.c */
+enum sim_turn { SIM_RUN_ON, SIM_BLOCK, SIM_YIELD };
+void sim_pattern_start(struct sim_entity *se);
+void sim_pattern_arrival(struct sim_entity *se);	/* its timer went off */
+enum sim_turn sim_pattern_done(struct sim_entity *se);	/* its run is over */
+uint64_t sim_pattern_act_ns(const struct sim_entity *se, uint64_t from_ns, uint64_t until_ns);
+void sim_progress(struct sim_entity *se);		/* takes what it has run off its work */
+uint64_t sim_pattern_overdue(const struct sim_entity *se);	/* unfinished jobs past their deadline */
+
+/* --- control.c */
+void sim_pool_free(struct sim_pool *p);
+
+/* --- values.c */
+/* "key=value ..." into v, for ops; of scopes, a set of 1 << SCHED_GROUP, ... */
+enum err sim_values_apply(struct sim *sim, const char *whose, const struct sched_ops *ops, unsigned scopes, const char *text,
+			  struct sched_values *v);
+/* *text becomes *text more. */
+void sim_values_append(char **text, const char *more);
+
+/* --- figures.c */
+void sim_observe(struct sim_entity *se);		/* after anything that may have changed its state */
+void sim_tell_all(struct sim *sim);
+void sim_conserve(struct sim *sim, uint64_t until_ns);	/* nothing happens from now to until_ns */
