@@ -168,7 +168,28 @@ uint64_t sim_pattern_act_ns(const struct sim_entity *se, uint64_t from_ns, uint6
 void sim_progress(struct sim_entity *se);		/* takes what it has run off its work */
 uint64_t sim_pattern_overdue(const struct sim_entity *se);	/* unfinished jobs past their deadline */
 
-/* --- control.c */
+/* --- control.c: what cannot fail any more, and the question before it. */
+void sim_join(struct sim_pool *p, unsigned cpu);
+void sim_leave(unsigned cpu, struct sim_pool *p);
+enum err sim_may_enter(struct sim_group *g, struct sim_pool *p);
+void sim_enter(struct sim_pool *p, struct sim_group *g, const struct sched_snapshot *standing);
+/* Takes g, held, out of p; the standing of its entities, where asked for, in standing[count]. */
+void sim_go(struct sim_pool *p, struct sim_group *g, struct sched_snapshot *standing);
+enum err sim_validate(struct sim *sim, const struct sched_ops *ops, const struct sched_values *v, enum sched_scope scope);
+/* The values that se has under ops. */
+enum err sim_values_of(struct sim_entity *se, const struct sched_ops *ops, struct sched_values *v);
+
+#define SIM_OF_VM	(1u << SCHED_GROUP | 1u << SCHED_ENTITY)
+
+#define SIM_FOREACH_ENTITY(se, g) \
+	for (unsigned se##_i = 0; se##_i < (g)->count; se##_i++) \
+		for (struct sim_entity *se = (g)->entity[se##_i]; se != NULL; se = NULL)
+
+#define SIM_FOREACH_IN_POOL(se, p) \
+	for (unsigned se##_g = 0; se##_g < (p)->groups; se##_g++) \
+		SIM_FOREACH_ENTITY(se, (p)->group[se##_g])
+
+/* --- pools.c */
 void sim_pool_free(struct sim_pool *p);
 
 /* --- values.c */
