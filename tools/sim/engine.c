@@ -270,7 +270,8 @@ static struct sched_pick ask(struct sim_pool *p, unsigned slot, struct sched_out
 
 static void take_on(struct sim *sim, struct sim_slot *sl, unsigned slot, struct sim_entity *se)
 {
-	se->migrations += se->e.slot != SCHED_NO_SLOT && se->e.slot != slot;
+	se->migrations += se->last_slot != SCHED_NO_SLOT && se->last_slot != slot;
+	se->last_slot = slot;
 	se->switches++;
 	se->e.on_slot = true;
 	se->e.slot = slot;

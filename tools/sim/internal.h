@@ -41,6 +41,7 @@ struct sim_entity {
 	struct list waiting;		/* in pool->waiting: waits or is parked, and may be picked */
 	uint64_t total_ns[SIM_STATES], longest_wait_ns;
 	uint64_t switches, migrations, jobs, misses, lost;
+	unsigned last_slot;		/* whatever pool that was in */
 	uint64_t *sample;		/* wake to run */
 	size_t samples, sample_room;
 };

@@ -157,7 +157,7 @@ struct sim_entity *sim_entity(struct sim_group *g, const struct sim_pattern *pat
 	list_init(&se->waiting);
 	se->e.group = &g->g;
 	se->e.number = g->count;
-	se->e.slot = SCHED_NO_SLOT;
+	se->e.slot = se->last_slot = SCHED_NO_SLOT;
 	cpuset_fill(&se->e.hard, CPU_MAX);
 	cpuset_fill(&se->e.soft, CPU_MAX);
 	SIM_PUSH(g->entity, g->count, g->room, se);
