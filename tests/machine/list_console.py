@@ -119,7 +119,7 @@ def _(r):
 @linux.test("Ctrl-C goes to the guest, and every byte but Ctrl-] arrives there as it was typed")
 def _(r):
     attach(r, "lx", LINUX, 60)
-    r.console.type("echo before; sleep 10000\r")
+    r.console.type("echo before; cat > /root/never\r")
     r.console.expect(r"\nbefore\n", 20)
     r.console.type("\x03")
     r.console.expect(LINUX, 20)
@@ -135,7 +135,9 @@ def _(r):
 def _(r):
     attach(r, "lx", LINUX, 60)
     text = text_lines(10240)
-    r.console.type("cat > /root/p\r" + text)
+    r.console.type("echo go; cat > /root/p\r")
+    r.console.expect(r"\ngo\n", 20)
+    r.console.type(text)
     r.console.type("\x04")
     r.console.expect(LINUX, 120)
     line(r, "wc -c < /root/p; md5sum /root/p", rf"\n{len(text)}\n{hashlib.md5(text.encode()).hexdigest()} ")

@@ -41,7 +41,7 @@ class Machine:
         self.ips = ips
         self.vtx = vtx
         self.slow = slow
-        self.extra = list(extra)
+        self.extra = list(extra) or None
         self.boot_seconds = boot_seconds or (60 if emulator == "qemu" else 120)
         self.tests = []
         Machine.every.append(self)
