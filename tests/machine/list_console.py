@@ -185,6 +185,26 @@ def _(r):
     r.console.expect(r"ok\n" + SHELL, 20)
 
 
+@with_screen.test("a person's keys do what they are for: Tab, history, Ctrl-C, Ctrl-U; odd bytes and what is typed ahead do no harm")
+def _(r):
+    def typed(keys, pattern):
+        r.console.type(keys)
+        r.console.expect(r"(?s)" + pattern + r".*?\nok\n", 10)
+        r.console.expect(SHELL, 10)
+    typed("console rich\r", "console rich")
+    typed("vers\t\r", r"\nTarn \d")
+    typed("pool sh\tpoo\t\r", r"\nname +pool0\n")
+    typed("pool destroy pool0\x03version\r", r"\nTarn \d")
+    typed("\x1b[A\r", r"\nTarn \d")
+    typed("\x1b[A\x1b[A\r", r"\nname +pool0\n")      # the same line twice is remembered once
+    r.emulator.write(b"version" + bytes(range(128, 256)) + b"\0\x07\x15")
+    typed("version\r", r"\nTarn \d")
+    typed("help\rversion\r", r"cpu list.*\nmachine\n.*\nok\ntarn> version\nTarn \d")
+    r.console.type("x" * 600 + "\r")
+    r.console.expect(r"\nerror: line: longer than 512 bytes\n", 10)
+    typed("console plain\r", "console plain")
+
+
 @with_screen.test("a panic is on the screen, registers and all")
 def _(r):
     panics(r, "panic", r"invalid opcode \(vector 6")
