@@ -21,6 +21,7 @@
  */
 #include "kernel/console.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 
 #include "kernel/arch.h"
@@ -130,7 +131,6 @@ static size_t send_some(uint8_t *copy, size_t size)
 	return sent;
 }
 
-/* Apart from send_some(), because a screen may scroll for milliseconds and no writer shall wait for that. */
 static void show_some(const uint8_t *copy, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -152,6 +152,14 @@ static bool patience_ends(struct patience *p)
 {
 	arch_relax();
 	return ++p->polls > WAIT_POLLS || arch_now_ns() - p->start_ns >= WAIT_NS;
+}
+
+static void draw_all(void)
+{
+	uint64_t start = arch_ticks();
+
+	(void)arch_screen_draw(UINT_MAX);
+	bootstat_spend(BOOTSTAT_CONSOLE, arch_ticks() - start);
 }
 
 /* Sends everything under the lock, by polling; a port that takes nothing for a second loses what waits. */
@@ -176,6 +184,7 @@ static void send_all(void)
 		}
 		bootstat_spend(BOOTSTAT_CONSOLE, arch_ticks() - start);
 	}
+	draw_all();
 }
 
 /* Ends a writer's lock hold. */

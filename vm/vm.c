@@ -397,7 +397,9 @@ static void stopped(struct vm *vm, enum vm_state state, const char *reason)
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		(void)timer_cancel(&vm->vcpu[i]->timer);
 	}
-	vconsole_show(vm->console, vm->config.name, console_attached_to(vm), UINT32_MAX);	/* its last words */
+	if (!console_attached_to(vm)) {
+		vconsole_show(vm->console, vm->config.name, false, UINT32_MAX);	/* its last words, before ours about its end */
+	}
 	set_state(vm, state);
 	(void)str_copy(vm->reason, sizeof(vm->reason), reason);
 	log_printf("vm %s: %s: %s", vm->config.name, vm_state_words(state), reason);
@@ -526,6 +528,7 @@ static bool is_live(const struct vm *vm)
 
 static void show_output(struct vm *vm)
 {
+	bool attached = console_attached_to(vm);
 	size_t room;
 
 	if (!vconsole_has_news(vm->console)) {
@@ -533,9 +536,9 @@ static void show_output(struct vm *vm)
 	}
 	room = console_guest_room();
 	if (room > 0) {
-		vconsole_show(vm->console, vm->config.name, console_attached_to(vm), (unsigned)MIN(room, (size_t)SHOW_BUDGET));
+		vconsole_show(vm->console, vm->config.name, attached, (unsigned)MIN(room, (size_t)SHOW_BUDGET));
+		vconsole_tell_dropped(vm->console, vm->config.name, attached);
 	}
-	vconsole_tell_dropped(vm->console, vm->config.name);
 }
 
 /* Another VM is the first in each round, so that one that floods does not take all the room each time. */

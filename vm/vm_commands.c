@@ -200,10 +200,14 @@ static void type_byte(void *ctx, uint8_t byte)
 
 static enum err attach(struct vm *vm, struct sched_reason *why)
 {
+	uint64_t gone = vconsole_replay(vm->console);
+
 	(void)why;
 	con_printf("attached to %s; Ctrl-] leaves\n", vm->config.name);
+	if (gone > 0) {
+		con_printf("[tarn: %lu bytes before these are no longer kept]\n", gone);
+	}
 	console_attach(type_byte, vm);
-	vconsole_replay(vm->console);
 	return ERR_OK;
 }
 

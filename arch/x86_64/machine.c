@@ -41,6 +41,7 @@ void arch_entry(uint64_t boot_info_hpa)
 		panic("boot_info: magic 0x%lx version %u size %u, expected 0x%lx, %u, %lu: loader and kernel do not match",
 		      info->magic, info->version, info->size, BOOT_INFO_MAGIC, BOOT_INFO_VERSION, sizeof(*info));
 	}
+	screen_init(&info->framebuffer);
 	kernel_main(info);
 }
 

@@ -89,6 +89,8 @@
 #define PTE_D			(1ul << 6)
 #define PTE_PS			(1ul << 7)
 #define PTE_G			(1ul << 8)
+#define PTE_PAT			(1ul << 7)	/* in a 4 KiB entry: entries 4 to 7 of the PAT */
+#define PTE_PAT_LARGE		(1ul << 12)	/* the same in a larger one */
 #define PTE_NX			(1ul << 63)
 #define PTE_ADDRESS		0x000ffffffffff000ul
 

@@ -148,8 +148,3 @@ void arch_serial_want_tx_irq(bool on)
 		reg_write(REG_IER, ier);
 	}
 }
-
-void arch_screen_putc(char c)
-{
-	(void)c;	/* no framebuffer text yet: boot_info.framebuffer is handed over and not drawn on */
-}

@@ -286,3 +286,4 @@ def _(r):
 
 
 import list_vtx  # noqa: E402, F401
+import list_console  # noqa: E402, F401

@@ -111,7 +111,7 @@ class Lane:
 def boot(machine, folder, emulator_class, lane):
     """Starts the machine; returns a Run, on which nothing has been waited for yet."""
     image = image_make(machine, folder)
-    extra = {k: getattr(machine, k) for k in ("model", "ips") if getattr(machine, k) is not None}
+    extra = {k: getattr(machine, k) for k in ("model", "ips", "extra") if getattr(machine, k) is not None}
     emulator = emulator_class(machine.emulator, image, cpus=machine.cpus, nodes=machine.nodes, mem=machine.mem,
                               workdir=folder, timeout=BOOT_LIFE_SECONDS * SLOW, **extra)
     lane.start(emulator)
