@@ -100,6 +100,20 @@ TEST(refusals, "what a guest may not do is #GP or #UD, and it goes on")
 	fixture_end();
 }
 
+TEST(bus_lock, "a guest that locks the bus waits 100 us each time, and nothing else of it changes")
+{
+	SCRIPT(script, FAKE_SIMPLE(BUS_LOCK), FAKE_SIMPLE(BUS_LOCK), END);
+	struct vm *vm = START(1, script);
+	uint64_t start_ns = fake.now_ns;
+
+	fixture_run(2);
+	fixture_idle(4);
+	CHECK_STR(vm->reason, "the guest exited with code 0");
+	CHECK(fake.now_ns - start_ns >= 200000 && fake.now_ns - start_ns < 210000);
+	CHECK_EQ(fixture_guest(vm)->taken_count, 0);
+	fixture_end();
+}
+
 TEST(hlt_if, "HLT with interrupts on blocks until one comes; with one waiting it does not block")
 {
 	SCRIPT(script, X2APIC_ON, { .kind = FAKE_STI }, FAKE_HLT, END);
