@@ -13,6 +13,9 @@
 #include "pool/pool.h"
 #include "vm/vcpuid.h"
 
+/* A bus lock takes about a microsecond: so a vCPU's take 1% of the bus at most. */
+#define BUS_LOCK_PAUSE_NS	100000ul
+
 static void before_entry(struct virt_vcpu *virt_v);
 
 static void timer_fired(void *arg)
@@ -95,12 +98,13 @@ void vcpu_nmi(struct vcpu *v)
 /* INIT: the vCPU forgets what it did and waits (SDM 3A 8.4.1). */
 static void take_init(struct vcpu *v)
 {
+	/* First this, then that: a SIPI must find one of them at any time (vcpu_startup_signal). */
+	atomic_store(&v->waits_for_sipi, true);
 	if (atomic_exchange(&v->init_requested, false)) {
 		virt->put(v->virt);
 		vlapic_reset(&v->lapic);
 		v->halted = false;
 		v->steal = (struct vsteal){ 0 };
-		atomic_store(&v->waits_for_sipi, true);
 	}
 }
 
@@ -285,6 +289,9 @@ static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
 		return DISPATCH_TIME;
 	case VCPU_LEFT_HALTED:
 		return block(v);
+	case VCPU_LEFT_PAUSED:
+		timer_set(&v->timer, arch_this_cpu(), arch_now_ns() + BUS_LOCK_PAUSE_NS);
+		return DISPATCH_BLOCKED;
 	case VCPU_LEFT_YIELDED:
 		return DISPATCH_YIELDED;
 	case VCPU_LEFT_CRASHED:

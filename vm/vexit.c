@@ -348,6 +348,12 @@ static unsigned on_pause(struct virt_vcpu *v)
 	return leave(v, VCPU_LEFT_YIELDED, VIRT_SKIP);
 }
 
+/* An access under LOCK over two cache lines stopped every core's memory (SDM 3C 25.2): a pause keeps their rate. */
+static unsigned on_bus_lock(struct virt_vcpu *v)
+{
+	return leave(v, VCPU_LEFT_PAUSED, VIRT_RESUME);
+}
+
 static unsigned on_exception(struct virt_vcpu *v)
 {
 	return vm_crash(v, "exception %u", v->info.vector);
@@ -404,6 +410,7 @@ virt_handler *const vexit_handlers[VIRT_EXIT_COUNT] = {
 	[VIRT_EXIT_INVALID_OP]		= on_refused,
 	[VIRT_EXIT_RDPMC]		= on_rdpmc,
 	[VIRT_EXIT_WBINVD]		= on_wbinvd,
+	[VIRT_EXIT_BUS_LOCK]		= on_bus_lock,
 	[VIRT_EXIT_ENTRY_FAILED]	= on_entry_failed,
 	[VIRT_EXIT_OTHER]		= on_other,
 };

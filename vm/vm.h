@@ -63,7 +63,8 @@ enum vm_ending { VM_NOT_ENDING, VM_ENDING_POWEROFF, VM_ENDING_RESET, VM_ENDING_E
 #define VCPU_STARTUP	0x100u
 
 /* Codes that handlers give to run(), beside VIRT_LEFT_POKED. */
-enum vcpu_left { VCPU_LEFT_TIME, VCPU_LEFT_HALTED, VCPU_LEFT_YIELDED, VCPU_LEFT_ENDING, VCPU_LEFT_CRASHED };
+enum vcpu_left { VCPU_LEFT_TIME, VCPU_LEFT_HALTED, VCPU_LEFT_YIELDED, VCPU_LEFT_PAUSED, VCPU_LEFT_ENDING,
+		 VCPU_LEFT_CRASHED };
 
 struct vcpu {
 	struct sched_entity entity;

@@ -24,7 +24,7 @@
 	X(HLT, "hlt") X(MMIO, "memory access") X(XSETBV, "xsetbv") X(TIMER, "timer") X(INTERRUPT, "interrupt") \
 	X(NMI, "nmi") X(INJECT_WINDOW, "injection window") X(TRIPLE_FAULT, "triple fault") X(CR, "control register") \
 	X(DR, "debug register") X(PAUSE, "pause") X(EXCEPTION, "exception") X(INVALID_OP, "refused instruction") \
-	X(RDPMC, "rdpmc") X(WBINVD, "wbinvd") X(ENTRY_FAILED, "failed entry") X(OTHER, "other")
+	X(RDPMC, "rdpmc") X(WBINVD, "wbinvd") X(BUS_LOCK, "bus lock") X(ENTRY_FAILED, "failed entry") X(OTHER, "other")
 
 enum virt_exit {
 #define VIRT_EXIT_ENUM(name, words) VIRT_EXIT_##name,

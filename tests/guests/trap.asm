@@ -6,6 +6,7 @@ global	trap_stubs
 global	trap_counts
 global	trap_passive
 global	trap_x2apic
+global	trap_once
 
 R_RFLAGS	equ	128
 R_RIP		equ	136
@@ -126,7 +127,10 @@ passive:
 	wrmsr
 	pop	rdx
 	pop	rcx
-.back:	pop	rax
+.back:	cmp	qword [trap_once], 0
+	je	.same
+	and	qword [rsp + 40], ~0x200	; IF in the frame
+.same:	pop	rax
 	add	rsp, 16
 	iretq
 
@@ -149,4 +153,5 @@ saved_rsp:	resq	1
 regs:		resq	1
 trap_passive:	resq	1
 trap_x2apic:	resq	1
+trap_once:	resq	1
 trap_counts:	resq	256

@@ -100,6 +100,21 @@ TEST(refusals, "what a guest may not do is #GP or #UD, and it goes on")
 	fixture_end();
 }
 
+TEST(bus_lock, "a guest that does nothing but lock the bus does it once in 100 us")
+{
+	SCRIPT(script, FAKE_SIMPLE(BUS_LOCK));		/* RIP stays: the fake does it again and again */
+	struct vm *vm = START(1, script);
+	uint64_t start_ns = fake.now_ns, locks;
+
+	fixture_run(2);
+	fixture_idle(20);
+	locks = vm->vcpu[0]->virt->exits[VIRT_EXIT_BUS_LOCK];
+	CHECK(locks >= 20 && vm->state == VM_RUNNING);
+	CHECK(fake.now_ns - start_ns >= (locks - 1) * 100000);
+	CHECK_EQ(fixture_guest(vm)->taken_count, 0);
+	fixture_end();
+}
+
 TEST(hlt_if, "HLT with interrupts on blocks until one comes; with one waiting it does not block")
 {
 	SCRIPT(script, X2APIC_ON, { .kind = FAKE_STI }, FAKE_HLT, END);

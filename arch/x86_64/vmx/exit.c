@@ -14,6 +14,7 @@
 #define EPT_LINEAR_VALID	(1ul << 7)
 #define EPT_OF_LINEAR		(1ul << 8)	/* with the one before: the access itself, not a step of its page walk */
 #define EPT_NMI_UNBLOCKED	(1ul << 12)
+#define NOTIFY_INVALID		(1ul << 0)	/* the VMCS does not tell where the guest stood */
 
 /* The exit qualification of an I/O instruction is laid out as VIRT_IO_... (SDM 3C table 27-5). */
 static inline void read_io(struct vmx_vcpu *v)
@@ -59,6 +60,13 @@ static void read_ept(struct vmx_vcpu *v)
 	}
 }
 
+/* The lock may have been part of a delivery (SDM 3C 27.2.4). */
+static void read_bus_lock(struct vmx_vcpu *v)
+{
+	(void)v;
+	(void)requeue_event();
+}
+
 static void read_raw(struct vmx_vcpu *v)
 {
 	v->virt.info.qualification = vmread(VMCS_EXIT_QUALIFICATION);
@@ -83,7 +91,7 @@ static const struct row {
 	[REASON_VMCALL]			= { NULL, VIRT_EXIT_HYPERCALL, true, true },
 	[REASON_VMCLEAR ... REASON_VMXON]	= { NULL, VIRT_EXIT_INVALID_OP, true, false },
 	[REASON_CR]			= { NULL, VIRT_EXIT_CR, true, false },
-	[REASON_IO]			= { NULL, VIRT_EXIT_IO, true, true },
+	[REASON_IO]			= { read_io, VIRT_EXIT_IO, true, true },
 	[REASON_RDMSR]			= { NULL, VIRT_EXIT_RDMSR, true, true },
 	[REASON_WRMSR]			= { NULL, VIRT_EXIT_WRMSR, true, true },
 	[REASON_ENTRY_GUEST_STATE]	= { read_raw, VIRT_EXIT_ENTRY_FAILED, true, false },
@@ -98,6 +106,11 @@ static const struct row {
 	[REASON_INVVPID]		= { NULL, VIRT_EXIT_INVALID_OP, true, false },
 	[REASON_WBINVD]			= { NULL, VIRT_EXIT_WBINVD, true, false },
 	[REASON_XSETBV]			= { NULL, VIRT_EXIT_XSETBV, true, true },
+	[REASON_ENCLS]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_ENCLV]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_BUS_LOCK]		= { read_bus_lock, VIRT_EXIT_BUS_LOCK, true, false },
+	[REASON_SEAMCALL]		= { NULL, VIRT_EXIT_INVALID_OP, true, false },	/* no control keeps a guest from these */
+	[REASON_TDCALL]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
 };
 
 /* What is rare after an instruction: RF was for it alone, and under TF a trap becomes due. */
@@ -109,13 +122,24 @@ static __attribute__((noinline)) void end_of_instruction(uint64_t rflags)
 	}
 }
 
+/* Outside 64-bit code RIP wraps at 4 GiB; entry refuses more than 32 bits there, and CPL 3 gets to the end (SDM 3C 26.3.1.4). */
+static __attribute__((noinline, cold)) void wrap_rip(uint64_t rip)
+{
+	if ((vmread(VMCS_GUEST_EFER) & EFER_LMA) == 0 || (vmread(VMCS_GUEST_CS_ACCESS) & CS_LONG) == 0) {
+		vmwrite(VMCS_GUEST_RIP, (uint32_t)rip);
+	}
+}
+
 /* Past the instruction that exited: its shadow ends, and a single-step trap becomes due (SDM 3C 31.3, 24.4.2). */
 void vmx_skip(uint64_t bytes)
 {
 	uint32_t shadow = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
-	uint64_t rflags;
+	uint64_t rip = vmread(VMCS_GUEST_RIP) + bytes, rflags;
 
-	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + bytes);
+	vmwrite(VMCS_GUEST_RIP, rip);
+	if ((uint32_t)rip < bytes) {
+		wrap_rip(rip);
+	}
 	if ((shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) != 0) {
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 	}
@@ -254,6 +278,11 @@ unsigned vmx_exit_full(struct vmx_vcpu *v)
 	}
 	if (basic == REASON_EXCEPTION_NMI && (vmread(VMCS_EXIT_INTERRUPTION) & EVENT_TYPE) == EVENT_TYPE_NMI) {
 		return host_event(v, true);
+	}
+	/* No interrupt could be taken for long: what is pending is taken here. Context lost: the VM ends below. */
+	if (basic == REASON_NOTIFY && (vmread(VMCS_EXIT_QUALIFICATION) & NOTIFY_INVALID) == 0) {
+		(void)requeue_event();
+		return host_event(v, false);
 	}
 	if (basic == REASON_ENTRY_MACHINE_CHECK) {
 		insn_int_machine_check();

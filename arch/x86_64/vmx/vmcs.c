@@ -23,6 +23,7 @@
 /* TSC ticks: PAUSEs closer than GAP are one loop; a loop longer than WINDOW gives way (SDM 3C 25.1.3). */
 #define PLE_GAP			128u
 #define PLE_WINDOW		4096u
+#define NOTIFY_WINDOW		100000u	/* TSC ticks without a boundary where an interrupt could come (25.2) */
 
 void vmx_exit_point(void);
 
@@ -54,6 +55,16 @@ static void init_controls(const struct vmx_vcpu *v)
 	if ((vmx.controls.proc2 & PROC2_PAUSE_LOOP) != 0) {
 		vmwrite(VMCS_PLE_GAP, PLE_GAP);
 		vmwrite(VMCS_PLE_WINDOW, PLE_WINDOW);
+	}
+	/* SGX is not offered, but the cpu would still do what needs no page of it (EUPDATESVN). */
+	if ((vmx.controls.proc2 & PROC2_ENCLS) != 0) {
+		vmwrite(VMCS_ENCLS_BITMAP, ~0ul);
+	}
+	if ((vmx.controls.proc2 & PROC2_ENCLV) != 0) {
+		vmwrite(VMCS_ENCLV_BITMAP, ~0ul);
+	}
+	if ((vmx.controls.proc2 & PROC2_NOTIFY) != 0) {
+		vmwrite(VMCS_NOTIFY_WINDOW, NOTIFY_WINDOW);
 	}
 	vmwrite(VMCS_CR0_MASK, vmx.cr0_guest_mask);
 	vmwrite(VMCS_CR4_MASK, vmx_cr4_mask(v));

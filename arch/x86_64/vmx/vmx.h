@@ -51,6 +51,8 @@
 #define VMCS_MSR_BITMAP			0x2004
 #define VMCS_TSC_OFFSET			0x2010
 #define VMCS_EPT_POINTER		0x201a
+#define VMCS_ENCLS_BITMAP		0x202e
+#define VMCS_ENCLV_BITMAP		0x2036
 #define VMCS_GUEST_PHYSICAL		0x2400
 #define VMCS_LINK_POINTER		0x2800
 #define VMCS_GUEST_DEBUGCTL		0x2802
@@ -76,6 +78,7 @@
 #define VMCS_PROC_CONTROLS2		0x401e
 #define VMCS_PLE_GAP			0x4020
 #define VMCS_PLE_WINDOW			0x4022
+#define VMCS_NOTIFY_WINDOW		0x4024
 #define VMCS_INSN_ERROR			0x4400
 #define VMCS_EXIT_REASON		0x4402
 #define VMCS_EXIT_INTERRUPTION		0x4404
@@ -169,7 +172,11 @@
 #define PROC2_UNRESTRICTED		(1u << 7)
 #define PROC2_PAUSE_LOOP		(1u << 10)
 #define PROC2_INVPCID			(1u << 12)
+#define PROC2_ENCLS			(1u << 15)
 #define PROC2_XSAVES			(1u << 20)
+#define PROC2_ENCLV			(1u << 28)
+#define PROC2_BUS_LOCK			(1u << 30)
+#define PROC2_NOTIFY			(1u << 31)
 
 /* --- VM-exit controls (24.7.1) */
 #define EXIT_SAVE_DEBUG			(1u << 2)
@@ -197,6 +204,9 @@
 #define EVENT_TYPE_SOFT_INTERRUPT	(4u << 8)
 #define EVENT_TYPE_ICEBP		(5u << 8)	/* privileged software exception: INT1 */
 #define EVENT_TYPE_SOFT_EXCEPTION	(6u << 8)
+
+/* --- Access rights of a segment (24.4.1) */
+#define CS_LONG				(1u << 13)	/* 64-bit code */
 
 /* --- Guest interruptibility and activity (24.4.2) */
 #define INTERRUPTIBILITY_STI		(1u << 0)
@@ -242,5 +252,11 @@
 #define REASON_INVVPID			53
 #define REASON_WBINVD			54
 #define REASON_XSETBV			55
-#define REASON_COUNT			70
+#define REASON_ENCLS			60
+#define REASON_ENCLV			70
+#define REASON_BUS_LOCK			74
+#define REASON_NOTIFY			75
+#define REASON_SEAMCALL			76
+#define REASON_TDCALL			77
+#define REASON_COUNT			78
 #define REASON_ENTRY_FAILED		(1u << 31)

@@ -54,6 +54,10 @@ static const struct control proc2_controls[] = {
 	{ PROC2_RDTSCP,			LIKE_ON, "RDTSCP" },
 	{ PROC2_PAUSE_LOOP,		LIKE_ON, "PAUSE-loop exiting" },
 	{ PROC2_INVPCID,		LIKE_ON, "INVPCID" },
+	{ PROC2_ENCLS,			LIKE_ON, "ENCLS exiting" },
+	{ PROC2_ENCLV,			LIKE_ON, "ENCLV exiting" },
+	{ PROC2_BUS_LOCK,		LIKE_ON, "bus-lock exiting" },
+	{ PROC2_NOTIFY,			LIKE_ON, "notify exiting" },
 };
 
 static const struct control exit_controls[] = {
