@@ -23,7 +23,9 @@ $(BUILD)/guests/obj/start.o: tests/guests/start.asm
 $(BUILD)/guests/obj/trap_enter.o: tests/guests/trap.asm
 $(BUILD)/guests/obj/ac.o: tests/guests/attack_ac.asm
 $(BUILD)/guests/attack_end.elf: $(BUILD)/guests/obj/ac.o
-$(BUILD)/guests/obj/start.o $(BUILD)/guests/obj/trap_enter.o $(BUILD)/guests/obj/ac.o:
+$(BUILD)/guests/obj/ap.o: tests/guests/ap.asm
+$(BUILD)/guests/smp.elf: $(BUILD)/guests/obj/ap.o
+$(BUILD)/guests/obj/start.o $(BUILD)/guests/obj/trap_enter.o $(BUILD)/guests/obj/ac.o $(BUILD)/guests/obj/ap.o:
 	@mkdir -p $(@D)
 	@echo "  NASM  $<"
 	@$(NASM) -f elf64 -g -F dwarf -w+all -Werror $< -o $@
