@@ -67,6 +67,7 @@ void vcpu_reset(struct vcpu *v, const struct virt_start *start)
 	atomic_store(&v->startup, 0);
 	atomic_store(&v->waits_for_sipi, start == NULL);
 	vmtrr_reset(&v->mtrr);
+	v->tsc_adjust = 0;
 	v->virt->tsc_offset = 0 - v->vm->start_tsc;
 	v->virt->deadline_tsc = UINT64_MAX;
 	if (start != NULL) {

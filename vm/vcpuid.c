@@ -32,6 +32,7 @@
 			 BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
 #define LEAF7_ECX	(BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14))
 #define LEAF7_EBX_FSGSBASE	BIT(0)
+#define LEAF7_EBX_TSC_ADJUST	BIT(1)
 #define LEAF7_EBX_SMEP		BIT(7)
 #define LEAF7_EBX_SMAP		BIT(20)
 #define LEAF7_ECX_UMIP		BIT(2)
@@ -92,6 +93,11 @@ static void fix_7(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_fa
 		return;
 	}
 	c->eax = 0;
+	/*
+	 * Emulated. Without it Linux holds the TSC against its count of jiffies while it boots, finds that those of a vCPU that waited
+	 * for its cpu fell behind, and gives the TSC up.
+	 */
+	c->ebx |= LEAF7_EBX_TSC_ADJUST;
 	if (!f->has_invpcid) {
 		c->ebx &= ~LEAF7_EBX_INVPCID;
 	}

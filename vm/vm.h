@@ -82,6 +82,7 @@ struct vcpu {
 	bool halted;			/* in HLT: runs again when an interrupt can be delivered */
 	bool halted_with_if;		/* RFLAGS.IF at that HLT: without it only a reset ends it */
 	struct vsteal steal;
+	uint64_t tsc_adjust;		/* IA32_TSC_ADJUST: INIT leaves it (SDM 3A table 9-1) */
 	uint64_t injected;		/* interrupts and NMIs given to the guest, ever */
 };
 

@@ -9,6 +9,7 @@
 #define MSR_TSC			0x010u
 #define MSR_PLATFORM_ID		0x017u
 #define MSR_FEATURE_CONTROL	0x03au
+#define MSR_TSC_ADJUST		0x03bu
 #define MSR_UCODE_REV		0x08bu
 #define MSR_MCG_CAP		0x179u
 #define MSR_MCG_STATUS		0x17au
@@ -52,13 +53,29 @@ static __attribute__((noinline)) bool read_tsc(struct vcpu *v, uint64_t *value)
 	return true;
 }
 
+/* A write to either of TSC and TSC_ADJUST moves both by the same (SDM 3B 18.17.3). */
+static bool move_tsc(struct vcpu *v, uint64_t by)
+{
+	vlapic_tsc_moved(&v->lapic, by);
+	virt->set_tsc_offset(v->virt, v->virt->tsc_offset + by);
+	v->tsc_adjust += by;
+	return true;
+}
+
 static bool write_tsc(struct vcpu *v, uint64_t value)
 {
-	uint64_t offset = value - virt_host_tsc();
+	return move_tsc(v, value - vcpu_tsc(v));
+}
 
-	vlapic_tsc_moved(&v->lapic, offset - v->virt->tsc_offset);
-	virt->set_tsc_offset(v->virt, offset);
+static bool read_tsc_adjust(struct vcpu *v, uint64_t *value)
+{
+	*value = v->tsc_adjust;
 	return true;
+}
+
+static bool write_tsc_adjust(struct vcpu *v, uint64_t value)
+{
+	return move_tsc(v, value - v->tsc_adjust);
 }
 
 static bool read_locked(struct vcpu *v, uint64_t *value)
@@ -102,6 +119,7 @@ static bool write_steal(struct vcpu *v, uint64_t value)
 	X(MSR_TSC,		read_tsc,		write_tsc) \
 	X(MSR_PLATFORM_ID,	read_zero,		write_refused) \
 	X(MSR_FEATURE_CONTROL,	read_locked,		write_refused) \
+	X(MSR_TSC_ADJUST,	read_tsc_adjust,	write_tsc_adjust) \
 	X(MSR_UCODE_REV,	read_zero,		write_ignored) \
 	/* No bank of machine check: Xen asks for them whatever CPUID says. */ \
 	X(MSR_MCG_CAP,		read_zero,		write_refused) \

@@ -22,10 +22,12 @@ $(BUILD)/guests/obj/%.o: tests/guests/%.c
 $(BUILD)/guests/obj/start.o: tests/guests/start.asm
 $(BUILD)/guests/obj/trap_enter.o: tests/guests/trap.asm
 $(BUILD)/guests/obj/ac.o: tests/guests/attack_ac.asm
-$(BUILD)/guests/obj/ap.o: tests/guests/attack_ap.asm
+$(BUILD)/guests/obj/attack_ap.o: tests/guests/attack_ap.asm
 $(BUILD)/guests/attack_end.elf: $(BUILD)/guests/obj/ac.o
-$(BUILD)/guests/attack_smp.elf: $(BUILD)/guests/obj/ac.o $(BUILD)/guests/obj/ap.o
-$(addprefix $(BUILD)/guests/obj/,start.o trap_enter.o ac.o ap.o):
+$(BUILD)/guests/attack_smp.elf: $(BUILD)/guests/obj/ac.o $(BUILD)/guests/obj/attack_ap.o
+$(BUILD)/guests/obj/ap.o: tests/guests/ap.asm
+$(BUILD)/guests/smp.elf: $(BUILD)/guests/obj/ap.o
+$(addprefix $(BUILD)/guests/obj/,start.o trap_enter.o ac.o ap.o attack_ap.o):
 	@mkdir -p $(@D)
 	@echo "  NASM  $<"
 	@$(NASM) -f elf64 -g -F dwarf -w+all -Werror $< -o $@

@@ -361,6 +361,28 @@ TEST(tsc, "a written TSC counts on from there, and a deadline set before keeps i
 	fixture_end();
 }
 
+TEST(tsc_adjust, "TSC_ADJUST and the TSC move each other, and a new start clears both")
+{
+	SCRIPT(script, FAKE_RDMSR(0x3b), FAKE_WRMSR(0x3b, 5000ul), FAKE_RDMSR(0x3b), FAKE_RDMSR(0x10), FAKE_WRMSR(0x10, 100ul),
+	       FAKE_RDMSR(0x3b), END);
+	struct vm *vm = START(1, script);
+
+	for (unsigned life = 0; life < 2; life++) {
+		uint64_t tsc;
+
+		fixture_run(3);
+		tsc = fixture_guest(vm)->result[3][0];
+		CHECK_EQ(vm->state, VM_STOPPED);
+		CHECK_EQ(fixture_guest(vm)->result[0][0], 0);
+		CHECK_EQ(fixture_guest(vm)->result[2][0], 5000);
+		CHECK(tsc >= 5000 && tsc < 10000);
+		/* Back by what the TSC went back. */
+		CHECK_EQ(fixture_guest(vm)->result[5][0], (uint32_t)(5000 - (tsc - 100)));
+		CHECK_EQ(vm_start(vm, &fixture_why), ERR_OK);
+	}
+	fixture_end();
+}
+
 TEST(nmi, "an NMI ends any halt, also one with interrupts off")
 {
 	SCRIPT(script, { .kind = FAKE_CLI }, FAKE_HLT, END);

@@ -60,6 +60,37 @@ def _(r):
     ended(r, "pvh", "stopped", "powered off", 60)
 
 
+# --- SMP Linux under load: tests/linux/load.c -----------------------------------------------------------------------
+
+COMPLAINTS = r"(?i:unstable|stall|lockup|\bBUG\b|WARNING: CPU|hung task|call trace|not responding|failed to (?:boot|wake))"
+
+
+def smp(vcpus, cpus, rounds, **more):
+    """A machine with one Linux of so many vCPUs on so many cpus."""
+    machine = Machine(f"Bochs with a Linux of {vcpus} vCPUs on {cpus} cpu{'s' if cpus > 1 else ''}", emulator="bochs",
+                      cpus=cpus, mem=768, vtx=True, files=["guest/vmlinuz", "guest/initrd.gz"], boot_seconds=240,
+                      manifest=conf(smp=f"vcpus = {vcpus}\nmemory = 256M\nkernel = vmlinuz\ninitrd = initrd.gz\n"
+                                        f'cmdline = "console=ttyS0 cryptomgr.notests tarn.run=load {rounds}"'), **more)
+
+    @machine.test(f"a Linux of {vcpus} vCPUs on {cpus} cpus survives {rounds} rounds of fork, exec, pipe, signal and"
+                  " TLB shoot-downs, all of them used")
+    def _(r):
+        start(r, "smp")
+        text = r.console.expect(rf"(?s).*tarn-guest: linux ready, Linux 6\.\S+, {vcpus} cpus", 300).group(0)
+        text += r.console.expect(r"(?s).*(tarn-guest: linux done, status \d+|load: FAILED[^\n]*)", 900).group(0)
+        check(f"load: all {rounds} rounds were right on {vcpus} cpus" in text, f"the load ended so:\n{text[-1000:]}")
+        complaint = re.search(rf"[^\n]*{COMPLAINTS}[^\n]*", text)
+        check(not complaint, f"Linux says: {complaint and complaint.group(0)}")
+        r.sh.detach()
+        ended(r, "smp", "stopped", "powered off", 60)
+
+
+smp(2, 2, 1000)
+smp(4, 4, 1000, slow=True)
+smp(4, 2, 1000, slow=True)
+smp(2, 1, 1000, slow=True)
+
+
 # --- Slow ----------------------------------------------------------------------------------------------------------
 
 LINUX_ARGS = 'initrd = initrd.gz\ncmdline = "console=ttyS0 quiet cryptomgr.notests tarn.run=true"'
@@ -115,7 +146,7 @@ xen = Machine("Bochs with Xen and its Linux dom0", emulator="bochs", mem=1536, m
 def _(r):
     start(r, "xen")
     r.console.expect(r"\(XEN\) Xen version 4\.17", 60)
-    r.console.expect(r"\(XEN\) \*\*\* Building a PV Dom0 \*\*\*", 300)
+    r.console.expect(r"\(XEN\)  Dom0 kernel: 64-bit", 300)
     r.console.expect(r"tarn-guest: linux ready, Linux 6\.\S+, 1 cpus", 900)
     r.sh.detach()
     ended(r, "xen", "stopped", "powered off", 120)

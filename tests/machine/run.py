@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs the machine tests of list.py, list_guests.py and attacks.py: boots images under QEMU and Bochs and talks to them
-over the serial console.
+"""Runs the machine tests of list*.py and attacks.py: boots images under QEMU and Bochs and talks to them over the serial
+console.
 
     run.py [--only TEXT] [--no-vtx] [--list] [--keep-images]
 
@@ -220,6 +220,7 @@ def main():
     importlib.import_module("list")
     importlib.import_module("attacks")
     importlib.import_module("list_guests")
+    importlib.import_module("list_life")
     chosen = wanted(Machine.every, options.only, not options.no_vtx)
     if options.list:
         for machine, tests in chosen:
