@@ -54,6 +54,9 @@ void arch_serial_want_tx_irq(bool on);	/* interrupt the housekeeping cpu when th
 /* --- Framebuffer text (second output); does nothing where there is none. */
 void arch_screen_putc(char c);
 
+/* --- How VMs are run here, in words. */
+const char *arch_virtualization(void);
+
 /* --- What is done against one VM learning of another through the cpu, in words. */
 const char *arch_mitigations(void);
 

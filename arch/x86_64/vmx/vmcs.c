@@ -26,7 +26,7 @@
 
 void vmx_exit_point(void);
 
-static void init_controls(const struct vmx_vcpu *v)
+static void init_controls(struct vmx_vcpu *v)
 {
 	vmwrite(VMCS_PIN_CONTROLS, vmx.controls.pin);
 	vmwrite(VMCS_PROC_CONTROLS, v->proc_controls);
@@ -54,6 +54,9 @@ static void init_controls(const struct vmx_vcpu *v)
 	if ((vmx.controls.proc2 & PROC2_PAUSE_LOOP) != 0) {
 		vmwrite(VMCS_PLE_GAP, PLE_GAP);
 		vmwrite(VMCS_PLE_WINDOW, PLE_WINDOW);
+	}
+	if (vmx.controls.apic) {
+		vmx_apic_init(v);
 	}
 	vmwrite(VMCS_CR0_MASK, vmx.cr0_guest_mask);
 	vmwrite(VMCS_CR4_MASK, vmx_cr4_mask(v));
