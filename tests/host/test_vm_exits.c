@@ -4,6 +4,7 @@
 
 #include "tests/host/vm_fixture.h"
 #include "vm/vmap.h"
+#include "vm/vmsr.h"
 
 #define SCRIPT(name, ...)	static const struct fake_step name[] = { __VA_ARGS__ }
 #define MAKE(cpus, script)	fixture_make(cpus, script, ARRAY_SIZE(script))
@@ -111,6 +112,43 @@ TEST(refusals, "what a guest may not do is #GP or #UD, and it goes on")
 	for (unsigned i = 0; i < ARRAY_SIZE(vectors); i++) {
 		CHECK_EQ(g->taken[i].vector, vectors[i]);
 	}
+	fixture_end();
+}
+
+/* New lines in the log since `from` that hold words. */
+static unsigned log_lines(uint64_t from, const char *words)
+{
+	char line[LOG_LINE_MAX + 1];
+	unsigned n = 0;
+
+	for (size_t len; from < log_end() && log_read(&from, line, &len);) {
+		line[len] = '\0';
+		n += strstr(line, words) != NULL;
+	}
+	return n;
+}
+
+TEST(unknown_msrs, "of a sweep 256 MSRs are named once each, and once that the rest is only counted; another VM has its own")
+{
+	SCRIPT(script, { .kind = FAKE_STI });
+	struct vm *vm = START(1, script);
+	struct vm_config c = fixture_config("w");
+	unsigned named = 0, rest = 0;
+	uint64_t value;
+
+	for (uint32_t i = 0; i < 3 * 512; i++) {
+		uint64_t from = log_end();
+
+		CHECK(!vmsr_read(vm->vcpu[0], 0x1000 + i % 512 * 0x10001, &value));
+		named += log_lines(from, "vm v: RDMSR of unknown MSR 0x");
+		rest += log_lines(from, "vm v: 256 unknown MSRs named");
+		CHECK(i != 255 || named == 256);
+	}
+	CHECK_EQ(named, 256);
+	CHECK_EQ(rest, 1);
+	CHECK_EQ(atomic_load(&vm->unknown_msrs), 3 * 512);
+	CHECK(!vmsr_read(fixture_start(&c)->vcpu[0], 0x1000, &value));
+	CHECK_EQ(fixture_times("vm w: RDMSR of unknown MSR 0x1000: #GP"), 1);
 	fixture_end();
 }
 
