@@ -55,6 +55,9 @@ void arch_serial_want_tx_irq(bool on);	/* interrupt the housekeeping cpu when th
 void arch_screen_putc(char c);		/* into memory: cheap */
 bool arch_screen_draw(unsigned cells);	/* draws at most so many characters that have changed; true: some are left */
 
+/* --- How VMs are run here, in words. */
+const char *arch_virtualization(void);
+
 /* --- What is done against one VM learning of another through the cpu, in words. */
 const char *arch_mitigations(void);
 

@@ -143,6 +143,7 @@ static enum err run_version(const struct shell_args *args)
 	}
 	con_printf("Tarn %s\n", TARN_VERSION);
 	if (verbose) {
+		con_printf("virtualization: %s\n", arch_virtualization());
 		con_printf("mitigations: %s\n", arch_mitigations());
 		bootstat_print();
 	}
@@ -150,7 +151,7 @@ static enum err run_version(const struct shell_args *args)
 }
 
 SHELL_COMMAND(version, .name = "version", .usage = "[-v]", .run = run_version,
-	      .help = "Prints Tarn's version; -v also mitigations and what start-up cost, in TSC ticks.");
+	      .help = "Prints Tarn's version; -v also virtualization, mitigations and what start-up cost, in TSC ticks.");
 
 static enum err run_log(const struct shell_args *args)
 {

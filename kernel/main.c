@@ -183,7 +183,7 @@ static void start_virt(void)
 			}
 		}
 	}
-	log_printf("virt: %s is on", virt->name);
+	log_printf("virt: on: %s", arch_virtualization());
 }
 
 static unsigned count_online(void)

@@ -10,6 +10,7 @@
 #include "kernel/lib/format.h"
 #include "kernel/lib/string.h"
 #include "kernel/log.h"
+#include "kernel/mem.h"
 #include "pool/pool.h"
 #include "vm/vcpuid.h"
 
@@ -28,17 +29,18 @@ static void timer_fired(void *arg)
 struct vcpu *vcpu_create(struct vm *vm, unsigned index)
 {
 	struct vcpu *v = heap_alloc(sizeof(*v), vm->node);
+	hpa_t page = mem_alloc(&mem, vm->node, 1, MEM_STRICT);
 	struct virt_config config = {
 		.node = vm->node, .space = vm->space, .handlers = vexit_handlers, .before_entry = before_entry, .owner = v,
 		.cr4_allowed = vcpuid_cr4_allowed(virt_host_cpuid), .xcr0_allowed = virt_guest_xcr0(),
 	};
 
-	if (v == NULL) {
-		return NULL;
+	if (v == NULL || hpa_is_none(page)) {
+		goto fail;
 	}
+	v->lapic.page = config.apic_page = arch_direct(page);
 	if (virt->vcpu_create(&config, &v->virt) != ERR_OK) {
-		heap_free(v, sizeof(*v));
-		return NULL;
+		goto fail;
 	}
 	v->vm = vm;
 	v->index = index;
@@ -48,12 +50,21 @@ struct vcpu *vcpu_create(struct vm *vm, unsigned index)
 	v->entity.soft = vm->config.soft_affinity;
 	timer_init(&v->timer, timer_fired, v);
 	return v;
+fail:
+	if (!hpa_is_none(page)) {
+		mem_free(&mem, page, 1);
+	}
+	if (v != NULL) {
+		heap_free(v, sizeof(*v));
+	}
+	return NULL;
 }
 
 void vcpu_destroy(struct vcpu *v)
 {
 	timer_cancel_sync(&v->timer);
 	virt->vcpu_destroy(v->virt);
+	mem_free(&mem, arch_direct_hpa(v->lapic.page), 1);
 	heap_free(v, sizeof(*v));
 }
 
@@ -129,7 +140,7 @@ static bool take_startup(struct vcpu *v)
 
 uint64_t vcpu_bytes(void)
 {
-	return sizeof(struct vcpu) + virt->vcpu_bytes();
+	return sizeof(struct vcpu) + VLAPIC_PAGE_BYTES + virt->vcpu_bytes();
 }
 
 void vcpu_kick(struct vcpu *v)
@@ -137,7 +148,7 @@ void vcpu_kick(struct vcpu *v)
 	pool_entity_wake(&v->entity);
 }
 
-bool vcpu_event_waits(const struct vcpu *v)
+bool vcpu_event_waits(struct vcpu *v)
 {
 	return vlapic_pending(&v->lapic) >= 0 || vplatform_extint(&v->vm->platform, v->index);
 }
@@ -198,13 +209,34 @@ static void deliver(struct vcpu *v)
 		v->injected++;
 		return;
 	}
-	vector = vlapic_pending(&v->lapic);
+	vector = v->lapic.config.assisted ? -1 : vlapic_pending(&v->lapic);
 	if (vector < 0) {
 		return;		/* the 8259 took back what it asked for */
 	}
 	vlapic_ack(&v->lapic, (uint8_t)vector);
 	virt->inject(v->virt, (uint8_t)vector);
 	v->injected++;
+}
+
+/* The local APIC's vectors are the cpu's to deliver: it is told of what came. True: one of the 8259 waits. */
+static bool hand_over(struct vcpu *v)
+{
+	struct vlapic *l = &v->lapic;
+
+	vlapic_take(l);
+	if (l->changed) {
+		l->changed = false;
+		virt->apic_sync(v->virt, vlapic_has(l, VLAPIC_X2APIC) ? VIRT_X2APIC :
+				vlapic_has(l, VLAPIC_ENABLED) ? VIRT_XAPIC : VIRT_APIC_OFF);
+		v->injected += l->taken;
+		l->taken = 0;
+	}
+	return vplatform_extint(&v->vm->platform, v->index);
+}
+
+static bool must_inject(struct vcpu *v)
+{
+	return v->lapic.config.assisted ? hand_over(v) : vcpu_event_waits(v);
 }
 
 static void before_entry(struct virt_vcpu *virt_v)
@@ -216,11 +248,11 @@ static void before_entry(struct virt_vcpu *virt_v)
 		atomic_store_explicit(&v->nmi_requested, false, memory_order_relaxed);
 		v->injected++;
 	}
-	if (vcpu_event_waits(v)) {
+	if (must_inject(v)) {
 		if (virt->can_inject(virt_v)) {
 			deliver(v);
 		}
-		virt->want_window(virt_v, vcpu_event_waits(v));
+		virt->want_window(virt_v, must_inject(v));
 	} else {
 		virt->want_window(virt_v, false);
 	}

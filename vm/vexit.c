@@ -327,13 +327,27 @@ static unsigned on_triple_fault(struct virt_vcpu *v)
 	return vm_crash(v, "triple fault");
 }
 
+static unsigned on_apic_write(struct virt_vcpu *v)
+{
+	struct vcpu *vcpu = vcpu_of(v);
+
+	vlapic_written(&vcpu->lapic, v->info.offset, vcpu_tsc(vcpu));
+	return VIRT_RECHECK;
+}
+
+static unsigned on_apic_eoi(struct virt_vcpu *v)
+{
+	vlapic_level_eoi(&vcpu_of(v)->lapic, v->info.vector);
+	return VIRT_RECHECK;
+}
+
 /* CR8 only: the rest is the vendor's. qualification holds the value. */
 static unsigned on_cr(struct virt_vcpu *v)
 {
 	struct vlapic *l = &vcpu_of(v)->lapic;
 
 	if (!v->info.write) {
-		v->info.qualification = l->tpr >> 4;
+		v->info.qualification = vlapic_tpr(l) >> 4;
 		return VIRT_SKIP;
 	}
 	if (v->info.qualification > 15) {
@@ -411,6 +425,8 @@ virt_handler *const vexit_handlers[VIRT_EXIT_COUNT] = {
 	[VIRT_EXIT_RDPMC]		= on_rdpmc,
 	[VIRT_EXIT_WBINVD]		= on_wbinvd,
 	[VIRT_EXIT_BUS_LOCK]		= on_bus_lock,
+	[VIRT_EXIT_APIC_WRITE]		= on_apic_write,
+	[VIRT_EXIT_APIC_EOI]		= on_apic_eoi,
 	[VIRT_EXIT_ENTRY_FAILED]	= on_entry_failed,
 	[VIRT_EXIT_OTHER]		= on_other,
 };

@@ -14,6 +14,7 @@
 #include "pool/pool.h"
 #include "vm/vcpu.h"
 #include "vm/vcpuid.h"
+#include "vm/vmap.h"
 #include "vm/vm_files.h"
 #include "vm/vm_memory.h"
 
@@ -229,7 +230,8 @@ static enum err make_parts(struct vm *vm, struct sched_reason *why)
 	enum err e;
 
 	vm->console = vconsole_create(vm->node);
-	if (vm->console == NULL || virt->space_create(vm->node, &vm->space) != ERR_OK) {
+	if (vm->console == NULL || virt->space_create(vm->node, &vm->space) != ERR_OK ||
+	    (virt->offers(VIRT_APIC) && virt->space_map_apic(vm->space, gpa(VMAP_LAPIC_BASE)) != ERR_OK)) {
 		return fail(why, ERR_NOMEM, "no memory for the console and the page tables on node %u", vm->node);
 	}
 	e = vm_memory_create(vm, why);
@@ -315,6 +317,7 @@ static enum err reset_platform(struct vm *vm)
 	struct vplatform_config config = {
 		.ops = &platform_ops, .ctx = vm, .tsc_hz = virt_host_tsc_hz(),
 		.timer_hz = virt_host_tsc_hz() / VCPUID_TSC_PER_CRYSTAL, .rtc_base_s = (int64_t)arch_wall_clock_s(),
+		.apic_assisted = virt->offers(VIRT_APIC),
 	};
 	enum err e = vplatform_init(&vm->platform, &config);
 

@@ -37,7 +37,7 @@
 #define VM_CMDLINE_LEN	2048u
 #define VM_MODULES_MAX	8u
 #define VM_ARGS_LEN	512u
-#define VM_UNKNOWN_MSRS_SAID	32u
+#define VM_UNKNOWN_MSRS_SAID	256u
 #define VM_MSR_SAID	(1ul << 32)
 #define VM_REASON_LEN	160u
 #define VM_VCPUS_MAX	VPLATFORM_VCPUS_MAX
@@ -129,7 +129,8 @@ struct vm {
 	uint64_t restart_delay_ns;
 	/* Statistics for `vm show`. */
 	_Atomic uint64_t unknown_msrs;
-	_Atomic uint64_t unknown_msr_said[VM_UNKNOWN_MSRS_SAID];	/* VM_MSR_SAID | number of each that the log names; 0: free */
+	_Atomic uint64_t unknown_msr_said[VM_UNKNOWN_MSRS_SAID];	/* by hash: VM_MSR_SAID | number of each that the log names */
+	_Atomic bool unknown_msr_full;
 };
 
 /* --- The list. */

@@ -134,30 +134,38 @@ static bool is_apic(uint32_t msr)
 	return msr == VLAPIC_MSR_BASE || msr == VLAPIC_MSR_DEADLINE || (msr >= APIC_MSR_FIRST && msr <= APIC_MSR_LAST);
 }
 
-/* True once for each MSR of a VM, as long as the VM's list of them has room. */
-static bool is_news(struct vm *vm, uint32_t msr)
+enum news { OLD, NEWS, NO_ROOM };
+
+/* A set by hash. That there is no room for another is news once. */
+static enum news say(struct vm *vm, uint32_t msr)
 {
 	const uint64_t said = VM_MSR_SAID | msr;
+	const uint32_t first = msr * 2654435761u >> 16;
 
 	for (unsigned i = 0; i < VM_UNKNOWN_MSRS_SAID; i++) {
-		uint64_t found = 0;
+		_Atomic uint64_t *slot = &vm->unknown_msr_said[(first + i) % VM_UNKNOWN_MSRS_SAID];
+		uint64_t found = atomic_load_explicit(slot, memory_order_relaxed);
 
-		if (atomic_compare_exchange_strong(&vm->unknown_msr_said[i], &found, said)) {
-			return true;
+		if (found == 0 && atomic_compare_exchange_strong(slot, &found, said)) {
+			return NEWS;
 		}
 		if (found == said) {
-			return false;
+			return OLD;
 		}
 	}
-	return false;
+	return atomic_exchange(&vm->unknown_msr_full, true) ? OLD : NO_ROOM;
 }
 
-/* Counted, and said with its number once for each VM and MSR, so that a missing row can be found. */
+/* Counted, and said with its number once for each VM and MSR, so that a missing row can be found; a sweep must not flood the log. */
 static __attribute__((noinline, cold)) bool unknown(struct vcpu *v, uint32_t msr, const char *verb)
 {
+	enum news news = say(v->vm, msr);
+
 	atomic_fetch_add_explicit(&v->vm->unknown_msrs, 1, memory_order_relaxed);
-	if (is_news(v->vm, msr)) {
+	if (news == NEWS) {
 		log_printf("vm %s: %s of unknown MSR 0x%x: #GP", v->vm->config.name, verb, msr);
+	} else if (news == NO_ROOM) {
+		log_printf("vm %s: %u unknown MSRs named; any other is only counted", v->vm->config.name, VM_UNKNOWN_MSRS_SAID);
 	}
 	return false;
 }

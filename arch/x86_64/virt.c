@@ -6,6 +6,7 @@
 #include "arch/x86_64/regs.h"
 #include "arch/x86_64/time.h"
 #include "arch/x86_64/vmx/vmx_ops.h"
+#include "kernel/arch.h"
 #include "kernel/lib/format.h"
 #include "kernel/lib/string.h"
 #include "kernel/lib/util.h"
@@ -33,6 +34,18 @@ void virt_give_up(const char *why)
 {
 	virt = NULL;
 	str_copy(why_not, sizeof(why_not), why);
+}
+
+const char *arch_virtualization(void)
+{
+	static char words[80];
+	struct text t = text_make(words, sizeof(words));
+
+	if (virt == NULL) {
+		return "none";
+	}
+	text_printf(&t, "%s, guests' local APICs %s", virt->name, virt->offers(VIRT_APIC) ? "by the cpu" : "in software");
+	return words;
 }
 
 const char *virt_why_not(void)

@@ -144,6 +144,11 @@ uint64_t arch_wall_clock_s(void)
 	return 1767225600 + fake.now_ns / NS_PER_S;	/* from 2026-01-01 */
 }
 
+const char *arch_virtualization(void)
+{
+	return "none: a fake machine";
+}
+
 const char *arch_mitigations(void)
 {
 	return "none: a fake machine";

@@ -23,7 +23,7 @@ static inline void read_io(struct vmx_vcpu *v)
 }
 
 /* Puts back an event that was being delivered when the exit came (SDM 3C 27.2.4). */
-static bool requeue_event(void)
+bool vmx_requeue_event(void)
 {
 	uint32_t info = (uint32_t)vmread(VMCS_IDT_VECTORING);
 	uint32_t type = info & EVENT_TYPE;
@@ -53,7 +53,7 @@ static void read_ept(struct vmx_vcpu *v)
 	v->virt.info.fetch = (q & EPT_FETCH) != 0;
 	v->virt.info.walk = (q & (EPT_LINEAR_VALID | EPT_OF_LINEAR)) == EPT_LINEAR_VALID;
 	v->virt.info.qualification = q;
-	v->virt.info.in_delivery = requeue_event();
+	v->virt.info.in_delivery = vmx_requeue_event();
 	if (!v->virt.info.in_delivery && (q & EPT_NMI_UNBLOCKED) != 0) {
 		/* The IRET that faulted had ended NMI blocking; it will run again (SDM 3C 27.2.3). */
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
@@ -64,12 +64,22 @@ static void read_ept(struct vmx_vcpu *v)
 static void read_bus_lock(struct vmx_vcpu *v)
 {
 	(void)v;
-	(void)requeue_event();
+	(void)vmx_requeue_event();
 }
 
 static void read_raw(struct vmx_vcpu *v)
 {
 	v->virt.info.qualification = vmread(VMCS_EXIT_QUALIFICATION);
+}
+
+static void read_apic_eoi(struct vmx_vcpu *v)
+{
+	v->virt.info.vector = (uint8_t)vmread(VMCS_EXIT_QUALIFICATION);
+}
+
+static void read_apic_write(struct vmx_vcpu *v)
+{
+	v->virt.info.offset = (uint16_t)(vmread(VMCS_EXIT_QUALIFICATION) & PAGE_MASK);
 }
 
 /* A reason's row: the kind that vm/ knows, what to read for it, and whether its handler makes do with the fast registers. */
@@ -100,6 +110,8 @@ static const struct row {
 	[REASON_MONITOR]		= { NULL, VIRT_EXIT_INVALID_OP, true, false },
 	[REASON_PAUSE]			= { NULL, VIRT_EXIT_PAUSE, true, true },
 	[REASON_ENTRY_MACHINE_CHECK]	= { read_raw, VIRT_EXIT_ENTRY_FAILED, true, false },
+	[REASON_APIC_ACCESS]		= { vmx_read_apic_access, VIRT_EXIT_MMIO, true, false },
+	[REASON_VIRTUALIZED_EOI]	= { read_apic_eoi, VIRT_EXIT_APIC_EOI, true, true },
 	[REASON_EPT_VIOLATION]		= { read_ept, VIRT_EXIT_MMIO, true, false },
 	[REASON_INVEPT]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
 	[REASON_PREEMPTION_TIMER]	= { NULL, VIRT_EXIT_TIMER, true, true },
@@ -111,6 +123,7 @@ static const struct row {
 	[REASON_BUS_LOCK]		= { read_bus_lock, VIRT_EXIT_BUS_LOCK, true, false },
 	[REASON_SEAMCALL]		= { NULL, VIRT_EXIT_INVALID_OP, true, false },	/* no control keeps a guest from these */
 	[REASON_TDCALL]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_APIC_WRITE]		= { read_apic_write, VIRT_EXIT_APIC_WRITE, true, true },
 };
 
 /* What is rare after an instruction: RF was for it alone, and under TF a trap becomes due. */
@@ -206,7 +219,13 @@ static __attribute__((noinline)) unsigned exit_by_table(struct vmx_vcpu *v, uint
 {
 	const struct row *row = &rows[reason < REASON_COUNT ? reason : 0];
 
-	return row->fast ? handle(v, row->kind) : VMX_NEED_ALL;
+	if (!row->fast) {
+		return VMX_NEED_ALL;
+	}
+	if (row->read != NULL) {
+		row->read(v);
+	}
+	return handle(v, row->kind);
 }
 
 /* Each of the commonest exits has a function of its own: what is constant in it costs nothing. */
@@ -281,7 +300,7 @@ unsigned vmx_exit_full(struct vmx_vcpu *v)
 	}
 	/* No interrupt could be taken for long: what is pending is taken here. Context lost: the VM ends below. */
 	if (basic == REASON_NOTIFY && (vmread(VMCS_EXIT_QUALIFICATION) & NOTIFY_INVALID) == 0) {
-		(void)requeue_event();
+		(void)vmx_requeue_event();
 		return host_event(v, false);
 	}
 	if (basic == REASON_ENTRY_MACHINE_CHECK) {

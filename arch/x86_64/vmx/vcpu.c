@@ -69,6 +69,7 @@ static enum err vcpu_create(const struct virt_config *c, struct virt_vcpu **out)
 	v->fpu = arch_direct(fpu);
 	v->node = c->node;
 	v->space = c->space;
+	v->apic = c->apic_page;
 	v->last_cpu = CPU_NONE;
 	v->cr4_allowed = c->cr4_allowed & vmx.caps.cr4_fixed1 & ~CR4_VMXE;
 	v->xcr0_allowed = c->xcr0_allowed & vmx.xcr0;
@@ -407,7 +408,8 @@ static void dump(struct virt_vcpu *virt_v, struct text *t)
 
 static bool offers(enum virt_feature f)
 {
-	return (vmx.controls.proc2 & (f == VIRT_RDTSCP ? PROC2_RDTSCP : PROC2_INVPCID)) != 0;
+	return f == VIRT_APIC ? vmx.controls.apic :
+	       (vmx.controls.proc2 & (f == VIRT_RDTSCP ? PROC2_RDTSCP : PROC2_INVPCID)) != 0;
 }
 
 const struct virt_ops vmx_ops = {
@@ -417,6 +419,7 @@ const struct virt_ops vmx_ops = {
 	.cpu_on = vmx_cpu_on,
 	.space_create = vmx_space_create,
 	.space_map = vmx_space_map,
+	.space_map_apic = vmx_space_map_apic,
 	.space_destroy = vmx_space_destroy,
 	.space_pages = vmx_space_pages,
 	.vcpu_create = vcpu_create,
@@ -427,6 +430,7 @@ const struct virt_ops vmx_ops = {
 	.put = vcpu_put,
 	.can_inject = can_inject,
 	.inject = inject,
+	.apic_sync = vmx_apic_sync,
 	.inject_nmi = inject_nmi,
 	.want_window = want_window,
 	.inject_exception = inject_exception,

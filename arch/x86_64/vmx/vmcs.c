@@ -27,7 +27,7 @@
 
 void vmx_exit_point(void);
 
-static void init_controls(const struct vmx_vcpu *v)
+static void init_controls(struct vmx_vcpu *v)
 {
 	vmwrite(VMCS_PIN_CONTROLS, vmx.controls.pin);
 	vmwrite(VMCS_PROC_CONTROLS, v->proc_controls);
@@ -65,6 +65,9 @@ static void init_controls(const struct vmx_vcpu *v)
 	}
 	if ((vmx.controls.proc2 & PROC2_NOTIFY) != 0) {
 		vmwrite(VMCS_NOTIFY_WINDOW, NOTIFY_WINDOW);
+	}
+	if (vmx.controls.apic) {
+		vmx_apic_init(v);
 	}
 	vmwrite(VMCS_CR0_MASK, vmx.cr0_guest_mask);
 	vmwrite(VMCS_CR4_MASK, vmx_cr4_mask(v));

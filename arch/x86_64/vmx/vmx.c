@@ -7,6 +7,7 @@
 #include "arch/x86_64/vmx/vmx_insn.h"
 #include "arch/x86_64/vmx/vmx_ops.h"
 #include "arch/x86_64/vmx/vmx_private.h"
+#include "kernel/lib/string.h"
 #include "kernel/log.h"
 #include "kernel/mem.h"
 
@@ -57,13 +58,17 @@ static enum err unlock(struct text *why)
 }
 
 /* MSRs that a guest may touch directly: those in the VMCS, and those that vmx_load() and put switch. */
-static void msr_open(uint8_t *bitmap, uint32_t msr)
+void vmx_msr_open(uint8_t *bitmap, uint32_t msr, unsigned access)
 {
 	uint32_t bit = msr & 0x1fff;
 	uint8_t *at = bitmap + (msr >= 0xc0000000 ? MSR_BITMAP_HIGH : 0) + bit / 8;
 
-	at[0] = (uint8_t)(at[0] & ~(1u << bit % 8));
-	at[MSR_BITMAP_WRITE] = (uint8_t)(at[MSR_BITMAP_WRITE] & ~(1u << bit % 8));
+	if ((access & VMX_MSR_READ) != 0) {
+		at[0] = (uint8_t)(at[0] & ~(1u << bit % 8));
+	}
+	if ((access & VMX_MSR_WRITE) != 0) {
+		at[MSR_BITMAP_WRITE] = (uint8_t)(at[MSR_BITMAP_WRITE] & ~(1u << bit % 8));
+	}
 }
 
 static bool make_bitmaps(void)
@@ -75,17 +80,20 @@ static bool make_bitmaps(void)
 
 	vmx.io_bitmap = mem_alloc(&mem, 0, 2, MEM_PREFER);
 	vmx.msr_bitmap = mem_alloc(&mem, 0, 1, MEM_PREFER);
-	if (hpa_is_none(vmx.io_bitmap) || hpa_is_none(vmx.msr_bitmap)) {
+	vmx.msr_bitmap_x2apic = mem_alloc(&mem, 0, 1, MEM_PREFER);
+	if (hpa_is_none(vmx.io_bitmap) || hpa_is_none(vmx.msr_bitmap) || hpa_is_none(vmx.msr_bitmap_x2apic)) {
 		return false;
 	}
 	insn_fill64(arch_direct(vmx.io_bitmap), ~0ul, 2 * PAGE_SIZE / 8);
 	insn_fill64(arch_direct(vmx.msr_bitmap), ~0ul, PAGE_SIZE / 8);
 	for (unsigned i = 0; i < ARRAY_SIZE(open); i++) {
-		msr_open(arch_direct(vmx.msr_bitmap), open[i]);
+		vmx_msr_open(arch_direct(vmx.msr_bitmap), open[i], VMX_MSR_READ | VMX_MSR_WRITE);
 	}
 	if (vmx.has_tsc_aux) {
-		msr_open(arch_direct(vmx.msr_bitmap), MSR_TSC_AUX);
+		vmx_msr_open(arch_direct(vmx.msr_bitmap), MSR_TSC_AUX, VMX_MSR_READ | VMX_MSR_WRITE);
 	}
+	memcpy(arch_direct(vmx.msr_bitmap_x2apic), arch_direct(vmx.msr_bitmap), PAGE_SIZE);
+	vmx_apic_open(arch_direct(vmx.msr_bitmap_x2apic));
 	return true;
 }
 

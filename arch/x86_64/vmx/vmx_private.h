@@ -16,6 +16,8 @@ struct virt_space {
 	unsigned node;
 	uint64_t vm;			/* its number for mitigate_load() */
 	uint64_t pages;			/* of tables, the root and this struct's own left out */
+	hpa_t apic_page;		/* what lies at apic_at: seen by a guest whose APIC is not an xAPIC */
+	gpa_t apic_at;
 };
 
 struct vmx_vcpu {
@@ -26,6 +28,9 @@ struct vmx_vcpu {
 	unsigned last_cpu;		/* whose TLB may hold its entries; CPU_NONE: never loaded */
 	struct virt_space *space;
 	uint32_t proc_controls;		/* as in the VMCS, so that the window bit costs no VMREAD */
+	uint32_t *apic;			/* virtual-APIC page */
+	enum virt_apic apic_mode;	/* as in the VMCS, like the next */
+	uint64_t eoi_exits[4];
 	uint64_t cr4_allowed, xcr0_allowed;
 	uint64_t limit_tsc;		/* when the preemption timer ends this entry; at most its range away */
 	bool recheck;			/* before_entry() is due */
@@ -42,6 +47,7 @@ struct vmx_machine {
 	struct vmx_controls controls;
 	hpa_t io_bitmap;		/* two pages, all ones: every port exits */
 	hpa_t msr_bitmap;		/* closed but for the MSRs that are switched with the guest */
+	hpa_t msr_bitmap_x2apic;	/* and x2APIC's that the cpu virtualizes */
 	unsigned preemption_shift;	/* timer ticks = TSC ticks >> this */
 	uint64_t xcr0;			/* host's full set; 0: no XSAVE */
 	size_t fpu_bytes;
@@ -64,6 +70,7 @@ unsigned vmx_exit_fast(struct vmx_vcpu *v);
 unsigned vmx_exit_full(struct vmx_vcpu *v);
 unsigned vmx_entry_failed(struct vmx_vcpu *v);
 void vmx_skip(uint64_t bytes);
+bool vmx_requeue_event(void);
 /* debug.c: an exception that exits. */
 unsigned vmx_reflect_exception(struct vmx_vcpu *v);
 /* cr.c: an access to CR0, CR4 or CR8 that the masks made exit. */
@@ -79,6 +86,15 @@ enum err vmx_space_create(unsigned node, struct virt_space **out);
 enum err vmx_space_map(struct virt_space *s, gpa_t at, hpa_t to, uint64_t size);
 void vmx_space_destroy(struct virt_space *s);
 uint64_t vmx_space_pages(const struct virt_space *s);
+enum err vmx_space_map_apic(struct virt_space *s, gpa_t at);
+/* apic.c */
+void vmx_apic_init(struct vmx_vcpu *v);		/* a fresh, current VMCS: as with the APIC off */
+void vmx_apic_sync(struct virt_vcpu *v, enum virt_apic mode);
+void vmx_apic_open(uint8_t *msr_bitmap);	/* what x2APIC mode needs not exit for */
+void vmx_read_apic_access(struct vmx_vcpu *v);
+/* vmx.c */
+enum vmx_msr_access { VMX_MSR_READ = 1, VMX_MSR_WRITE = 2 };
+void vmx_msr_open(uint8_t *bitmap, uint32_t msr, unsigned access);
 /* enter.asm */
 void vmx_enter(struct vmx_vcpu *v);
 

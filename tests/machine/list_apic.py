@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The machine tests of interrupts and time on Bochs: local APICs virtualized by the cpu, and in software. See list.py."""
+
+import re
+
+from console import check
+from machine import Machine
+from steps import as_json, attach, vm_state
+
+CONF = """\
+[vm apic]
+memory = 16M
+kernel = apic.elf
+autostart = no
+[vm linux]
+vcpus = 2
+memory = 128M
+kernel = vmlinuz
+initrd = initrd.gz
+cmdline = "console=ttyS0 quiet"
+autostart = no
+"""
+
+
+def total(r, vm):
+    """Of all vCPUs of a VM: interrupts, EOIs that exited, exits by kind."""
+    (found,) = as_json(r, f"stats {vm}")["vms"]
+    sums = {}
+    for one in found["vcpus"]:
+        for key, n in {**one, **one["exits"]}.items():
+            sums[key] = sums.get(key, 0) + (n if isinstance(n, int) else 0)
+    return sums
+
+
+def both(name, model, by_cpu):
+    m = Machine(name, emulator="bochs", model=model, ips=100_000_000, cpus=2, nodes=1, mem=512, vtx=True, manifest=CONF,
+                files=["guests/apic.elf", "guest/vmlinuz", "guest/initrd.gz"])
+
+    @m.test(f"`version -v` says that local APICs are {'by the cpu' if by_cpu else 'in software'} on {model or 'Skylake-X'}")
+    def _(r):
+        r.sh.cmd_has("version -v", r"guests' local APICs " + ("by the cpu" if by_cpu else "in software"))
+
+    @m.test(f"IPIs, TPR, CR8 and EOI work in both modes, {'and EOI never exits' if by_cpu else 'by exits'}: {m.model or 'Skylake-X'}")
+    def _(r):
+        r.sh.cmd("vm start apic")
+        r.sh.until("vm list", vm_state("apic", "stopped", "exited with code 0"), 60)
+        r.sh.attach("apic")
+        r.console.expect(r"attack apic: done, \d{4,} checks, 0 wrong", 10)
+        r.sh.detach()
+        sums = total(r, "apic")
+        check(sums["interrupts"] >= 4000, f"interrupts: {sums}")
+        if by_cpu:
+            check(sums["eoi_exits"] == 0 and sums.get("control register", 0) == 0, f"exits: {sums}")
+            check(sums["apic write"] < 2100 and sums["wrmsr"] < 20, f"exits: {sums}")
+        else:
+            check(sums["eoi_exits"] == 4000 and sums["control register"] >= 10000, f"exits: {sums}")
+
+    @m.test(f"Linux with two vCPUs boots and uses both, {'without' if by_cpu else 'with'} an exit for each EOI: {m.model or 'Skylake-X'}")
+    def _(r):
+        r.sh.cmd("vm start linux")
+        attach(r, "linux", r"linux:\S+# $", 200)
+        r.console.type("nproc; taskset -p 2 $$ || true; cat /proc/interrupts | grep -E 'LOC|RES|CAL'\r")
+        r.console.expect(r"\n2\n", 30)
+        r.console.expect(r"LOC: +[1-9]\d* +[1-9]\d*", 30)
+        r.sh.detach()
+        sums = total(r, "linux")
+        check(sums["interrupts"] > 100, f"interrupts: {sums}")
+        if by_cpu:
+            # The I/O APIC's level-triggered lines must be heard of; edges and the timer need not.
+            check(sums["eoi_exits"] == sums.get("apic eoi", 0) <= sums["interrupts"] / 10, f"exits: {sums}")
+        else:
+            check(sums["eoi_exits"] > sums["interrupts"] / 2, f"exits: {sums}")
+
+
+both("Bochs with local APICs by the cpu", None, True)
+both("Bochs with local APICs in software", "corei3_cnl", False)
