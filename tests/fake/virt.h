@@ -61,7 +61,7 @@ struct fake_virt_vcpu {
 	bool entry_exception;
 	uint32_t entry_error;
 	bool skipped;			/* by the skip op */
-	uint64_t rflags, cr4, efer, xcr0;
+	uint64_t rflags, cr4, efer, xcr0, spec_ctrl;
 	struct virt_state state;	/* what get_state() adds to */
 	unsigned taken_count;
 	struct fake_taken taken[FAKE_TAKEN_MAX];
@@ -78,6 +78,7 @@ void fake_virt_script(const struct fake_step *script, unsigned count);
 /* The vCPUs and spaces there are now. */
 extern unsigned fake_virt_vcpus, fake_virt_spaces;
 /* The host's CPUID; NULL: every bit set. */
+extern uint64_t fake_virt_capabilities;	/* IA32_ARCH_CAPABILITIES of the host */
 extern struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);
 
 static inline struct fake_virt_vcpu *fake_virt_of(struct virt_vcpu *v)

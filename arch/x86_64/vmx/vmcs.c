@@ -25,6 +25,13 @@
 #define PLE_WINDOW		4096u
 
 void vmx_exit_point(void);
+void vmx_exit_point_guarded(void);
+
+void vmx_vmcs_guard(const struct vmx_vcpu *v)
+{
+	vmwrite(VMCS_HOST_RIP, (uint64_t)(v->guard.guarded ? vmx_exit_point_guarded : vmx_exit_point));
+	vmwrite(VMCS_MSR_BITMAP, v->guard.open ? vmx.msr_bitmap_spec_ctrl.v : vmx.msr_bitmap.v);
+}
 
 static void init_controls(const struct vmx_vcpu *v)
 {
@@ -42,7 +49,6 @@ static void init_controls(const struct vmx_vcpu *v)
 	vmwrite(VMCS_PAGE_FAULT_MATCH, 0);
 	vmwrite(VMCS_IO_BITMAP_A, vmx.io_bitmap.v);
 	vmwrite(VMCS_IO_BITMAP_B, vmx.io_bitmap.v + PAGE_SIZE);
-	vmwrite(VMCS_MSR_BITMAP, vmx.msr_bitmap.v);
 	vmwrite(VMCS_VPID, v->vpid);
 	vmwrite(VMCS_EPT_POINTER, vmx_ept_pointer(v->space));
 	vmwrite(VMCS_TSC_OFFSET, v->virt.tsc_offset);
@@ -78,13 +84,13 @@ static void init_host(void)
 	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
 	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
 	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
-	vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_exit_point);
 }
 
 void vmx_vmcs_init(struct vmx_vcpu *v)
 {
 	init_controls(v);
 	init_host();
+	vmx_vmcs_guard(v);
 }
 
 static void reset_segments(const struct virt_start *s)

@@ -3,10 +3,12 @@
 #include "arch/x86_64/vmx/vmx.h"
 
 #include "arch/x86_64/insn.h"
+#include "arch/x86_64/mitigate.h"
 #include "arch/x86_64/regs.h"
 #include "arch/x86_64/vmx/vmx_insn.h"
 #include "arch/x86_64/vmx/vmx_ops.h"
 #include "arch/x86_64/vmx/vmx_private.h"
+#include "kernel/lib/string.h"
 #include "kernel/log.h"
 #include "kernel/mem.h"
 
@@ -57,13 +59,47 @@ static enum err unlock(struct text *why)
 }
 
 /* MSRs that a guest may touch directly: those in the VMCS, and those that vmx_load() and put switch. */
+static void msr_open_write(uint8_t *bitmap, uint32_t msr)
+{
+	uint32_t bit = msr & 0x1fff;
+	uint8_t *at = bitmap + MSR_BITMAP_WRITE + (msr >= 0xc0000000 ? MSR_BITMAP_HIGH : 0) + bit / 8;
+
+	*at = (uint8_t)(*at & ~(1u << bit % 8));
+}
+
 static void msr_open(uint8_t *bitmap, uint32_t msr)
 {
 	uint32_t bit = msr & 0x1fff;
 	uint8_t *at = bitmap + (msr >= 0xc0000000 ? MSR_BITMAP_HIGH : 0) + bit / 8;
 
-	at[0] = (uint8_t)(at[0] & ~(1u << bit % 8));
-	at[MSR_BITMAP_WRITE] = (uint8_t)(at[MSR_BITMAP_WRITE] & ~(1u << bit % 8));
+	*at = (uint8_t)(*at & ~(1u << bit % 8));
+	msr_open_write(bitmap, msr);
+}
+
+/*
+ * IA32_PRED_CMD and IA32_FLUSH_CMD are commands: they act on this cpu's predictors and first-level cache, which other guests find
+ * cleared anyway, take a bounded time, and keep no state. The cpu itself refuses to read them and bits that it does not know.
+ * IA32_SPEC_CTRL is open in a bitmap of its own, for guests that write it often (pure/mitigate_steps.h).
+ */
+static bool open_speculation(uint8_t *bitmap)
+{
+	uint32_t edx = insn_cpuid(0, 0).eax >= 7 ? insn_cpuid(7, 0).edx : 0;
+
+	if ((edx & CPUID7_EDX_L1D_FLUSH) != 0) {
+		msr_open_write(bitmap, MSR_FLUSH_CMD);
+	}
+	vmx.msr_bitmap_spec_ctrl = HPA_NONE;
+	if ((edx & CPUID7_EDX_IBRS_IBPB) == 0) {
+		return true;
+	}
+	msr_open_write(bitmap, MSR_PRED_CMD);
+	vmx.msr_bitmap_spec_ctrl = mem_alloc(&mem, 0, 1, MEM_PREFER);
+	if (hpa_is_none(vmx.msr_bitmap_spec_ctrl)) {
+		return false;
+	}
+	memcpy(arch_direct(vmx.msr_bitmap_spec_ctrl), bitmap, PAGE_SIZE);
+	msr_open(arch_direct(vmx.msr_bitmap_spec_ctrl), MSR_SPEC_CTRL);
+	return true;
 }
 
 static bool make_bitmaps(void)
@@ -86,7 +122,7 @@ static bool make_bitmaps(void)
 	if (vmx.has_tsc_aux) {
 		msr_open(arch_direct(vmx.msr_bitmap), MSR_TSC_AUX);
 	}
-	return true;
+	return open_speculation(arch_direct(vmx.msr_bitmap));
 }
 
 /* XCR0 = everything the cpu has but what needs more than saving it (PKRU, AMX tiles); the guest's own is below that. */
@@ -173,6 +209,7 @@ enum err vmx_cpu_on(struct text *why)
 		text_puts(why, "VMXON failed");
 		return ERR_NOTSUP;
 	}
+	mitigate_cpu_on();
 	p->vmx_on = true;
 	return ERR_OK;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "arch/x86_64/percpu.h"
+#include "arch/x86_64/pure/mitigate_steps.h"
 #include "arch/x86_64/virt.h"
 #include "arch/x86_64/vmx/pure/controls.h"
 
@@ -14,7 +15,7 @@
 struct virt_space {
 	hpa_t root;			/* EPT PML4 */
 	unsigned node;
-	uint64_t vm;			/* its number for mitigate_load() */
+	uint64_t vm;			/* its number for mitigate_run_vm() */
 	uint64_t pages;			/* of tables, the root and this struct's own left out */
 };
 
@@ -33,6 +34,7 @@ struct vmx_vcpu {
 	uint64_t cr2, dr[4], dr6;
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
 	uint64_t xcr0;
+	struct mitigate_vcpu guard;	/* IA32_SPEC_CTRL, and whether exits and entries have measures to take */
 	void *fpu;			/* XSAVE area, 64-byte aligned, fpu_bytes */
 };
 
@@ -42,6 +44,7 @@ struct vmx_machine {
 	struct vmx_controls controls;
 	hpa_t io_bitmap;		/* two pages, all ones: every port exits */
 	hpa_t msr_bitmap;		/* closed but for the MSRs that are switched with the guest */
+	hpa_t msr_bitmap_spec_ctrl;	/* the same with IA32_SPEC_CTRL open; none where there is none */
 	unsigned preemption_shift;	/* timer ticks = TSC ticks >> this */
 	uint64_t xcr0;			/* host's full set; 0: no XSAVE */
 	size_t fpu_bytes;
@@ -56,6 +59,8 @@ extern struct vmx_machine vmx;
 /* vmcs.c: fills a fresh, current VMCS. */
 void vmx_vmcs_init(struct vmx_vcpu *v);
 void vmx_vmcs_reset(struct vmx_vcpu *v, const struct virt_start *start);
+/* Where exits arrive and which MSRs do: as v->guard says. */
+void vmx_vmcs_guard(const struct vmx_vcpu *v);
 /* vcpu.c */
 void vmx_load(struct vmx_vcpu *v);
 /* exit.c */
