@@ -60,6 +60,8 @@ const char *arch_virtualization(void);
 
 /* --- What is done against one VM learning of another through the cpu, in words. */
 const char *arch_mitigations(void);
+struct text;
+void arch_mitigations_taken(unsigned cpu, struct text *to);	/* how often, on that cpu */
 
 /* --- The end. */
 noreturn void arch_poweroff(void);

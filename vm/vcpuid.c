@@ -10,6 +10,7 @@
 
 #include "kernel/lib/string.h"
 #include "kernel/lib/util.h"
+#include "vm/vspec.h"
 #include "vm/vsteal.h"
 
 #define BIT(n)		(1u << (n))
@@ -31,6 +32,7 @@
 #define LEAF7_EBX	(BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(17) | BIT(18) | \
 			 BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
 #define LEAF7_ECX	(BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14))
+#define LEAF7_EDX	(BIT(4) | VSPEC_LEAF7_EDX)	/* FSRM */
 #define LEAF7_EBX_FSGSBASE	BIT(0)
 #define LEAF7_EBX_TSC_ADJUST	BIT(1)
 #define LEAF7_EBX_SMEP		BIT(7)
@@ -86,18 +88,20 @@ static void fix_4(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_fa
 	}
 }
 
+/* Subleaf 2 is only asked for where subleaf 0 says that it is there: others answer with zeros (SDM 2A, CPUID). */
 static void fix_7(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
 	if (subleaf != 0) {
-		*c = (struct virt_cpuid){ 0 };
+		*c = (struct virt_cpuid){ .edx = subleaf == 2 ? c->edx & VSPEC_LEAF7_2_EDX : 0 };
 		return;
 	}
-	c->eax = 0;
 	/*
 	 * Emulated. Without it Linux holds the TSC against its count of jiffies while it boots, finds that those of a vCPU that waited
 	 * for its cpu fell behind, and gives the TSC up.
 	 */
 	c->ebx |= LEAF7_EBX_TSC_ADJUST;
+	c->eax = c->eax >= 2 ? 2 : 0;			/* of subleaf 1 nothing is offered */
+	c->edx &= LEAF7_EDX;
 	if (!f->has_invpcid) {
 		c->ebx &= ~LEAF7_EBX_INVPCID;
 	}
@@ -238,7 +242,7 @@ static const struct row rows[] = {
 	{ 0x00000002, ALL, ALL, ALL, ALL, 0, NULL },
 	{ 0x00000004, ALL, ALL, ALL, ALL, 0, fix_4 },
 	{ 0x00000006, 0, 0, 0, 0, 0, fix_power },
-	{ 0x00000007, 0, LEAF7_EBX, LEAF7_ECX, BIT(4), 0, fix_7 },
+	{ 0x00000007, ALL, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX | VSPEC_LEAF7_2_EDX, 0, fix_7 },
 	{ 0x0000000b, 0, 0, 0, 0, 0, fix_topology },
 	{ 0x0000000d, ALL, ALL, ALL, ALL, 0, fix_xsave },
 	{ 0x00000015, 0, 0, 0, 0, 0, fix_tsc },

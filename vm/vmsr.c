@@ -5,6 +5,7 @@
 #include "kernel/log.h"
 #include "vm/vcpu.h"
 #include "vm/vlapic_msr.h"
+#include "vm/vspec.h"
 
 #define MSR_TSC			0x010u
 #define MSR_PLATFORM_ID		0x017u
@@ -175,14 +176,20 @@ static __attribute__((noinline)) bool read_apic(struct vcpu *v, uint32_t msr, ui
 	return vlapic_msr_read(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK;
 }
 
-/* What is rarely asked for: MTRRs, and what there is not. Apart, to keep the table's switch short. */
+/* What is rarely asked for: MTRRs, speculation controls, and what there is not. Apart, to keep the table's switch short. */
 static __attribute__((noinline)) bool read_rare(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
+	if (vspec_owns(msr)) {
+		return vspec_read(v->virt, msr, value);
+	}
 	return vmtrr_owns(msr) ? vmtrr_read(&v->mtrr, msr, value) : unknown(v, msr, "RDMSR");
 }
 
 static __attribute__((noinline)) bool write_rare(struct vcpu *v, uint32_t msr, uint64_t value)
 {
+	if (vspec_owns(msr)) {
+		return vspec_write(v->virt, msr, value);
+	}
 	return vmtrr_owns(msr) ? vmtrr_write(&v->mtrr, msr, value) : unknown(v, msr, "WRMSR");
 }
 

@@ -74,6 +74,11 @@
  */
 #define PAT_VALUE		0x0007040100070406ul
 
+/* --- CPUID leaf 7 EDX */
+#define CPUID7_EDX_IBRS_IBPB	(1u << 26)
+#define CPUID7_EDX_L1D_FLUSH	(1u << 28)
+#define CPUID7_EDX_ARCH_CAPABILITIES	(1u << 29)
+
 /* --- CPUID leaf 1 ECX */
 #define CPUID1_ECX_VMX		(1u << 5)
 #define CPUID1_ECX_X2APIC	(1u << 21)

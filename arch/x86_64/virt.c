@@ -60,6 +60,13 @@ struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf)
 	return (struct virt_cpuid){ c.eax, c.ebx, c.ecx, c.edx };
 }
 
+uint64_t virt_host_arch_capabilities(void)
+{
+	bool has = insn_cpuid(0, 0).eax >= 7 && (insn_cpuid(7, 0).edx & CPUID7_EDX_ARCH_CAPABILITIES) != 0;
+
+	return has ? insn_rdmsr(MSR_ARCH_CAPABILITIES) : 0;
+}
+
 uint64_t virt_guest_xcr0(void)
 {
 	return guest_xcr0;

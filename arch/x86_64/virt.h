@@ -220,6 +220,9 @@ struct virt_ops {
 	bool (*write_efer)(struct virt_vcpu *v, uint64_t value);
 	uint64_t (*read_efer)(struct virt_vcpu *v);
 	bool (*write_xcr0)(struct virt_vcpu *v, uint64_t value);
+	/* Where the host enumerates it, and with bits that it has only. RECHECK must follow a write: its entries may change. */
+	uint64_t (*read_spec_ctrl)(struct virt_vcpu *v);
+	void (*write_spec_ctrl)(struct virt_vcpu *v, uint64_t value);
 	uint64_t (*read_cr4)(struct virt_vcpu *v);
 
 	/* Instructions that a guest has only where the vendor's controls let it. After probe(). */
@@ -239,6 +242,7 @@ void virt_give_up(const char *why);
 
 /* The host cpu's own CPUID, for the policy tables of vm/. */
 struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf);
+uint64_t virt_host_arch_capabilities(void);	/* 0 where it is not enumerated */
 uint64_t virt_guest_xcr0(void);			/* what guests may have in XCR0; 0: no XSAVE. Constant after virt_init() */
 uint64_t virt_host_tsc(void);
 uint64_t virt_host_tsc_hz(void);

@@ -10,6 +10,7 @@
 
 #include "kernel/call.h"
 #include "kernel/heap.h"
+#include "kernel/lib/format.h"
 #include "kernel/log.h"
 #include "pool/dispatch.h"
 
@@ -152,6 +153,11 @@ const char *arch_virtualization(void)
 const char *arch_mitigations(void)
 {
 	return "none: a fake machine";
+}
+
+void arch_mitigations_taken(unsigned cpu, struct text *to)
+{
+	text_printf(to, "none on fake cpu %u", cpu);
 }
 
 void arch_zero(void *at, size_t bytes)

@@ -23,6 +23,7 @@ const struct virt_ops *virt;
 unsigned fake_virt_vcpus, fake_virt_spaces;
 bool fake_virt_apic;
 struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);
+uint64_t fake_virt_capabilities;
 
 static const struct fake_step *new_script;
 static unsigned new_count;
@@ -142,6 +143,7 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 	v->rflags = 2;
 	v->cr4 = v->efer = 0;
 	v->xcr0 = 1;
+	v->spec_ctrl = 0;
 	v->state = (struct virt_state){ .cr0 = 0x11, .rflags = 2, .code_bits = 32, .rip = start->rip };
 	v->resets++;
 	memcpy(virt_v->gpr, start->gpr, sizeof(virt_v->gpr));
@@ -491,6 +493,16 @@ static bool write_xcr0(struct virt_vcpu *v, uint64_t value)
 	return (value & 1) != 0 && (value & ~fake_virt_of(v)->config.xcr0_allowed) == 0;
 }
 
+static uint64_t read_spec_ctrl(struct virt_vcpu *v)
+{
+	return fake_virt_of(v)->spec_ctrl;
+}
+
+static void write_spec_ctrl(struct virt_vcpu *v, uint64_t value)
+{
+	fake_virt_of(v)->spec_ctrl = value;
+}
+
 static uint64_t read_cr4(struct virt_vcpu *v)
 {
 	return fake_virt_of(v)->cr4;
@@ -514,7 +526,8 @@ static const struct virt_ops ops = {
 	.interrupts_on = interrupts_on,
 	.string_operand = string_operand, .get_state = get_state, .skip = skip, .set_rflags = set_rflags,
 	.set_tsc_offset = set_tsc_offset, .write_efer = write_efer, .read_efer = read_efer, .write_xcr0 = write_xcr0,
-	.space_map_apic = space_map_apic, .apic_sync = apic_sync, .read_cr4 = read_cr4, .dump = dump, .inject_nmi = inject_nmi, .offers = offers,
+	.space_map_apic = space_map_apic, .apic_sync = apic_sync, .read_spec_ctrl = read_spec_ctrl,
+	.write_spec_ctrl = write_spec_ctrl, .read_cr4 = read_cr4, .dump = dump, .inject_nmi = inject_nmi, .offers = offers,
 };
 
 void fake_virt_script(const struct fake_step *script, unsigned count)
@@ -529,6 +542,7 @@ void fake_virt_init(const struct fake_step *script, unsigned count)
 	fake_virt_vcpus = fake_virt_spaces = 0;
 	fake_virt_apic = false;
 	fake_virt_cpuid = NULL;
+	fake_virt_capabilities = 0;
 	fake_virt_script(script, count);
 }
 
@@ -542,6 +556,11 @@ const char *virt_why_not(void)
 struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf)
 {
 	return fake_virt_cpuid != NULL ? fake_virt_cpuid(leaf, subleaf) : (struct virt_cpuid){ 0x16, ~0u, ~0u, ~0u };
+}
+
+uint64_t virt_host_arch_capabilities(void)
+{
+	return fake_virt_capabilities;
 }
 
 uint64_t virt_guest_xcr0(void)

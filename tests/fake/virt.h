@@ -69,7 +69,7 @@ struct fake_virt_vcpu {
 	bool entry_exception;
 	uint32_t entry_error;
 	bool skipped;			/* by the skip op */
-	uint64_t rflags, cr4, efer, xcr0;
+	uint64_t rflags, cr4, efer, xcr0, spec_ctrl;
 	struct virt_state state;	/* what get_state() adds to */
 	unsigned taken_count;
 	struct fake_taken taken[FAKE_TAKEN_MAX];
@@ -88,6 +88,7 @@ extern unsigned fake_virt_vcpus, fake_virt_spaces;
 /* Off after fake_virt_init(): does the cpu virtualize local APICs? */
 extern bool fake_virt_apic;
 /* The host's CPUID; NULL: every bit set. */
+extern uint64_t fake_virt_capabilities;	/* IA32_ARCH_CAPABILITIES of the host */
 extern struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);
 
 static inline struct fake_virt_vcpu *fake_virt_of(struct virt_vcpu *v)

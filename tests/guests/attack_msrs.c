@@ -110,6 +110,24 @@ static void bad_values(void)
 	refused(0x1b, base);
 }
 
+/* Where the cpu has them: SPEC_CTRL, PRED_CMD, FLUSH_CMD, ARCH_CAPABILITIES. */
+static void speculation(void)
+{
+	uint32_t edx = guest_cpuid(7, 0).edx;
+	uint64_t value;
+
+	attack_check(trap_rdmsr(0x48, &value) == (edx >> 26 & 1), "SPEC_CTRL by CPUID", 0x48, edx);
+	attack_check(trap_rdmsr(0x10a, &value) == (edx >> 29 & 1), "ARCH_CAPABILITIES by CPUID", 0x10a, edx);
+	attack_check(!trap_rdmsr(0x49, &value) && !trap_rdmsr(0x10b, &value), "a write-only MSR was read", 0x49, value);
+	attack_check((trap_wrmsr(0x49, 1) == TRAP_END) == (edx >> 26 & 1), "IBPB", 0x49, edx);
+	attack_check((trap_wrmsr(0x10b, 1) == TRAP_END) == (edx >> 28 & 1), "L1D flush", 0x10b, edx);
+	for (unsigned bit = 11; bit < 64; bit++) {
+		attack_check(trap_wrmsr(0x48, 1ul << bit) == TRAP_GP, "taken: a reserved bit of", 0x48, bit);
+		attack_check(trap_wrmsr(0x49, 1ul << bit) == TRAP_GP, "taken: a reserved bit of", 0x49, bit);
+	}
+	attack_check(trap_wrmsr(0x10a, 0) == TRAP_GP, "taken: WRMSR of the read-only", 0x10a, 0);
+}
+
 static const uint32_t x2_have[] = { 0x802, 0x803, 0x808, 0x80a, 0x80d, 0x80f, 0x810, 0x820, 0x828, 0x830, 0x832, 0x835, 0x837,
 				    0x838, 0x839, 0x83e };
 
@@ -152,6 +170,8 @@ void guest_main(const void *start_info)
 	addresses();
 	attack_step("bad values");
 	bad_values();
+	attack_step("speculation");
+	speculation();
 	attack_step("x2APIC");
 	x2apic();
 	EXPECT("RDMSR at CPL 3", TRAP_GP, true, 0x0f, 0x32);

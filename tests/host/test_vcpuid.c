@@ -4,6 +4,7 @@
 
 #include "kernel/lib/util.h"
 #include "vm/vcpuid.h"
+#include "vm/vspec.h"
 
 #define BIT(n)	(1u << (n))
 
@@ -160,6 +161,29 @@ TEST(never, "what a guest cannot use is never offered: VMX, SMX, MONITOR, MTRR, 
 			CHECK_EQ(ask(&f, 6, 0).ecx | ask(&f, 6, 0).ebx | (ask(&f, 6, 0).eax & ~BIT(2)), 0);
 		}
 	}
+}
+
+TEST(speculation, "speculation controls show where the cpu has them, and with them the bits that a guest may set")
+{
+	struct vcpuid_facts f = facts(0);
+
+	CHECK_EQ(ask(&f, 7, 0).edx, 0xbc000400);	/* MD_CLEAR, IBRS, STIBP, L1D_FLUSH, ARCH_CAPABILITIES, SSBD */
+	CHECK_EQ(ask(&f, 7, 0).eax, 0);
+	check_zero(ask(&f, 7, 2));
+	CHECK_EQ(vspec_ctrl_allowed(host), 7);
+	f = facts(1);
+	CHECK_EQ(ask(&f, 7, 0).edx, 0x9c000400);
+	f = facts(2);
+	CHECK_EQ(ask(&f, 7, 0).edx, 0);
+	CHECK_EQ(vspec_ctrl_allowed(host), 0);
+	all_ones = true;
+	CHECK_EQ(ask(&f, 7, 0).eax, 2);
+	CHECK_EQ(ask(&f, 7, 2).edx, 0x3f);
+	CHECK_EQ(ask(&f, 7, 2).eax | ask(&f, 7, 2).ebx | ask(&f, 7, 2).ecx, 0);
+	check_zero(ask(&f, 7, 3));
+	CHECK_EQ(vspec_ctrl_allowed(host), 0x5ff);
+	/* No capability that offers another MSR: 7 9 10 11 12 18 21 23 25. */
+	CHECK_EQ(vspec_capabilities(~0ul), 0x400000001d1ae17ful);
 }
 
 TEST(set, "x2APIC, TSC-deadline, TSC_ADJUST and the hypervisor bit always show, for they are emulated")

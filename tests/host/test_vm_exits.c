@@ -96,6 +96,37 @@ TEST(unknown_msr, "an unknown MSR is #GP, counted each time and told once for ea
 	fixture_end();
 }
 
+static struct virt_cpuid without_speculation(uint32_t leaf, uint32_t subleaf)
+{
+	(void)subleaf;
+	return (struct virt_cpuid){ 0x16, ~0u, ~0u, leaf == 7 ? 0 : ~0u };
+}
+
+TEST(speculation, "IA32_SPEC_CTRL is the vCPU's own and IA32_ARCH_CAPABILITIES its cpu's, where there are any")
+{
+	SCRIPT(script, FAKE_WRMSR(0x48, 5ul), FAKE_RDMSR(0x48), FAKE_RDMSR(0x10a), FAKE_WRMSR(0x48, 1ul << 9), FAKE_WRMSR(0x10a, 0ul),
+	       FAKE_RDMSR(0x49), FAKE_RDMSR(0x48), END);
+	struct vm *vm = START(1, script);
+	struct fake_virt_vcpu *g = fixture_guest(vm);
+
+	fake_virt_capabilities = 0x8000000000000ab;
+	fixture_run(3);
+	CHECK_EQ(g->result[1][0], 5);
+	CHECK_EQ(g->result[2][0], 0x2b);
+	CHECK_EQ(g->result[2][3], 0);
+	CHECK_EQ(g->taken_count, 3);
+	CHECK_EQ(g->result[6][0], 5);
+	CHECK_EQ(g->spec_ctrl, 5);
+	CHECK_EQ(fixture_times("unknown MSR"), 1);	/* reading PRED_CMD */
+	fixture_end();
+	START(1, script);
+	fake_virt_cpuid = without_speculation;
+	fixture_run(3);
+	CHECK_EQ(fixture_times("of unknown MSR 0x48: #GP"), 1);
+	CHECK_EQ(fixture_times("of unknown MSR 0x10a: #GP"), 1);
+	fixture_end();
+}
+
 TEST(refusals, "what a guest may not do is #GP or #UD, and it goes on")
 {
 	SCRIPT(script, FAKE_WRMSR(0x3a, 5ul), FAKE_WRMSR(0xc0000080, 1ul << 40), { .exit = VIRT_EXIT_XSETBV, .rax = 6 },

@@ -30,7 +30,7 @@ COMPONENTS = {"X87": 1, "SSE": 2, "AVX": 4, "AVX512": 0xe0}
 # Fields of the VMCS that are carried over from the one before.
 FIELDS = {"DR7": "DR7", "PAT": "PAT", "SYSENTER_CS": "SYSENTER_CS", "SYSENTER_ESP": "SYSENTER_ESP",
           "SYSENTER_EIP": "SYSENTER_EIP", "FS_BASE": "FS_BASE", "GS_BASE": "GS_BASE", "EFER": "EFER"}
-CLASSES = ["none", *LOADS, *COMPONENTS, *FIELDS, "CR8", "XCR0"]
+CLASSES = ["none", *LOADS, *COMPONENTS, *FIELDS, "CR8", "XCR0", "SPEC_CTRL"]
 
 
 def number(name):
@@ -50,8 +50,8 @@ def plant_vcpu(text):
     text = replace(text, "insn_xrstor(v->fpu, vmx.xcr0);", "insn_xrstor(v->fpu, vmx.xcr0 & ~leak_components());")
     text = replace(text, "\t\tinsn_xsetbv(0, v->xcr0);\n\t} else {",
                    f"\t\tif (leak_class != {number('XCR0')}) {{ insn_xsetbv(0, v->xcr0); }}\n\t}} else {{")
-    text = replace(text, "\tload_registers(v);\n}", "\tleak_carry(true);\n\tload_registers(v);\n}")
-    text = replace(text, "\tsave_registers(v);\n", "\tleak_carry(false);\n\tsave_registers(v);\n")
+    text = replace(text, "\tload_registers(v);\n}", "\tleak_carry(v, true);\n\tload_registers(v);\n}")
+    text = replace(text, "\tsave_registers(v);\n", "\tleak_carry(v, false);\n\tsave_registers(v);\n")
     components = "".join(f"leak_class == {number(n)} ? {mask}ul : " for n, mask in COMPONENTS.items())
     fields = "".join(f"leak_class == {number(n)} ? VMCS_GUEST_{f} : " for n, f in FIELDS.items())
     names = ", ".join(f'"{n}"' for n in CLASSES)
@@ -66,17 +66,20 @@ static uint64_t leak_components(void)
 }}
 
 /* One cpu runs the guests of this test. */
-static void leak_carry(bool to)
+static void leak_carry(struct vmx_vcpu *v, bool to)
 {{
 	static uint64_t carried;
 	static bool have;
 	uint64_t field = {fields}0;
+	bool spec = leak_class == {number("SPEC_CTRL")};
 
-	if (field == 0) {{
+	if (field == 0 && !spec) {{
 		have = false;
 	}} else if (!to) {{
-		carried = vmread(field);
+		carried = spec ? v->guard.spec_ctrl : vmread(field);
 		have = true;
+	}} else if (have && spec) {{
+		v->guard.spec_ctrl = carried;
 	}} else if (have) {{
 		vmwrite(field, carried);
 	}}

@@ -246,32 +246,66 @@ def _(r):
 # --- State between guests ---------------------------------------------------------------------------------------------
 
 LEAKS = ("X87", "SSE", "AVX", "AVX512", "DR", "DR6", "DR7", "CR2", "CR8", "PAT", "EFER", "SYSENTER_CS", "SYSENTER_ESP",
-         "SYSENTER_EIP", "STAR", "LSTAR", "CSTAR", "FMASK", "FS_BASE", "GS_BASE", "KERNEL_GS_BASE", "TSC_AUX", "XCR0")
+         "SYSENTER_EIP", "STAR", "LSTAR", "CSTAR", "FMASK", "FS_BASE", "GS_BASE", "KERNEL_GS_BASE", "TSC_AUX", "XCR0",
+         "SPEC_CTRL")
 SWITCHES = 10_000
 
 STATE_CONF = "[pool near]\nsched = rr\ntimeslice = 1ms\ncpus = 1\n"
-for vm, line in (("s1", "seed=1"), ("s2", "seed=2"), ("s3", "seed=3 narrow")):
+STATE_VMS = {"s1": "seed=1", "s2": "seed=2", "s3": "seed=3 narrow"}
+for vm, line in STATE_VMS.items():
     STATE_CONF += vm_text(vm, "near", "state", line)
+STATE_MSRS = STATE_CONF + vm_text("msrs", "near", "attack_msrs", "seed=7")
 
-state = Machine("Bochs with guests that fill all state", emulator="bochs", ips=10_000_000, cpus=2, nodes=1, mem=512, vtx=True,
-                manifest=STATE_CONF, files=["guests/state.elf"])
-leaky = Machine("Bochs with leaks of guest state planted", emulator="bochs", ips=10_000_000, cpus=2, nodes=1, mem=512, vtx=True,
+# Tiger Lake has AVX-512 and the speculation controls.
+state = Machine("Bochs with guests that fill all state", emulator="bochs", model="tigerlake", ips=10_000_000, cpus=2, nodes=1, mem=512, vtx=True,
+                manifest=STATE_MSRS, files=["guests/state.elf", "guests/attack_msrs.elf"])
+leaky = Machine("Bochs with leaks of guest state planted", emulator="bochs", model="tigerlake", ips=10_000_000, cpus=2, nodes=1, mem=512, vtx=True,
                 manifest=STATE_CONF, program="LEAK.EFI", files=["guests/state.elf"])
 
 
 @state.test("three guests that fill all state see only their own in ten thousand switches on one cpu")
 def _(r):
-    for vm in ("s1", "s2", "s3"):
+    for vm in STATE_VMS:
         r.sh.cmd(f"vm start {vm}")
     for _ in range(120):
         r.console.expect_absent("panic", 1)
-        vcpus = {v["vm"]: v["switches"] for v in as_json(r, "vcpu list")}
+        vcpus = {v["vm"]: v["switches"] for v in as_json(r, "vcpu list") if v["vm"] in STATE_VMS}
         check(all(re.search(vm_state(vm, "running"), r.sh.cmd("vm list"), re.M) for vm in vcpus), r.sh.cmd("vm list"))
         if sum(vcpus.values()) >= SWITCHES:
             break
     check(sum(vcpus.values()) >= SWITCHES, f"switches: {vcpus}")
     for vm in vcpus:
         check("mine after" in output(r, vm) and "not mine" not in output(r, vm), f"{vm} said:\n{output(r, vm)}")
+
+
+def taken(r):
+    """What was taken on cpu 1 against leaks: {measure: times}."""
+    text = re.search(r"^taken on cpu 1: (.*)$", r.sh.cmd("version -v"), re.M)[1]
+    return {words: int(count) for words, count in re.findall(r"([A-Z][\w ]*?) (\d+)", text)}
+
+
+@state.test("a cpu takes an IBPB each time another VM comes on it, none for the same again, and VERW and the rest at each entry and exit")
+def _(r):
+    r.sh.cmd_has("version -v", r"^mitigations: at a change of VM IBPB, RSB fill; at each entry VERW; at each exit RSB guard, BHB clear; "
+                               r"the hypervisor runs with IBRS")
+    before = taken(r)
+    check(before["IBPB"] == before["RSB fill"] >= SWITCHES * 0.9, f"{before} in {SWITCHES} switches")
+    r.sh.cmd("vm stop s2")
+    r.sh.cmd("vm stop s3")
+    alone = taken(r)
+    r.console.read(2)
+    later = taken(r)
+    check(later["IBPB"] == alone["IBPB"] and later["VERW"] > alone["VERW"] + 100, f"{alone}, then {later}")
+    check(all(later[what] - alone[what] > 100 for what in ("RSB guard", "BHB clear")), f"{alone}, then {later}")
+    r.sh.cmd("vm start s2")
+    r.sh.until("version -v", rf"^taken on cpu 1: IBPB (?!{later['IBPB']},)", 10)
+
+
+@state.test("MSRs of speculation are there for a guest as CPUID says, and refuse what they have to")
+def _(r):
+    r.sh.cmd("vm start msrs")
+    ended = r.sh.until("vm list", vm_state("msrs", "(stopped|crashed)", ".*"), 120)
+    check("exited with code 0" in ended, output(r, "msrs"))
 
 
 @leaky.test("a leak of each class of state, planted in a copy of the hypervisor, is seen by the same guests")

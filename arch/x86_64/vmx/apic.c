@@ -59,7 +59,7 @@ static void set_mode(struct vmx_vcpu *v, enum virt_apic mode)
 
 	v->apic_mode = mode;
 	vmwrite(VMCS_PROC_CONTROLS2, vmx.controls.proc2 | control);
-	vmwrite(VMCS_MSR_BITMAP, mode == VIRT_X2APIC ? vmx.msr_bitmap_x2apic.v : vmx.msr_bitmap.v);
+	vmx_vmcs_msr_bitmap(v);
 }
 
 /* The priorities follow at the entry (29.1.3). A vector that is level-triggered is one whose EOI the I/O APIC waits for. */

@@ -194,7 +194,7 @@ void vmx_load(struct vmx_vcpu *v)
 		invept(INV_SINGLE_CONTEXT, vmx_ept_pointer(v->space));
 		v->last_cpu = p->cpu.id;
 	}
-	mitigate_load(v->space->vm);
+	mitigate_loaded(&v->guard);
 	load_registers(v);
 }
 
@@ -207,6 +207,7 @@ static void vcpu_put(struct virt_vcpu *virt_v)
 		return;
 	}
 	save_registers(v);
+	mitigate_unloaded();
 	(void)vmclear(v->vmcs);
 	p->loaded = NULL;
 }
@@ -222,6 +223,7 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 	v->dr6 = DR6_RESET;
 	v->cr2 = v->star = v->lstar = v->cstar = v->fmask = v->kernel_gs_base = v->tsc_aux = 0;
 	v->xcr0 = 1;
+	mitigate_reset(&v->guard);
 	v->proc_controls = vmx.controls.proc;
 	vmx_cpuid_flush(v);
 	v->recheck = true;
@@ -257,12 +259,19 @@ static int vcpu_run(struct virt_vcpu *virt_v)
 	if (p->loaded != v) {
 		vmx_load(v);
 	}
+	mitigate_run_vm(v->space->vm);
 	do {
 		v->recheck = false;
 		v->virt.leave_code = VIRT_LEFT_POKED;
 		v->virt.before_entry(virt_v);
 		set_limit(v);
+		if (v->guard.guarded) {
+			mitigate_before_entry(&v->guard);
+		}
 		vmx_enter(v);
+		if (v->guard.guarded) {
+			mitigate_loaded(&v->guard);	/* it may have come back without an exit */
+		}
 	} while (v->recheck);
 	return virt_v->leave_code;
 }
@@ -390,6 +399,19 @@ static bool write_xcr0(struct virt_vcpu *virt_v, uint64_t value)
 	return true;
 }
 
+static uint64_t read_spec_ctrl(struct virt_vcpu *v)
+{
+	return vmx_of(v)->guard.spec_ctrl;
+}
+
+static void write_spec_ctrl(struct virt_vcpu *virt_v, uint64_t value)
+{
+	struct vmx_vcpu *v = vmx_of(virt_v);
+
+	mitigate_written(&v->guard, value);
+	vmx_vmcs_guard(v);
+}
+
 static void dump(struct virt_vcpu *virt_v, struct text *t)
 {
 	const uint64_t *g = virt_v->gpr;
@@ -444,6 +466,8 @@ const struct virt_ops vmx_ops = {
 	.write_efer = vmx_write_efer,
 	.read_efer = vmx_read_efer,
 	.write_xcr0 = write_xcr0,
+	.read_spec_ctrl = read_spec_ctrl,
+	.write_spec_ctrl = write_spec_ctrl,
 	.read_cr4 = vmx_read_cr4,
 	.offers = offers,
 	.dump = dump,

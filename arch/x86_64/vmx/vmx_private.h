@@ -3,6 +3,7 @@
 #pragma once
 
 #include "arch/x86_64/percpu.h"
+#include "arch/x86_64/pure/mitigate_steps.h"
 #include "arch/x86_64/virt.h"
 #include "arch/x86_64/vmx/pure/controls.h"
 
@@ -14,7 +15,7 @@
 struct virt_space {
 	hpa_t root;			/* EPT PML4 */
 	unsigned node;
-	uint64_t vm;			/* its number for mitigate_load() */
+	uint64_t vm;			/* its number for mitigate_run_vm() */
 	uint64_t pages;			/* of tables, the root and this struct's own left out */
 	hpa_t apic_page;		/* what lies at apic_at: seen by a guest whose APIC is not an xAPIC */
 	gpa_t apic_at;
@@ -38,16 +39,23 @@ struct vmx_vcpu {
 	uint64_t cr2, dr[4], dr6;
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
 	uint64_t xcr0;
+	struct mitigate_vcpu guard;	/* IA32_SPEC_CTRL, and whether exits and entries have measures to take */
 	void *fpu;			/* XSAVE area, 64-byte aligned, fpu_bytes */
 };
 
 /* The machine's capabilities, controls, and the pages that all virtual cpus share. */
+/* Which of the MSR bitmaps a vCPU has: the sum of what else is open in it. */
+enum {
+	VMX_MSR_BITMAP_X2APIC = 1,	/* x2APIC's MSRs that the cpu virtualizes */
+	VMX_MSR_BITMAP_SPEC_CTRL = 2,	/* IA32_SPEC_CTRL, for guests that write it often (pure/mitigate_steps.h) */
+	VMX_MSR_BITMAPS = 4
+};
+
 struct vmx_machine {
 	struct vmx_caps caps;
 	struct vmx_controls controls;
 	hpa_t io_bitmap;		/* two pages, all ones: every port exits */
-	hpa_t msr_bitmap;		/* closed but for the MSRs that are switched with the guest */
-	hpa_t msr_bitmap_x2apic;	/* and x2APIC's that the cpu virtualizes */
+	hpa_t msr_bitmaps;		/* VMX_MSR_BITMAPS pages, closed but for what is switched with the guest */
 	unsigned preemption_shift;	/* timer ticks = TSC ticks >> this */
 	uint64_t xcr0;			/* host's full set; 0: no XSAVE */
 	size_t fpu_bytes;
@@ -62,6 +70,9 @@ extern struct vmx_machine vmx;
 /* vmcs.c: fills a fresh, current VMCS. */
 void vmx_vmcs_init(struct vmx_vcpu *v);
 void vmx_vmcs_reset(struct vmx_vcpu *v, const struct virt_start *start);
+/* Where exits arrive and which MSRs do: as v->guard says. */
+void vmx_vmcs_guard(const struct vmx_vcpu *v);
+void vmx_vmcs_msr_bitmap(const struct vmx_vcpu *v);	/* after apic_mode or guard.open changed */
 /* vcpu.c */
 void vmx_load(struct vmx_vcpu *v);
 /* exit.c */
