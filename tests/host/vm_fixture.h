@@ -159,6 +159,18 @@ static inline struct vm *fixture_start(const struct vm_config *c)
 	return vm;
 }
 
+/* A machine of two cpus, which virtualize local APICs, and a VM on it. */
+static inline struct vm *fixture_start_assisted(const struct fake_step *script, unsigned count, unsigned vcpus)
+{
+	struct vm_config c;
+
+	fixture_make(2, script, count);
+	fake_virt_apic = true;
+	c = fixture_config("v");
+	c.vcpus = vcpus;
+	return fixture_start(&c);
+}
+
 static inline struct fake_virt_vcpu *fixture_guest(struct vm *vm)
 {
 	return fake_virt_of(vm->vcpu[0]->virt);
