@@ -20,7 +20,7 @@ host-programs: $(HOST_TESTS)
 
 # Host-side programs that tests use, where their sources are there.
 host-tools: $(foreach t,tarn-check tarn-sim,$(if $(wildcard tools/$(t).c),$(BUILD)/host/$(t))) \
-	   $(if $(wildcard tools/tarn-check.c),$(BUILD)/host/tarn-check-asan)
+	   $(if $(wildcard tools/tarn-check.c),$(BUILD)/host/tarn-check-asan) $(BUILD)/host/tarn-sim-asan
 
 # What machine tests put into their images: the tiny guests (tests/guests/), and Linux with a busybox.
 test-guests: $(BUILD)/guest/vmlinuz $(BUILD)/guest/initrd.gz

@@ -49,6 +49,7 @@ struct sim_entity {
 struct sim_group {
 	struct sched_group g;
 	struct sim *sim;
+	unsigned index;
 	struct sim_pool *pool;		/* where it is, or would start */
 	char *values;			/* as given, and tuned since: a policy it comes to takes what it knows */
 	bool started, refused;

@@ -137,6 +137,7 @@ struct sim_group *sim_group(struct sim_pool *p, const char *name, const char *va
 	struct sim_group *g = sim_alloc(sizeof(*g));
 
 	g->sim = p->sim;
+	g->index = p->sim->groups;
 	g->pool = p;
 	snprintf(g->g.name, sizeof(g->g.name), "%s", name);
 	sim_values_append(&g->values, values);
