@@ -86,11 +86,22 @@ uint64_t sim_host_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
+uint64_t sim_clock_cost_ns(void)
+{
+	const unsigned rounds = 1000;
+	uint64_t start_ns = sim_host_ns();
+
+	for (unsigned i = 0; i < rounds; i++) {
+		sim_host_ns();
+	}
+	return (sim_host_ns() - start_ns) / rounds;
+}
+
 void sim_op_count(struct sim_pool *p, enum sim_op op, uint64_t start_ns)
 {
 	p->figures.calls[op]++;
 	if (p->sim->options.time_ops) {
-		p->figures.host_ns[op] += sim_host_ns() - start_ns;
+		p->figures.host_ns[op] += ns_since(start_ns + p->sim->clock_ns, sim_host_ns());
 	}
 }
 

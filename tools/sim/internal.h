@@ -107,7 +107,7 @@ struct sim {
 	char wrong[256];
 	struct sched_reason why;
 	char *notes;
-	bool running;
+	uint64_t clock_ns;		/* what reading the host's clock adds to a measurement */
 };
 
 /* --- Memory: a host program that has none ends. */
@@ -149,6 +149,7 @@ unsigned sim_op_begin(struct sim_pool *p, const struct sim_entity *se, const cha
 void sim_op_end(struct sim_pool *p, struct sim_entity *se, unsigned slot, const char *op);
 void sim_op_count(struct sim_pool *p, enum sim_op op, uint64_t start_ns);
 uint64_t sim_host_ns(void);
+uint64_t sim_clock_cost_ns(void);
 
 void sim_send_pokes(struct sim *sim, struct sched_out *out);
 void sim_make_runnable(struct sim_entity *se, struct sched_out *out);
@@ -200,6 +201,11 @@ enum err sim_values_apply(struct sim *sim, const char *whose, const struct sched
 			  struct sched_values *v);
 /* *text becomes *text more. */
 void sim_values_append(char **text, const char *more);
+
+/* --- sim.c */
+#define SIM_NAME_LEN	48u
+/* "web.1", or "web" where it is the only one of its group; in buf, SIM_NAME_LEN bytes. */
+const char *sim_name(const struct sim_entity *se, char *buf);
 
 /* --- figures.c */
 void sim_observe(struct sim_entity *se);		/* after anything that may have changed its state */

@@ -38,18 +38,12 @@ static void put_slice(FILE *to, unsigned pid, unsigned tid, const char *name, co
 	fputc('}', to);
 }
 
-static const char *name_of(const struct sim_entity *se, char *buf, size_t size)
-{
-	snprintf(buf, size, "%s.%u", se->group->g.name, se->e.number);
-	return buf;
-}
-
 void draw_perfetto(FILE *to, const struct timeline *t, struct window w)
 {
 	static const char *const state_name[] = {
 		[SIM_SLEEPS] = "sleeps", [SIM_WAITS] = "waits", [SIM_PARKED] = "parked",
 	};
-	char name[64];
+	char name[SIM_NAME_LEN];
 
 	fputs("{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n", to);
 	for (unsigned i = 0; i < t->sim->cpus; i++) {
@@ -57,7 +51,7 @@ void draw_perfetto(FILE *to, const struct timeline *t, struct window w)
 		put_name(to, "thread_name", CPUS, i + 1, name);
 	}
 	for (unsigned i = 0; i < t->entities; i++) {
-		put_name(to, "thread_name", VCPUS, i + 1, name_of(t->sim->entity[i], name, sizeof(name)));
+		put_name(to, "thread_name", VCPUS, i + 1, sim_name(t->sim->entity[i], name));
 	}
 	put_name(to, "process_name", VCPUS, 0, "vcpus");
 	fputs("{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"tid\":0,\"args\":{\"name\":\"cpus\"}}", to);
@@ -68,7 +62,7 @@ void draw_perfetto(FILE *to, const struct timeline *t, struct window w)
 			continue;
 		}
 		if (s->state == SIM_RUNS) {
-			put_slice(to, CPUS, s->slot + 1, name_of(s->entity, name, sizeof(name)), s, w);
+			put_slice(to, CPUS, s->slot + 1, sim_name(s->entity, name), s, w);
 			snprintf(name, sizeof(name), "cpu %u", s->slot);
 		} else {
 			snprintf(name, sizeof(name), "%s", state_name[s->state]);

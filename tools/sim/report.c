@@ -50,15 +50,14 @@ static void put_row(FILE *to, const char *name, const char *policy, const struct
 
 static void report_group(FILE *to, struct sim_group *g, const char *policy, bool each, struct sim_figures *sum, uint64_t span_ns)
 {
-	char name[64];
+	char name[SIM_NAME_LEN];
 
 	for (unsigned i = 0; i < g->count; i++) {
 		const struct sim_figures f = sim_figures(g->entity[i]);
 
 		add(sum, &f);
 		if (each) {
-			snprintf(name, sizeof(name), g->count > 1 ? "%s.%u" : "%s", g->g.name, i);
-			put_row(to, name, g->refused && !g->started ? "refused" : policy, &f, span_ns);
+			put_row(to, sim_name(g->entity[i], name), g->refused && !g->started ? "refused" : policy, &f, span_ns);
 		}
 	}
 }

@@ -60,6 +60,7 @@ struct sim *sim_create(const struct sim_options *options)
 		sim->options.check_every = 64;
 	}
 	sim->notes = sim_alloc(1);
+	sim->clock_ns = sim->options.time_ops ? sim_clock_cost_ns() : 0;
 	return sim;
 }
 
@@ -167,6 +168,12 @@ struct sim_entity *sim_entity(struct sim_group *g, const struct sim_pattern *pat
 }
 
 /* --- Looking inside. */
+
+const char *sim_name(const struct sim_entity *se, char *buf)
+{
+	snprintf(buf, SIM_NAME_LEN, se->group->count > 1 ? "%s.%u" : "%s", se->group->g.name, se->e.number);
+	return buf;
+}
 
 uint64_t sim_now(const struct sim *sim)
 {

@@ -6,12 +6,14 @@
  */
 #include "tools/sim/draw.h"
 
+#include <string.h>
+
 #include "kernel/lib/format.h"
 #include "tools/sim/internal.h"
 
 #define LEFT		110.0
 #define PLOT		1240.0
-#define RIGHT		20.0
+#define RIGHT		30.0
 #define TOP		64.0
 #define ROW		26.0
 #define ENTITY_ROW	16.0
@@ -74,9 +76,11 @@ static void put_time(FILE *to, uint64_t ns)
 
 static void put_title(const struct chart *c, const struct sim_stretch *s, const char *what)
 {
+	char name[SIM_NAME_LEN];
+
 	fputs("<title>", c->to);
-	put_text(c->to, s->entity->group->g.name);
-	fprintf(c->to, ".%u %s ", s->entity->e.number, what);
+	put_text(c->to, sim_name(s->entity, name));
+	fprintf(c->to, " %s ", what);
 	put_time(c->to, s->from_ns);
 	fputs(" to ", c->to);
 	put_time(c->to, s->to_ns);
@@ -104,12 +108,11 @@ static void put_run(const struct chart *c, const struct sim_stretch *s)
 {
 	double y = TOP + ROW * s->slot;
 	double x = x_of(c, MAX(s->from_ns, c->w.from_ns)), end = x_of(c, MIN(s->to_ns, c->w.to_ns));
-	char what[32], name[64];
-	int len = snprintf(name, sizeof(name), "%s.%u", s->entity->group->g.name, s->entity->e.number);
+	char what[32], name[SIM_NAME_LEN];
 
 	snprintf(what, sizeof(what), "runs on cpu %u,", s->slot);
 	put_box(c, s, y + 2, ROW - 4, NULL, what);
-	if (end - x > 7.0 * len + 4) {
+	if (end - x > 7.0 * (double)strlen(sim_name(s->entity, name)) + 4) {
 		fprintf(c->to, "<text x=\"%.2f\" y=\"%.1f\" class=\"in\">", (x + end) / 2, y + ROW / 2 + 4);
 		put_text(c->to, name);
 		fputs("</text>\n", c->to);
@@ -168,6 +171,8 @@ static void put_axis(const struct chart *c, double bottom)
 
 static void put_rows(const struct chart *c)
 {
+	char name[SIM_NAME_LEN];
+
 	for (unsigned i = 0; i < c->t->sim->cpus; i++) {
 		double y = TOP + ROW * i;
 		const struct sim_pool *p = c->t->sim->slot[i].pool;
@@ -180,11 +185,9 @@ static void put_rows(const struct chart *c)
 		fputs("</text>\n", c->to);
 	}
 	for (unsigned i = 0; c->entities && i < c->t->entities; i++) {
-		const struct sim_entity *se = c->t->sim->entity[i];
-
 		fprintf(c->to, "<text x=\"%.1f\" y=\"%.1f\" class=\"row\">", LEFT - 6, c->entity_top + ENTITY_ROW * i + 12);
-		put_text(c->to, se->group->g.name);
-		fprintf(c->to, ".%u</text>\n", se->e.number);
+		put_text(c->to, sim_name(c->t->sim->entity[i], name));
+		fputs("</text>\n", c->to);
 	}
 }
 

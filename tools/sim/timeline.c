@@ -65,7 +65,7 @@ void draw_table(FILE *to, const struct timeline *t, struct window w)
 {
 	struct sim_stretch *run = sim_alloc(t->count * sizeof(run[0]));
 	size_t n = 0, i = 0;
-	char name[64];
+	char name[SIM_NAME_LEN];
 
 	for (size_t k = 0; k < t->count; k++) {
 		const struct sim_stretch *s = &t->stretch[k];
@@ -83,9 +83,8 @@ void draw_table(FILE *to, const struct timeline *t, struct window w)
 			if (run[i].from_ns > at_ns) {
 				put_ns(to, "-", run[i].from_ns);
 			}
-			snprintf(name, sizeof(name), "%s.%u", run[i].entity->group->g.name, run[i].entity->e.number);
 			at_ns = MIN(run[i].to_ns, w.to_ns);
-			put_ns(to, name, at_ns);
+			put_ns(to, sim_name(run[i].entity, name), at_ns);
 		}
 		end_line(to, t->sim, slot, at_ns, w);
 	}
