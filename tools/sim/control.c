@@ -263,7 +263,6 @@ enum err sim_start(struct sim_group *g)
 
 	g->refused = err != ERR_OK;
 	if (err != ERR_OK) {
-		sim_note(g->sim, "%s does not start: %s", g->g.name, g->sim->why.words);
 		return err;
 	}
 	SIM_FOREACH_ENTITY(se, g) {

@@ -514,8 +514,10 @@ bool sim_run(struct sim *sim, uint64_t until_ns)
 	struct heap_node *n;
 
 	for (unsigned i = 0; i < sim->groups; i++) {
-		if (!sim->group[i]->started && !sim->group[i]->refused && sim->group[i]->pool != NULL) {
-			sim_start(sim->group[i]);
+		struct sim_group *g = sim->group[i];
+
+		if (!g->started && !g->refused && sim_start(g) != ERR_OK) {
+			sim_note(sim, "%s does not start: %s", g->g.name, sim->why.words);
 		}
 	}
 	while (sim->wrong[0] == '\0' && (n = heap_first(&sim->heap)) != NULL && n->when_ns <= until_ns) {

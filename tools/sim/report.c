@@ -29,7 +29,7 @@ static void add(struct sim_figures *sum, const struct sim_figures *f)
 
 void report_head(FILE *to, const char *first)
 {
-	fprintf(to, "%-14s %-9s %9s %9s %9s  %9s %9s %9s %10s  %9s %8s %8s %7s %7s\n", first, "policy", "share %", "wait %",
+	fprintf(to, "%-20s %-9s %9s %9s %9s  %9s %9s %9s %10s  %9s %8s %8s %7s %7s\n", first, "policy", "share %", "wait %",
 		"parked %", "p50 us", "p99 us", "max us", "longest us", "switches", "migrated", "jobs", "missed", "lost");
 }
 
@@ -42,7 +42,7 @@ static void put_row(FILE *to, const char *name, const char *policy, const struct
 {
 	const double percent = 100.0 / (double)span_ns;
 
-	fprintf(to, "%-14s %-9s %9.2f %9.2f %9.2f  %9.1f %9.1f %9.1f %10.1f  %9lu %8lu %8lu %7lu %7lu\n", name, policy,
+	fprintf(to, "%-20s %-9s %9.2f %9.2f %9.2f  %9.1f %9.1f %9.1f %10.1f  %9lu %8lu %8lu %7lu %7lu\n", name, policy,
 		percent * (double)f->run_ns, percent * (double)f->wait_ns, percent * (double)f->parked_ns, us(f->wake_p50_ns),
 		us(f->wake_p99_ns), us(f->wake_max_ns), us(f->longest_wait_ns), f->switches, f->migrations, f->jobs, f->misses,
 		f->lost);
