@@ -265,16 +265,16 @@ static struct sched_pick ask(struct sim_pool *p, unsigned slot, struct sched_out
 		return next;
 	}
 	from = next.from;
-	if (p->sched.ops->pull == NULL || !cpuset_has(&p->sched.slots, from)) {
+	if (p->sched.ops->pull == NULL || from == slot || !cpuset_has(&p->sched.slots, from)) {
 		sim_fail(sim, "pick of slot %u: asks to pull from slot %u, which cannot be", slot, from);
 		return next;
 	}
-	sim_let_go(p);
-	sim_hold(p, MIN(sim->slot[from].domain, sim->slot[slot].domain));
-	sim_hold(p, MAX(sim->slot[from].domain, sim->slot[slot].domain));
-	SIM_CALL(p, pull, &p->sched, from, slot, sim->now_ns, out);
-	sim_let_go(p);
-	sim_hold(p, sim->slot[slot].domain);
+	if (sim->slot[from].domain != sim->slot[slot].domain) {
+		sim_hold(p, sim->slot[from].domain);
+		SIM_CALL(p, pull, &p->sched, from, slot, sim->now_ns, out);
+		sim_let_go(p);
+		sim_hold(p, sim->slot[slot].domain);
+	}
 	SIM_COUNTED(p, pick, next = p->sched.ops->pick(&p->sched, slot, sim->now_ns, out));
 	return next;
 }
