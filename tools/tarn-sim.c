@@ -22,7 +22,8 @@ static const char usage[] =
 	"--svg FILE         draws the schedule as a Gantt chart\n"
 	"--perfetto FILE    writes a trace for https://ui.perfetto.dev\n"
 	"--from T --to T    the part of the time that these three show, such as --from 20ms --to 40ms\n"
-	"--compare S...     runs PLAN under each of these policies instead of its own\n"
+	"--compare S...     runs PLAN under each of these policies instead of its own; each draws a file of its own,\n"
+	"                   out-rr.svg for out.svg\n"
 	"--cost             also how often each op of the policies was called, and the time it took on this computer\n"
 	"--grow N...        runs PLAN with N times the copies of each VM, and prints how the cost of a decision grows\n"
 	"--until T, --seed N   instead of the plan's\n"
@@ -190,27 +191,43 @@ static bool close_output(const char *path, FILE *f)
 
 /* --- Runs. */
 
-static bool draw(const struct options *o, const struct timeline *t, struct window w, const char *title)
+/* Of several policies each has a file of its own: out.svg becomes out-rr.svg. */
+static void name_output(char *name, size_t size, const char *path, const struct sched_ops *ops)
 {
+	const char *dot = strrchr(path, '.');
+	int stem = dot != NULL ? (int)(dot - path) : (int)strlen(path);
+
+	if (ops == NULL || str_eq(path, "-")) {
+		snprintf(name, size, "%s", path);
+	} else {
+		snprintf(name, size, "%.*s-%s%s", stem, path, ops->name, path + stem);
+	}
+}
+
+static bool draw(const struct options *o, const struct timeline *t, struct window w, const struct sched_ops *ops)
+{
+	char name[4096], title[256];
 	bool good = true;
 	FILE *f;
 
+	snprintf(title, sizeof(title), "%s%s%s", o->plan, ops != NULL ? ", " : "", ops != NULL ? ops->name : "");
 	if (o->timetable) {
+		fputs(ops != NULL ? title : "", stdout);
+		fputs(ops != NULL ? "\n" : "", stdout);
 		draw_table(stdout, t, w);
 		putchar('\n');
 	}
-	if (o->svg != NULL) {
-		good = open_output(o->svg, &f);
-		if (good) {
-			draw_svg(f, t, w, title);
-			good = close_output(o->svg, f);
+	for (unsigned i = 0; i < 2 && good; i++) {
+		const char *path = i == 0 ? o->svg : o->perfetto;
+
+		if (path == NULL) {
+			continue;
 		}
-	}
-	if (o->perfetto != NULL && good) {
-		good = open_output(o->perfetto, &f);
+		name_output(name, sizeof(name), path, ops);
+		good = open_output(name, &f);
 		if (good) {
-			draw_perfetto(f, t, w);
-			good = close_output(o->perfetto, f);
+			i == 0 ? draw_svg(f, t, w, title) : draw_perfetto(f, t, w);
+			good = close_output(name, f);
 		}
 	}
 	return good;
@@ -226,22 +243,25 @@ static bool start(struct plan_run *run, const struct plan *plan, const struct pl
 	return good;
 }
 
-static bool broken(const struct plan_run *run)
+static bool go(struct plan_run *run)
 {
-	if (sim_wrong(run->sim)[0] != '\0') {
+	bool good = plan_go(run);
+
+	if (!good) {
 		fprintf(stderr, "error: the contract of sched/sched.h was broken %s\n", sim_wrong(run->sim));
 	}
-	return sim_wrong(run->sim)[0] != '\0';
+	return good;
 }
 
-static int run_once(const struct options *o, const struct plan *plan, const struct sched_ops *ops)
+/* One run with all that is wanted of it, but its table. ops: instead of the plan's policies, or NULL. */
+static bool run_under(const struct options *o, const struct plan *plan, const struct sched_ops *ops, struct report *report)
 {
 	const struct plan_options po = { .ops = ops, .time_ops = o->cost };
 	const struct plan_machine *m = &plan->machine;
 	const struct window w = {
 		o->from_ns != 0 ? o->from_ns : m->warmup_ns, o->to_ns != 0 ? o->to_ns : m->warmup_ns + m->until_ns,
 	};
-	const bool draws = o->timetable || o->svg != NULL || o->perfetto != NULL;
+	const bool draws = (o->timetable || o->svg != NULL || o->perfetto != NULL) && w.from_ns < w.to_ns;
 	struct timeline t = { 0 };
 	struct plan_run run;
 	bool good = start(&run, plan, &po);
@@ -250,12 +270,9 @@ static int run_once(const struct options *o, const struct plan *plan, const stru
 		if (draws) {
 			timeline_record(&t, run.sim);
 		}
-		good = plan_go(&run) || !broken(&run);
-		if (draws && w.from_ns < w.to_ns) {
-			good = draw(o, &t, w, o->plan) && good;
-		}
-		report_head(stdout, "vm");
-		report_rows(stdout, &run, NULL);
+		good = go(&run);
+		good = (!draws || draw(o, &t, w, ops)) && good;
+		report_take(report, &run, ops != NULL ? ops->name : NULL);
 		report_pools(stdout, &run);
 		if (o->cost) {
 			report_cost(stdout, &run);
@@ -263,30 +280,28 @@ static int run_once(const struct options *o, const struct plan *plan, const stru
 		timeline_free(&t);
 	}
 	plan_end(&run);
-	return !good;
+	return good;
 }
 
-/* The same plan under each policy: the rows one below the other, then how the pools fared. */
-static int compare(const struct options *o, const struct plan *plan)
+/* The plan as it is, or under each policy that was named. */
+static int run_all(const struct options *o, const struct plan *plan)
 {
-	int status = 0;
+	struct report report[LIST_MAX] = { 0 };
+	unsigned taken = 0;
+	bool good = true;
 
-	report_head(stdout, "vm");
-	for (unsigned i = 0; i < o->policies; i++) {
-		const struct plan_options po = { .ops = o->policy[i] };
-		struct plan_run run;
-
-		if (start(&run, plan, &po)) {
-			status |= !plan_go(&run) && broken(&run);
-			report_rows(stdout, &run, o->policy[i]->name);
-			report_pools(stdout, &run);
-			putchar('\n');
-		} else {
-			status = 1;
-		}
-		plan_end(&run);
+	for (unsigned i = 0; i < MAX(1u, o->policies); i++) {
+		good = run_under(o, plan, o->policy[i], &report[taken]) && good;
+		taken += report[taken].rows > 0;
 	}
-	return status;
+	if (taken > 0) {
+		fputc('\n', stdout);
+		report_print(stdout, plan, report, taken);
+	}
+	for (unsigned i = 0; i < taken; i++) {
+		report_free(&report[i]);
+	}
+	return !good;
 }
 
 /* What wake and a decision (charge, pick, block or released) cost with more and more VMs. */
@@ -323,7 +338,7 @@ static int grow(const struct options *o, const struct plan *plan)
 			struct plan_run run;
 
 			if (start(&run, plan, &po)) {
-				status |= !plan_go(&run) && broken(&run);
+				status |= !go(&run);
 				put_growth(&run);
 			} else {
 				status = 1;
@@ -361,10 +376,8 @@ int main(int argc, char **argv)
 		status = plan.errors > 0;
 	} else if (o.grows > 0) {
 		status = grow(&o, &plan);
-	} else if (o.policies > 0) {
-		status = compare(&o, &plan);
 	} else {
-		status = run_once(&o, &plan, NULL);
+		status = run_all(&o, &plan);
 	}
 	plan_free(&plan);
 	return status;

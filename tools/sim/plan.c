@@ -394,9 +394,19 @@ static void read_name(struct reader *r, const struct section *sec, char *to, siz
 	}
 }
 
+static bool has_key(const struct section *sec, const char *key)
+{
+	for (unsigned i = 0; i < sec->sets; i++) {
+		if (str_eq(sec->set[i].key, key)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void read_pool(struct reader *r, const struct section *sec)
 {
-	struct plan_pool p = { .ops = sched_policy_find("rr") };
+	struct plan_pool p = { .ops = NULL };
 	struct cpuset all;
 
 	read_name(r, sec, p.name, sizeof(p.name));
@@ -409,6 +419,9 @@ static void read_pool(struct reader *r, const struct section *sec)
 	p.cpus = all;
 	cpuset_andnot(&p.cpus, &r->taken);
 	read_section(r, sec, &p, &p.values);
+	if (!has_key(sec, "sched")) {
+		plan_fault(r, sec->line, sec->column, "pool %s: found no sched, expected one", p.name);
+	}
 	if (cpuset_intersects(&p.cpus, &r->taken)) {
 		plan_fault(r, sec->line, sec->column, "found cpus of another pool in pool %s, expected free ones", p.name);
 	}

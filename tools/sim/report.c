@@ -2,6 +2,7 @@
 /* Tables of figures. */
 #include "tools/sim/report.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernel/cpusetexpr.h"
@@ -27,28 +28,16 @@ static void add(struct sim_figures *sum, const struct sim_figures *f)
 	sum->lost += f->lost;
 }
 
-void report_head(FILE *to, const char *first)
+static void take_row(struct report *report, const char *name, const char *policy, const struct sim_figures *f)
 {
-	fprintf(to, "%-20s %-9s %9s %9s %9s  %9s %9s %9s %10s  %9s %8s %8s %7s %7s\n", first, "policy", "share %", "wait %",
-		"parked %", "p50 us", "p99 us", "max us", "longest us", "switches", "migrated", "jobs", "missed", "lost");
+	struct report_row row = { .figures = *f };
+
+	snprintf(row.name, sizeof(row.name), "%s", name);
+	snprintf(row.policy, sizeof(row.policy), "%s", policy);
+	SIM_PUSH(report->row, report->rows, report->room, row);
 }
 
-static double us(uint64_t ns)
-{
-	return (double)ns / (double)NS_PER_US;
-}
-
-static void put_row(FILE *to, const char *name, const char *policy, const struct sim_figures *f, uint64_t span_ns)
-{
-	const double percent = 100.0 / (double)span_ns;
-
-	fprintf(to, "%-20s %-9s %9.2f %9.2f %9.2f  %9.1f %9.1f %9.1f %10.1f  %9lu %8lu %8lu %7lu %7lu\n", name, policy,
-		percent * (double)f->run_ns, percent * (double)f->wait_ns, percent * (double)f->parked_ns, us(f->wake_p50_ns),
-		us(f->wake_p99_ns), us(f->wake_max_ns), us(f->longest_wait_ns), f->switches, f->migrations, f->jobs, f->misses,
-		f->lost);
-}
-
-static void report_group(FILE *to, struct sim_group *g, const char *policy, bool each, struct sim_figures *sum, uint64_t span_ns)
+static void take_group(struct report *report, struct sim_group *g, const char *policy, bool each, struct sim_figures *sum)
 {
 	char name[SIM_NAME_LEN];
 
@@ -57,35 +46,72 @@ static void report_group(FILE *to, struct sim_group *g, const char *policy, bool
 
 		add(sum, &f);
 		if (each) {
-			put_row(to, sim_name(g->entity[i], name), g->refused && !g->started ? "refused" : policy, &f, span_ns);
+			take_row(report, sim_name(g->entity[i], name), policy, &f);
 		}
 	}
 }
 
-void report_rows(FILE *to, struct plan_run *run, const char *policy)
+void report_take(struct report *report, struct plan_run *run, const char *policy)
 {
 	const bool each = run->sim->entities <= ROWS_MAX;
-	const uint64_t span_ns = run->plan->machine.until_ns;
 	struct sim_figures all = { 0 };
-	char name[64];
+	char name[SIM_NAME_LEN];
 
+	*report = (struct report){ 0 };
 	for (unsigned i = 0; i < run->plan->vms; i++) {
 		const struct plan_vm *vm = &run->plan->vm[i];
+		const char *under = policy != NULL ? policy : run->pool[vm->pool]->sched.ops->name;
 		const unsigned n = (unsigned)vm->copies * run->scale;
 		struct sim_figures sum = { 0 };
 
 		for (unsigned k = 0; k < n; k++) {
 			struct sim_group *g = run->group[i][k];
 
-			report_group(to, g, policy != NULL ? policy : g->pool->sched.ops->name, each, &sum, span_ns);
+			take_group(report, g, policy != NULL ? policy : g->pool->sched.ops->name, each, &sum);
 		}
 		if (!each) {
 			snprintf(name, sizeof(name), "%s x %lu", vm->name, n * vm->vcpus);
-			put_row(to, name, policy != NULL ? policy : run->pool[vm->pool]->sched.ops->name, &sum, span_ns);
+			take_row(report, name, under, &sum);
 		}
 		add(&all, &sum);
 	}
-	put_row(to, "all", policy != NULL ? policy : "", &all, span_ns);
+	take_row(report, "all", policy != NULL ? policy : "-", &all);
+}
+
+void report_free(struct report *report)
+{
+	free(report->row);
+}
+
+static double us(uint64_t ns)
+{
+	return (double)ns / (double)NS_PER_US;
+}
+
+static void print_row(FILE *to, const struct report_row *row, uint64_t span_ns)
+{
+	const struct sim_figures *f = &row->figures;
+	const double percent = 100.0 / (double)span_ns;
+
+	if (f->run_ns + f->wait_ns + f->parked_ns + f->sleep_ns == 0) {
+		fprintf(to, "%-20s %-9s did not start\n", row->name, row->policy);
+		return;
+	}
+	fprintf(to, "%-20s %-9s %9.2f %9.2f %9.2f  %9.1f %9.1f %9.1f %10.1f  %9lu %8lu %8lu %7lu %7lu\n", row->name, row->policy,
+		percent * (double)f->run_ns, percent * (double)f->wait_ns, percent * (double)f->parked_ns, us(f->wake_p50_ns),
+		us(f->wake_p99_ns), us(f->wake_max_ns), us(f->longest_wait_ns), f->switches, f->migrations, f->jobs, f->misses,
+		f->lost);
+}
+
+void report_print(FILE *to, const struct plan *plan, const struct report *report, unsigned n)
+{
+	fprintf(to, "%-20s %-9s %9s %9s %9s  %9s %9s %9s %10s  %9s %8s %8s %7s %7s\n", "vm", "policy", "share %", "wait %",
+		"parked %", "p50 us", "p99 us", "max us", "longest us", "switches", "migrated", "jobs", "missed", "lost");
+	for (unsigned i = 0; n > 0 && i < report[0].rows; i++) {
+		for (unsigned k = 0; k < n; k++) {
+			print_row(to, &report[k].row[i], plan->machine.until_ns);
+		}
+	}
 }
 
 void report_pools(FILE *to, struct plan_run *run)
