@@ -105,7 +105,11 @@ def rows(out):
     return found
 
 
-def plans_are_right(_):
+def plans_are_right(folder):
+    with open(os.path.join(ROOT, "docs/simulator.md"), encoding="utf-8") as f:
+        example = re.search(r"^    \[machine\]\n(?:    .*\n|\n)+", f.read(), re.M).group(0)
+    out, _ = run(write(folder, re.sub("^    ", "", example, flags=re.M)))
+    need("note" not in out and "sensor" in out, "the plan of docs/simulator.md:", out)
     for plan in glob.glob(os.path.join(ROOT, "tests/plans/*.plan")):
         run(plan, "--check")
 
@@ -219,7 +223,7 @@ def wrong_calls_are_told(_):
 
 
 TESTS = [
-    ("every plan of the tree is without error", plans_are_right),
+    ("every plan of the tree is without error, and so is the one in the documentation", plans_are_right),
     ("timetables are those worked out by hand", timetables_are_as_expected),
     ("every error of a plan is told, with its place and what was expected", all_errors_are_told),
     ("a Gantt chart is well-formed, in its bounds, and without overlaps", charts_are_right),
