@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* tarn-sim: the schedulers of Tarn on simulated time. A plan goes in, figures, charts and traces come out. */
+/*
+ * tarn-sim: the schedulers of Tarn on simulated time. A plan goes in, figures, charts and traces
+ * come out.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,21 +19,25 @@
 static const char usage[] =
 	"usage: tarn-sim PLAN [OPTION...]\n"
 	"\n"
-	"Runs PLAN (docs/simulator.md) and prints what each vCPU got, how long it waited, what it missed.\n"
+	"Runs PLAN (docs/simulator.md) and prints what each vCPU got, how long it waited, what it\n"
+	"missed.\n"
 	"\n"
 	"--timetable        also a line a cpu: who ran, and until when\n"
 	"--svg FILE         draws the schedule as a Gantt chart\n"
 	"--perfetto FILE    writes a trace for https://ui.perfetto.dev\n"
-	"--from T --to T    the part of the time that these three show, such as --from 20ms --to 40ms\n"
-	"--compare S...     runs PLAN under each of these policies instead of its own; each draws a file of its own,\n"
-	"                   out-rr.svg for out.svg\n"
-	"--cost             also how often each op of the policies was called, and the time it took on this computer\n"
-	"--grow N...        runs PLAN with N times the copies of each VM, and prints how the cost of a decision grows\n"
+	"--from T --to T    the part of the time that these three show: --from 20ms --to 40ms\n"
+	"--compare S...     runs PLAN under each of these policies instead of its own; each draws\n"
+	"                   a file of its own, out-rr.svg for out.svg\n"
+	"--cost             also how often each op of the policies was called, and how long it\n"
+	"                   took on this computer\n"
+	"--grow N...        runs PLAN with N times the copies of each VM, and prints how the cost\n"
+	"                   of decisions grows\n"
 	"--until T, --seed N   instead of the plan's\n"
 	"--check            only says what is wrong with PLAN\n"
 	"--help\n"
 	"\n"
-	"Exit status: 0; 1 for a plan with errors or a policy that broke the contract; 2 for a wrong call.\n";
+	"Exit status: 0; 1 for a plan with errors or a policy that broke the contract; 2 for a wrong\n"
+	"call.\n";
 
 struct options {
 	const char *plan, *svg, *perfetto;
@@ -89,8 +96,8 @@ static bool take_policies(char ***at, struct options *o)
 static bool take_numbers(char ***at, struct options *o)
 {
 	for (; (*at)[1] != NULL && (*at)[1][0] != '-'; ++*at) {
-		if (o->grows == LIST_MAX || parse_u64((*at)[1], &o->grow[o->grows]) != ERR_OK || o->grow[o->grows] == 0 ||
-		    o->grow[o->grows] > PLAN_ENTITIES_MAX) {
+		if (o->grows == LIST_MAX || parse_u64((*at)[1], &o->grow[o->grows]) != ERR_OK ||
+		    o->grow[o->grows] == 0 || o->grow[o->grows] > PLAN_ENTITIES_MAX) {
 			wrong((*at)[1], "a number");
 			return false;
 		}
@@ -155,7 +162,8 @@ static bool load(const char *path, struct plan *plan)
 	text = sim_alloc(TEXT_MAX);
 	size = fread(text, 1, TEXT_MAX, f);
 	if (ferror(f) != 0 || size == TEXT_MAX) {
-		fprintf(stderr, "%s: found %s, expected a plan\n", path, size == TEXT_MAX ? "4 MiB" : "no readable file");
+		fprintf(stderr, "%s: found %s, expected a plan\n", path,
+			size == TEXT_MAX ? "4 MiB" : "no readable file");
 		fclose(f);
 		free(text);
 		return false;
@@ -164,7 +172,8 @@ static bool load(const char *path, struct plan *plan)
 	plan_read(plan, text, size);
 	free(text);
 	for (unsigned i = 0; i < plan->errors; i++) {
-		fprintf(stderr, "%s:%u:%u: %s\n", path, plan->error[i].line, plan->error[i].column, plan->error[i].words);
+		fprintf(stderr, "%s:%u:%u: %s\n", path, plan->error[i].line, plan->error[i].column,
+			plan->error[i].words);
 	}
 	return true;
 }
@@ -204,13 +213,15 @@ static void name_output(char *name, size_t size, const char *path, const struct 
 	}
 }
 
-static bool draw(const struct options *o, const struct timeline *t, struct window w, const struct sched_ops *ops)
+static bool draw(const struct options *o, const struct timeline *t, struct window w,
+		 const struct sched_ops *ops)
 {
 	char name[4096], title[256];
 	bool good = true;
 	FILE *f;
 
-	snprintf(title, sizeof(title), "%s%s%s", o->plan, ops != NULL ? ", " : "", ops != NULL ? ops->name : "");
+	snprintf(title, sizeof(title), "%s%s%s", o->plan, ops != NULL ? ", " : "",
+		 ops != NULL ? ops->name : "");
 	if (o->timetable) {
 		fputs(ops != NULL ? title : "", stdout);
 		fputs(ops != NULL ? "\n" : "", stdout);
@@ -248,20 +259,27 @@ static bool go(struct plan_run *run)
 	bool good = plan_go(run);
 
 	if (!good) {
-		fprintf(stderr, "error: the contract of sched/sched.h was broken %s\n", sim_wrong(run->sim));
+		fprintf(stderr, "error: the contract of sched/sched.h was broken %s\n",
+			sim_wrong(run->sim));
 	}
 	return good;
 }
 
-/* One run with all that is wanted of it, but its table. ops: instead of the plan's policies, or NULL. */
-static bool run_under(const struct options *o, const struct plan *plan, const struct sched_ops *ops, struct report *report)
+/*
+ * One run with all that is wanted of it, but its table. ops: instead of the plan's policies, or
+ * NULL.
+ */
+static bool run_under(const struct options *o, const struct plan *plan, const struct sched_ops *ops,
+		      struct report *report)
 {
 	const struct plan_options po = { .ops = ops, .time_ops = o->cost };
 	const struct plan_machine *m = &plan->machine;
 	const struct window w = {
-		o->from_ns != 0 ? o->from_ns : m->warmup_ns, o->to_ns != 0 ? o->to_ns : m->warmup_ns + m->until_ns,
+		o->from_ns != 0 ? o->from_ns : m->warmup_ns,
+		o->to_ns != 0 ? o->to_ns : m->warmup_ns + m->until_ns,
 	};
-	const bool draws = (o->timetable || o->svg != NULL || o->perfetto != NULL) && w.from_ns < w.to_ns;
+	const bool draws =
+		(o->timetable || o->svg != NULL || o->perfetto != NULL) && w.from_ns < w.to_ns;
 	struct timeline t = { 0 };
 	struct plan_run run;
 	bool good = start(&run, plan, &po);
@@ -311,7 +329,8 @@ static void put_growth(struct plan_run *run)
 		SIM_OP_wake, SIM_OP_pick, SIM_OP_charge, SIM_OP_block, SIM_OP_released,
 	};
 
-	printf("%9u %6u %-9s", run->sim->entities, run->sim->cpus, run->sim->pool[0]->sched.ops->name);
+	printf("%9u %6u %-9s", run->sim->entities, run->sim->cpus,
+	       run->sim->pool[0]->sched.ops->name);
 	for (unsigned k = 0; k < ARRAY_SIZE(shown); k++) {
 		uint64_t calls = 0, ns = 0;
 
@@ -328,12 +347,15 @@ static int grow(const struct options *o, const struct plan *plan)
 {
 	int status = 0;
 
-	printf("%9s %6s %-9s %10s %6s %10s %6s %10s %6s %10s %6s %10s %6s\n", "vCPUs", "cpus", "policy", "wakes", "ns",
-	       "picks", "ns", "charges", "ns", "blocks", "ns", "released", "ns");
+	printf("%9s %6s %-9s %10s %6s %10s %6s %10s %6s %10s %6s %10s %6s\n", "vCPUs", "cpus",
+	       "policy", "wakes", "ns", "picks", "ns", "charges", "ns", "blocks", "ns", "released",
+	       "ns");
 	for (unsigned p = 0; p < MAX(o->policies, 1u); p++) {
 		for (unsigned i = 0; i < o->grows; i++) {
 			const struct plan_options po = {
-				.ops = o->policy[p], .scale = (unsigned)o->grow[i], .time_ops = true,
+				.ops = o->policy[p],
+				.scale = (unsigned)o->grow[i],
+				.time_ops = true,
 			};
 			struct plan_run run;
 

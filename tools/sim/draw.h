@@ -26,5 +26,8 @@ void timeline_free(struct timeline *t);
 void draw_table(FILE *to, const struct timeline *t, struct window w);
 /* A Gantt chart: a row a cpu, and where they are few a row an entity. title: one line. */
 void draw_svg(FILE *to, const struct timeline *t, struct window w, const char *title);
-/* Trace Event JSON, as the Perfetto UI and chrome://tracing open it: a track a cpu, a track an entity. */
+/*
+ * Trace Event JSON, as the Perfetto UI and chrome://tracing open it: a track a cpu, a track an
+ * entity.
+ */
 void draw_perfetto(FILE *to, const struct timeline *t, struct window w);

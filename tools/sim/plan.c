@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reads plans. First the text becomes sections of settings, then these are read through one table of keys, the machine
- * before the pools, those before the VMs, those before the events, whatever order they stand in. A key that no table here
- * has is a tunable of a policy. Nothing stops at an error.
+ * Reads plans. First the text becomes sections of settings, then these are read through one table
+ * of keys, the machine before the pools, those before the VMs, those before the events, whatever
+ * order they stand in. A key that no table here has is a tunable of a policy. Nothing stops at an
+ * error.
  */
 #include "tools/sim/plan_read.h"
 
@@ -49,7 +50,9 @@ static void open_section(struct reader *r, const struct ini_line *line)
 
 	s.name = copy(&line->body);
 	if (parse_word(head, kind_name, &kind) != ERR_OK) {
-		plan_fault(r, s.line, s.column, "found [%.32s], expected [machine], [pool NAME], [vm NAME] or [events]", head);
+		plan_fault(r, s.line, s.column,
+			   "found [%.32s], expected [machine], [pool NAME], [vm NAME] or [events]",
+			   head);
 	} else if ((kind == KIND_POOL || kind == KIND_VM) && s.name[0] == '\0') {
 		plan_fault(r, s.line, s.column, "found [%s], expected [%s NAME]", head, head);
 	} else if ((kind == KIND_MACHINE || kind == KIND_EVENTS) && s.name[0] != '\0') {
@@ -70,14 +73,16 @@ static void cut(struct reader *r, const char *text, size_t size)
 		struct section *s = r->sections > 0 ? &r->section[r->sections - 1] : NULL;
 
 		if (line.kind == INI_BAD) {
-			plan_fault(r, line.number, line.head.column, "%s", ini_fault_words(line.fault));
+			plan_fault(r, line.number, line.head.column, "%s",
+				   ini_fault_words(line.fault));
 		} else if (line.kind == INI_SECTION) {
 			open_section(r, &line);
 		} else if (s == NULL) {
-			plan_fault(r, line.number, line.head.column, "found a key before any section, expected [SECTION]");
+			plan_fault(r, line.number, line.head.column,
+				   "found a key before any section, expected [SECTION]");
 		} else {
-			struct setting set = { copy(&line.head), copy(&line.body), line.number, line.head.column,
-					       line.body.column };
+			struct setting set = { copy(&line.head), copy(&line.body), line.number,
+					       line.head.column, line.body.column };
 
 			SIM_PUSH(s->set, s->sets, s->room, set);
 		}
@@ -89,9 +94,11 @@ static void cut(struct reader *r, const char *text, size_t size)
 static void fault_value(struct reader *r, const struct setting *s, const char *expected)
 {
 	if (s->value[0] == '\0') {
-		plan_fault(r, s->line, s->column, "%s: found nothing, expected %s", s->key, expected);
+		plan_fault(r, s->line, s->column, "%s: found nothing, expected %s", s->key,
+			   expected);
 	} else {
-		plan_fault(r, s->line, s->column, "%s: found \"%.64s\", expected %s", s->key, s->value, expected);
+		plan_fault(r, s->line, s->column, "%s: found \"%.64s\", expected %s", s->key,
+			   s->value, expected);
 	}
 }
 
@@ -112,7 +119,8 @@ static bool is_free(const void *context, unsigned cpu)
 	return !cpuset_has(&((const struct reader *)context)->taken, cpu);
 }
 
-bool plan_read_cpus(struct reader *r, const char *text, unsigned line, unsigned column, struct cpuset *set)
+bool plan_read_cpus(struct reader *r, const char *text, unsigned line, unsigned column,
+		    struct cpuset *set)
 {
 	const struct cpusetexpr_facts facts = {
 		(unsigned)r->plan->machine.cpus, node_of, core_of, is_free, r,
@@ -126,7 +134,8 @@ bool plan_read_cpus(struct reader *r, const char *text, unsigned line, unsigned 
 	return true;
 }
 
-const struct sched_ops *plan_read_policy(struct reader *r, const char *name, unsigned line, unsigned column)
+const struct sched_ops *plan_read_policy(struct reader *r, const char *name, unsigned line,
+					 unsigned column)
 {
 	const struct sched_ops *ops = sched_policy_find(name);
 	char words[160];
@@ -136,7 +145,8 @@ const struct sched_ops *plan_read_policy(struct reader *r, const char *name, uns
 		for (unsigned i = 0; i < sched_policy_count(); i++) {
 			text_printf(&t, "%s%s", i > 0 ? ", " : "", sched_policy_at(i)->name);
 		}
-		plan_fault(r, line, column, "found policy \"%.32s\", expected one of: %s", name, words);
+		plan_fault(r, line, column, "found policy \"%.32s\", expected one of: %s", name,
+			   words);
 	}
 	return ops;
 }
@@ -148,7 +158,8 @@ unsigned plan_find_pool(struct reader *r, const char *name, unsigned line, unsig
 			return i;
 		}
 	}
-	plan_fault(r, line, column, "found \"%.32s\", expected the name of a pool of this plan", name);
+	plan_fault(r, line, column, "found \"%.32s\", expected the name of a pool of this plan",
+		   name);
 	return 0;
 }
 
@@ -159,15 +170,21 @@ unsigned plan_find_vm(struct reader *r, const char *name, unsigned line, unsigne
 			return i;
 		}
 	}
-	plan_fault(r, line, column, "found \"%.32s\", expected the name of a VM of this plan", name);
+	plan_fault(r, line, column, "found \"%.32s\", expected the name of a VM of this plan",
+		   name);
 	return 0;
 }
 
-/* A tunable of ops, or where that has none of the name of any policy: plans are compared under several. */
-bool plan_check_tunable(struct reader *r, const struct sched_ops *ops, bool of_pool, const char *key, const char *value,
-			  unsigned line, unsigned key_column, unsigned column)
+/*
+ * A tunable of ops, or where that has none of the name of any policy: plans are compared under
+ * several.
+ */
+bool plan_check_tunable(struct reader *r, const struct sched_ops *ops, bool of_pool,
+			const char *key, const char *value, unsigned line, unsigned key_column,
+			unsigned column)
 {
-	const struct sched_tunable *t = ops != NULL ? sched_tunable_find(ops, key, &(unsigned){ 0 }) : NULL;
+	const struct sched_tunable *t =
+		ops != NULL ? sched_tunable_find(ops, key, &(unsigned){ 0 }) : NULL;
 	struct sched_reason why;
 	int64_t v;
 
@@ -175,7 +192,9 @@ bool plan_check_tunable(struct reader *r, const struct sched_ops *ops, bool of_p
 		t = sched_tunable_find(sched_policy_at(i), key, &(unsigned){ 0 });
 	}
 	if (t == NULL) {
-		plan_fault(r, line, key_column, "found \"%.32s\", expected a key of this section or a policy's setting", key);
+		plan_fault(r, line, key_column,
+			   "found \"%.32s\", expected a key of this section or a policy's setting",
+			   key);
 		return false;
 	}
 	if (of_pool != (t->scope == SCHED_POOL)) {
@@ -206,8 +225,14 @@ struct key {
 static const char *const admission_words[] = { "refuse", "warn", NULL };
 static const char *const late_words[] = { "carry", "drop", NULL };
 static const char *const pattern_words[] = {
-	[SIM_BUSY] = "busy", [SIM_PERIODIC] = "periodic", [SIM_INTERACTIVE] = "interactive", [SIM_BURSTY] = "bursty",
-	[SIM_RANDOM] = "random", [SIM_CHEAT] = "cheat", [SIM_YIELDER] = "yielder", NULL,
+	[SIM_BUSY] = "busy",
+	[SIM_PERIODIC] = "periodic",
+	[SIM_INTERACTIVE] = "interactive",
+	[SIM_BURSTY] = "bursty",
+	[SIM_RANDOM] = "random",
+	[SIM_CHEAT] = "cheat",
+	[SIM_YIELDER] = "yielder",
+	NULL,
 };
 
 #define M(field)	offsetof(struct plan_machine, field)
@@ -298,7 +323,8 @@ static void read_word(struct reader *r, const struct key *key, const struct sett
 	}
 }
 
-static void read_setting(struct reader *r, const struct key *key, const struct setting *s, void *object)
+static void read_setting(struct reader *r, const struct key *key, const struct setting *s,
+			 void *object)
 {
 	void *to = (char *)object + key->offset;
 	bool yes = false;
@@ -340,14 +366,18 @@ static bool repeated(struct reader *r, const struct section *sec, unsigned i)
 {
 	for (unsigned k = 0; k < i; k++) {
 		if (str_eq(sec->set[k].key, sec->set[i].key)) {
-			plan_fault(r, sec->set[i].line, sec->set[i].key_column, "found \"%s\" again, expected it once", sec->set[i].key);
+			plan_fault(r, sec->set[i].line, sec->set[i].key_column,
+				   "found \"%s\" again, expected it once", sec->set[i].key);
 			return true;
 		}
 	}
 	return false;
 }
 
-/* Reads the settings of sec into object; what is no key of ours is for the policy, in order, in *values. */
+/*
+ * Reads the settings of sec into object; what is no key of ours is for the policy, in order, in
+ * *values.
+ */
 static void read_section(struct reader *r, const struct section *sec, void *object, char **values)
 {
 	for (unsigned i = 0; i < sec->sets; i++) {
@@ -360,19 +390,23 @@ static void read_section(struct reader *r, const struct section *sec, void *obje
 		if (key != NULL) {
 			read_setting(r, key, s, object);
 		} else if (values == NULL) {
-			plan_fault(r, s->line, s->key_column, "found \"%.32s\", expected a key of [%s]", s->key,
-			      kind_name[sec->kind]);
+			plan_fault(r, s->line, s->key_column,
+				   "found \"%.32s\", expected a key of [%s]", s->key,
+				   kind_name[sec->kind]);
 		}
 	}
 	for (unsigned i = 0; values != NULL && i < sec->sets; i++) {
 		const struct setting *s = &sec->set[i];
 		struct plan_vm *vm = object;
-		const struct sched_ops *ops = sec->kind == KIND_POOL ? ((struct plan_pool *)object)->ops :
-					      r->plan->pools > 0 ? r->plan->pool[vm->pool].ops : NULL;
+		const struct sched_ops *ops = sec->kind == KIND_POOL ?
+						      ((struct plan_pool *)object)->ops :
+					      r->plan->pools > 0 ? r->plan->pool[vm->pool].ops :
+								   NULL;
 		char pair[256];
 
 		if (find_key(sec->kind, s->key) == NULL &&
-		    plan_check_tunable(r, ops, sec->kind == KIND_POOL, s->key, s->value, s->line, s->key_column, s->column)) {
+		    plan_check_tunable(r, ops, sec->kind == KIND_POOL, s->key, s->value, s->line,
+				       s->key_column, s->column)) {
 			snprintf(pair, sizeof(pair), "%s=%s", s->key, s->value);
 			sim_values_append(values, pair);
 		}
@@ -386,11 +420,13 @@ static void read_section(struct reader *r, const struct section *sec, void *obje
 static void read_name(struct reader *r, const struct section *sec, char *to, size_t size)
 {
 	if (!str_copy(to, size, sec->name)) {
-		plan_fault(r, sec->line, sec->column, "found a name of %zu characters, expected at most %zu", strlen(sec->name),
-			   size - 1);
+		plan_fault(r, sec->line, sec->column,
+			   "found a name of %zu characters, expected at most %zu",
+			   strlen(sec->name), size - 1);
 	}
 	if (sec->name[strspn(sec->name, NAME_CHARS)] != '\0') {
-		plan_fault(r, sec->line, sec->column, "found \"%s\", expected a name of letters, digits, - _ and .", to);
+		plan_fault(r, sec->line, sec->column,
+			   "found \"%s\", expected a name of letters, digits, - _ and .", to);
 	}
 }
 
@@ -412,7 +448,8 @@ static void read_pool(struct reader *r, const struct section *sec)
 	read_name(r, sec, p.name, sizeof(p.name));
 	for (unsigned i = 0; i < r->plan->pools; i++) {
 		if (str_eq(r->plan->pool[i].name, p.name)) {
-			plan_fault(r, sec->line, sec->column, "found a second pool %s, expected one", p.name);
+			plan_fault(r, sec->line, sec->column,
+				   "found a second pool %s, expected one", p.name);
 		}
 	}
 	cpuset_fill(&all, (unsigned)r->plan->machine.cpus);
@@ -420,10 +457,12 @@ static void read_pool(struct reader *r, const struct section *sec)
 	cpuset_andnot(&p.cpus, &r->taken);
 	read_section(r, sec, &p, &p.values);
 	if (!has_key(sec, "sched")) {
-		plan_fault(r, sec->line, sec->column, "pool %s: found no sched, expected one", p.name);
+		plan_fault(r, sec->line, sec->column, "pool %s: found no sched, expected one",
+			   p.name);
 	}
 	if (cpuset_intersects(&p.cpus, &r->taken)) {
-		plan_fault(r, sec->line, sec->column, "found cpus of another pool in pool %s, expected free ones", p.name);
+		plan_fault(r, sec->line, sec->column,
+			   "found cpus of another pool in pool %s, expected free ones", p.name);
 	}
 	cpuset_or(&r->taken, &p.cpus);
 	SIM_PUSH(r->plan->pool, r->plan->pools, r->plan->pool_room, p);
@@ -437,17 +476,20 @@ static void read_vm(struct reader *r, const struct section *sec)
 	read_name(r, sec, vm.name, sizeof(vm.name));
 	for (unsigned i = 0; i < r->plan->vms; i++) {
 		if (str_eq(r->plan->vm[i].name, vm.name)) {
-			plan_fault(r, sec->line, sec->column, "found a second VM %s, expected one", vm.name);
+			plan_fault(r, sec->line, sec->column, "found a second VM %s, expected one",
+				   vm.name);
 		}
 	}
 	cpuset_fill(&vm.hard, CPU_MAX);
 	cpuset_fill(&vm.soft, CPU_MAX);
 	read_section(r, sec, &vm, &vm.values);
 	if (t->kind != SIM_BUSY && t->run_ns == 0) {
-		plan_fault(r, sec->line, sec->column, "vm %s: found no run, expected one: %s", vm.name, pattern_words[t->kind]);
+		plan_fault(r, sec->line, sec->column, "vm %s: found no run, expected one with pattern = %s",
+			   vm.name, pattern_words[t->kind]);
 	}
 	if (t->kind != SIM_BUSY && t->kind != SIM_YIELDER && t->every_ns == 0) {
-		plan_fault(r, sec->line, sec->column, "vm %s: found no every, expected one: %s", vm.name, pattern_words[t->kind]);
+		plan_fault(r, sec->line, sec->column, "vm %s: found no every, expected one with pattern = %s",
+			   vm.name, pattern_words[t->kind]);
 	}
 	SIM_PUSH(r->plan->vm, r->plan->vms, r->plan->vm_room, vm);
 }
@@ -487,7 +529,8 @@ static int by_place(const void *a, const void *b)
 {
 	const struct plan_error *x = a, *y = b;
 
-	return x->line != y->line ? (x->line < y->line ? -1 : 1) : (x->column > y->column) - (x->column < y->column);
+	return x->line != y->line ? (x->line < y->line ? -1 : 1) :
+				    (x->column > y->column) - (x->column < y->column);
 }
 
 void plan_read(struct plan *plan, const char *text, size_t size)
@@ -503,10 +546,12 @@ void plan_read(struct plan *plan, const char *text, size_t size)
 		plan->entities += plan->vm[i].vcpus * plan->vm[i].copies;
 	}
 	if (plan->pools == 0 || plan->vms == 0) {
-		plan_fault(&r, 1, 1, "found no [%s NAME], expected one at least", plan->pools == 0 ? "pool" : "vm");
+		plan_fault(&r, 1, 1, "found no [%s NAME], expected one at least",
+			   plan->pools == 0 ? "pool" : "vm");
 	}
 	if (plan->entities > PLAN_ENTITIES_MAX) {
-		plan_fault(&r, 1, 1, "found %lu vCPUs, expected at most %u", plan->entities, PLAN_ENTITIES_MAX);
+		plan_fault(&r, 1, 1, "found %lu vCPUs, expected at most %u", plan->entities,
+			   PLAN_ENTITIES_MAX);
 	}
 	if (plan->errors > 0) {
 		qsort(plan->error, plan->errors, sizeof(plan->error[0]), by_place);

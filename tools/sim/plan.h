@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A plan: a machine, pools, VMs and events as text (docs/simulator.md), and the simulation made of it. */
+/*
+ * A plan: a machine, pools, VMs and events as text (docs/simulator.md), and the simulation made of
+ * it.
+ */
 #pragma once
 
 #include "tools/sim/sim.h"
@@ -35,8 +38,17 @@ struct plan_vm {
 };
 
 enum plan_verb {
-	PLAN_CPU_ADD, PLAN_CPU_REMOVE, PLAN_POOL_SET, PLAN_POOL_SCHED, PLAN_VM_MIGRATE, PLAN_VM_SET, PLAN_VM_PAUSE,
-	PLAN_VM_RESUME, PLAN_VM_START, PLAN_VM_DESTROY, PLAN_VCPU_PIN,
+	PLAN_CPU_ADD,
+	PLAN_CPU_REMOVE,
+	PLAN_POOL_SET,
+	PLAN_POOL_SCHED,
+	PLAN_VM_MIGRATE,
+	PLAN_VM_SET,
+	PLAN_VM_PAUSE,
+	PLAN_VM_RESUME,
+	PLAN_VM_START,
+	PLAN_VM_DESTROY,
+	PLAN_VCPU_PIN,
 };
 
 struct plan_event {
@@ -82,7 +94,10 @@ struct plan_options {
 	bool time_ops;
 };
 
-/* Makes the simulation of a plan without errors. NULL with error set: a policy refused its own pool. */
+/*
+ * Makes the simulation of a plan without errors. NULL with error set: a policy refused its own
+ * pool.
+ */
 bool plan_start(struct plan_run *run, const struct plan *plan, const struct plan_options *options);
 /* To the plan's end, with figures from the end of its warm-up. False: sim_wrong(). */
 bool plan_go(struct plan_run *run);

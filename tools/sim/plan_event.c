@@ -39,13 +39,15 @@ static unsigned split(char *text, unsigned column, struct word *word)
 {
 	unsigned n = 0;
 
-	for (char *at = strtok(text, " \t"); at != NULL && n < WORDS_MAX; at = strtok(NULL, " \t")) {
+	for (char *at = strtok(text, " \t"); at != NULL && n < WORDS_MAX;
+	     at = strtok(NULL, " \t")) {
 		word[n++] = (struct word){ at, column + (unsigned)(at - text) };
 	}
 	return n;
 }
 
-static void check_pairs(struct reader *r, const struct plan_event *e, unsigned line, struct word *word, unsigned n)
+static void check_pairs(struct reader *r, const struct plan_event *e, unsigned line,
+			struct word *word, unsigned n)
 {
 	bool of_pool = e->verb != PLAN_VM_SET;
 	const struct sched_ops *ops = e->ops;
@@ -59,7 +61,8 @@ static void check_pairs(struct reader *r, const struct plan_event *e, unsigned l
 		char *value = strchr(word[i].at, '=');
 
 		if (value == NULL) {
-			plan_fault(r, line, word[i].column, "found \"%.32s\", expected KEY=VALUE", word[i].at);
+			plan_fault(r, line, word[i].column, "found \"%.32s\", expected KEY=VALUE",
+				   word[i].at);
 			continue;
 		}
 		*value = '\0';
@@ -69,7 +72,8 @@ static void check_pairs(struct reader *r, const struct plan_event *e, unsigned l
 	}
 }
 
-static void read_arguments(struct reader *r, struct plan_event *e, unsigned line, struct word *w, unsigned n)
+static void read_arguments(struct reader *r, struct plan_event *e, unsigned line, struct word *w,
+			   unsigned n)
 {
 	bool of_pool = e->verb <= PLAN_POOL_SCHED;
 
@@ -95,8 +99,11 @@ static void read_arguments(struct reader *r, struct plan_event *e, unsigned line
 		check_pairs(r, e, line, w + 1, n - 1);
 		break;
 	case PLAN_VCPU_PIN:
-		if (parse_u64(w[1].at, &e->vcpu) != ERR_OK || r->plan->vms == 0 || e->vcpu >= r->plan->vm[e->vm].vcpus) {
-			plan_fault(r, line, w[1].column, "found \"%.32s\", expected the number of a vCPU of %s", w[1].at, w[0].at);
+		if (parse_u64(w[1].at, &e->vcpu) != ERR_OK || r->plan->vms == 0 ||
+		    e->vcpu >= r->plan->vm[e->vm].vcpus) {
+			plan_fault(r, line, w[1].column,
+				   "found \"%.32s\", expected the number of a vCPU of %s", w[1].at,
+				   w[0].at);
 		}
 		plan_read_cpus(r, w[2].at, line, w[2].column, &e->hard);
 		cpuset_fill(&e->soft, CPU_MAX);
@@ -110,7 +117,8 @@ static void read_arguments(struct reader *r, struct plan_event *e, unsigned line
 }
 
 /* What follows the words that were read, in the text as written. */
-static const char *rest_of(const struct plan_event *e, const char *split_text, const struct word *w, unsigned n, unsigned from)
+static const char *rest_of(const struct plan_event *e, const char *split_text, const struct word *w,
+			   unsigned n, unsigned from)
 {
 	return from < n ? e->words + (w[from].at - split_text) : "";
 }
@@ -124,13 +132,17 @@ void plan_read_event(struct reader *r, const struct setting *s)
 
 	e.words = strcpy(kept, text);
 	n = split(text, s->column, w);
-	SIM_PUSH(r->plan->event, r->plan->events, r->plan->event_room, e);	/* plan_free() has it, whatever follows */
+	/* Whatever follows, plan_free() has it. */
+	SIM_PUSH(r->plan->event, r->plan->events, r->plan->event_room, e);
 	if (!str_eq(s->key, "at")) {
-		plan_fault(r, s->line, s->key_column, "found \"%.32s\", expected at = TIME COMMAND", s->key);
+		plan_fault(r, s->line, s->key_column, "found \"%.32s\", expected at = TIME COMMAND",
+			   s->key);
 		return;
 	}
 	if (n < 3 || parse_time(w[0].at, &e.at_ns) != ERR_OK) {
-		plan_fault(r, s->line, s->column, "found \"%.48s\", expected TIME COMMAND, such as 20ms vm pause web", e.words);
+		plan_fault(r, s->line, s->column,
+			   "found \"%.48s\", expected TIME COMMAND, such as 20ms vm pause web",
+			   e.words);
 		return;
 	}
 	snprintf(name, sizeof(name), "%s %s", w[1].at, w[2].at);
@@ -139,7 +151,8 @@ void plan_read_event(struct reader *r, const struct setting *s)
 			continue;
 		}
 		if (n - 3 < commands[i].least) {
-			plan_fault(r, s->line, w[1].column, "found \"%.48s\", expected %s", rest_of(&e, text, w, n, 1), commands[i].form);
+			plan_fault(r, s->line, w[1].column, "found \"%.48s\", expected %s",
+				   rest_of(&e, text, w, n, 1), commands[i].form);
 			return;
 		}
 		e.verb = (enum plan_verb)i;
@@ -148,5 +161,6 @@ void plan_read_event(struct reader *r, const struct setting *s)
 		r->plan->event[r->plan->events - 1] = e;
 		return;
 	}
-	plan_fault(r, s->line, w[1].column, "found \"%.48s\", expected a command of `pool`, `vm` or `vcpu`", name);
+	plan_fault(r, s->line, w[1].column,
+		   "found \"%.48s\", expected a command of `pool`, `vm` or `vcpu`", name);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Carries a plan out: makes its machine, pools and VMs, and does what its events say when they are due. */
+/*
+ * Carries a plan out: makes its machine, pools and VMs, and does what its events say when they are
+ * due.
+ */
 #include "tools/sim/plan.h"
 
 #include <stdio.h>
@@ -114,21 +117,30 @@ bool plan_start(struct plan_run *run, const struct plan *plan, const struct plan
 {
 	const struct plan_machine *m = &plan->machine;
 	struct sim_options o = {
-		.seed = m->seed, .switch_ns = m->switch_ns, .poke_ns = m->poke_ns, .time_ops = options->time_ops,
+		.seed = m->seed,
+		.switch_ns = m->switch_ns,
+		.poke_ns = m->poke_ns,
+		.time_ops = options->time_ops,
 	};
 
 	o.check_every = options->time_ops || plan->entities > CHECKED_MAX ? SIM_NEVER : 0;
-	*run = (struct plan_run){ .plan = plan, .sim = sim_create(&o), .scale = MAX(1u, options->scale) };
-	sim_machine(run->sim, (unsigned)m->cpus, (unsigned)m->threads, (unsigned)m->cores_per_llc, (unsigned)m->llcs_per_node);
+	*run = (struct plan_run){ .plan = plan,
+				  .sim = sim_create(&o),
+				  .scale = MAX(1u, options->scale) };
+	sim_machine(run->sim, (unsigned)m->cpus, (unsigned)m->threads, (unsigned)m->cores_per_llc,
+		    (unsigned)m->llcs_per_node);
 	run->pool = sim_alloc(plan->pools * sizeof(run->pool[0]));
 	run->group = sim_alloc(plan->vms * sizeof(run->group[0]));
 	run->due = sim_alloc(plan->events * sizeof(run->due[0]));
 	for (unsigned i = 0; i < plan->pools; i++) {
 		const struct plan_pool *p = &plan->pool[i];
 
-		run->pool[i] = sim_pool_of(run->sim, p->name, options->ops != NULL ? options->ops : p->ops, p->values, p->cpus);
+		run->pool[i] =
+			sim_pool_of(run->sim, p->name, options->ops != NULL ? options->ops : p->ops,
+				    p->values, p->cpus);
 		if (run->pool[i] == NULL) {
-			snprintf(run->error, sizeof(run->error), "pool %s: %s", p->name, sim_why(run->sim));
+			snprintf(run->error, sizeof(run->error), "pool %s: %s", p->name,
+				 sim_why(run->sim));
 			return false;
 		}
 		sim_pool_warn(run->pool[i], p->warn);

@@ -28,7 +28,8 @@ static void add(struct sim_figures *sum, const struct sim_figures *f)
 	sum->lost += f->lost;
 }
 
-static void take_row(struct report *report, const char *name, const char *policy, const struct sim_figures *f)
+static void take_row(struct report *report, const char *name, const char *policy,
+		     const struct sim_figures *f)
 {
 	struct report_row row = { .figures = *f };
 
@@ -37,7 +38,8 @@ static void take_row(struct report *report, const char *name, const char *policy
 	SIM_PUSH(report->row, report->rows, report->room, row);
 }
 
-static void take_group(struct report *report, struct sim_group *g, const char *policy, bool each, struct sim_figures *sum)
+static void take_group(struct report *report, struct sim_group *g, const char *policy, bool each,
+		       struct sim_figures *sum)
 {
 	char name[SIM_NAME_LEN];
 
@@ -67,7 +69,8 @@ void report_take(struct report *report, struct plan_run *run, const char *policy
 		for (unsigned k = 0; k < n; k++) {
 			struct sim_group *g = run->group[i][k];
 
-			take_group(report, g, policy != NULL ? policy : g->pool->sched.ops->name, each, &sum);
+			take_group(report, g, policy != NULL ? policy : g->pool->sched.ops->name,
+				   each, &sum);
 		}
 		if (!each) {
 			snprintf(name, sizeof(name), "%s x %lu", vm->name, n * vm->vcpus);
@@ -97,16 +100,19 @@ static void print_row(FILE *to, const struct report_row *row, uint64_t span_ns)
 		fprintf(to, "%-20s %-9s did not start\n", row->name, row->policy);
 		return;
 	}
-	fprintf(to, "%-20s %-9s %9.2f %9.2f %9.2f  %9.1f %9.1f %9.1f %10.1f  %9lu %8lu %8lu %7lu %7lu\n", row->name, row->policy,
-		percent * (double)f->run_ns, percent * (double)f->wait_ns, percent * (double)f->parked_ns, us(f->wake_p50_ns),
-		us(f->wake_p99_ns), us(f->wake_max_ns), us(f->longest_wait_ns), f->switches, f->migrations, f->jobs, f->misses,
-		f->lost);
+	fprintf(to,
+		"%-20s %-9s %9.2f %9.2f %9.2f  %9.1f %9.1f %9.1f %10.1f  %9lu %8lu %8lu %7lu %7lu\n",
+		row->name, row->policy, percent * (double)f->run_ns, percent * (double)f->wait_ns,
+		percent * (double)f->parked_ns, us(f->wake_p50_ns), us(f->wake_p99_ns),
+		us(f->wake_max_ns), us(f->longest_wait_ns), f->switches, f->migrations, f->jobs,
+		f->misses, f->lost);
 }
 
 void report_print(FILE *to, const struct plan *plan, const struct report *report, unsigned n)
 {
-	fprintf(to, "%-20s %-9s %9s %9s %9s  %9s %9s %9s %10s  %9s %8s %8s %7s %7s\n", "vm", "policy", "share %", "wait %",
-		"parked %", "p50 us", "p99 us", "max us", "longest us", "switches", "migrated", "jobs", "missed", "lost");
+	fprintf(to, "%-20s %-9s %9s %9s %9s  %9s %9s %9s %10s  %9s %8s %8s %7s %7s\n", "vm",
+		"policy", "share %", "wait %", "parked %", "p50 us", "p99 us", "max us",
+		"longest us", "switches", "migrated", "jobs", "missed", "lost");
 	for (unsigned i = 0; n > 0 && i < report[0].rows; i++) {
 		for (unsigned k = 0; k < n; k++) {
 			print_row(to, &report[k].row[i], plan->machine.until_ns);
@@ -123,7 +129,8 @@ void report_pools(FILE *to, struct plan_run *run)
 		struct text t = text_make(buf, sizeof(buf));
 
 		cpusetexpr_print(&p->sched.slots, &t);
-		fprintf(to, "pool %s: %s on cpus %s, %u VMs", p->name, p->sched.ops->name, buf, p->groups);
+		fprintf(to, "pool %s: %s on cpus %s, %u VMs", p->name, p->sched.ops->name, buf,
+			p->groups);
 		if (p->figures.idle_waiting_ns > 0) {
 			fprintf(to, "; for %.1f us a cpu idled beside a vCPU that waits, first %s",
 				us(p->figures.idle_waiting_ns), p->figures.idle_waiting);
@@ -145,12 +152,14 @@ void report_cost(FILE *to, struct plan_run *run)
 	for (unsigned i = 0; i < run->sim->pools; i++) {
 		const struct sim_pool_figures *f = &run->sim->pool[i]->figures;
 
-		fprintf(to, "\npool %s, %s, %u vCPUs\n%-14s %12s %14s %14s\n", run->sim->pool[i]->name,
-			run->sim->pool[i]->sched.ops->name, run->sim->entities, "op", "calls", "calls a second", "host ns a call");
+		fprintf(to, "\npool %s, %s, %u vCPUs\n%-14s %12s %14s %14s\n",
+			run->sim->pool[i]->name, run->sim->pool[i]->sched.ops->name,
+			run->sim->entities, "op", "calls", "calls a second", "host ns a call");
 		for (unsigned op = 0; op < SIM_OP_COUNT; op++) {
 			if (f->calls[op] > 0) {
-				fprintf(to, "%-14s %12lu %14.0f %14.0f\n", sim_op_name[op], f->calls[op],
-					(double)f->calls[op] / seconds, (double)f->host_ns[op] / (double)f->calls[op]);
+				fprintf(to, "%-14s %12lu %14.0f %14.0f\n", sim_op_name[op],
+					f->calls[op], (double)f->calls[op] / seconds,
+					(double)f->host_ns[op] / (double)f->calls[op]);
 			}
 		}
 	}

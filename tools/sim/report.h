@@ -19,8 +19,9 @@ struct report {
 };
 
 /*
- * A row a vCPU, or of a plan with many a row a VM of the plan: shares and counts summed up over its vCPUs, waits the worst of
- * them. policy: what the rows say they ran under; NULL: what each is under now.
+ * A row a vCPU, or of a plan with many a row a VM of the plan: shares and counts summed up over its
+ * vCPUs, waits the worst of them. policy: what the rows say they ran under; NULL: what each is
+ * under now.
  */
 void report_take(struct report *report, struct plan_run *run, const char *policy);
 void report_free(struct report *report);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The simulator as an object: made, filled with a machine, groups and entities, looked at, destroyed. */
+/*
+ * The simulator as an object: made, filled with a machine, groups and entities, looked at,
+ * destroyed.
+ */
 #include "tools/sim/internal.h"
 
 #include <stdarg.h>
@@ -102,7 +105,8 @@ void sim_destroy(struct sim *sim)
 	free(sim);
 }
 
-void sim_machine(struct sim *sim, unsigned cpus, unsigned threads_per_core, unsigned cores_per_llc, unsigned llcs_per_node)
+void sim_machine(struct sim *sim, unsigned cpus, unsigned threads_per_core, unsigned cores_per_llc,
+		 unsigned llcs_per_node)
 {
 	const unsigned per_llc = threads_per_core * cores_per_llc;
 
@@ -171,7 +175,8 @@ struct sim_entity *sim_entity(struct sim_group *g, const struct sim_pattern *pat
 
 const char *sim_name(const struct sim_entity *se, char *buf)
 {
-	snprintf(buf, SIM_NAME_LEN, se->group->count > 1 ? "%s.%u" : "%s", se->group->g.name, se->e.number);
+	snprintf(buf, SIM_NAME_LEN, se->group->count > 1 ? "%s.%u" : "%s", se->group->g.name,
+		 se->e.number);
 	return buf;
 }
 

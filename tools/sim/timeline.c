@@ -15,7 +15,8 @@ static void keep(void *context, const struct sim_stretch *s)
 	if (*last > 0) {
 		struct sim_stretch *before = &t->stretch[*last - 1];
 
-		if (before->state == s->state && before->slot == s->slot && before->to_ns == s->from_ns) {
+		if (before->state == s->state && before->slot == s->slot &&
+		    before->to_ns == s->from_ns) {
 			before->to_ns = s->to_ns;	/* sim_run() ended in between */
 			return;
 		}
@@ -41,7 +42,8 @@ static int by_slot_and_time(const void *a, const void *b)
 {
 	const struct sim_stretch *x = a, *y = b;
 
-	return x->slot != y->slot ? (x->slot < y->slot ? -1 : 1) : (x->from_ns > y->from_ns) - (x->from_ns < y->from_ns);
+	return x->slot != y->slot ? (x->slot < y->slot ? -1 : 1) :
+				    (x->from_ns > y->from_ns) - (x->from_ns < y->from_ns);
 }
 
 static void put_ns(FILE *to, const char *who, uint64_t ns)
@@ -53,7 +55,8 @@ static void put_ns(FILE *to, const char *who, uint64_t ns)
 	fprintf(to, " %s %s", who, words);
 }
 
-static void end_line(FILE *to, const struct sim *sim, unsigned slot, uint64_t at_ns, struct window w)
+static void end_line(FILE *to, const struct sim *sim, unsigned slot, uint64_t at_ns,
+		     struct window w)
 {
 	if (slot < sim->cpus && at_ns < w.to_ns) {
 		put_ns(to, "-", w.to_ns);
