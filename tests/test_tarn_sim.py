@@ -59,8 +59,8 @@ P:15:7: run: found "3", expected a time with its unit such as 10ms (us, ms, s)
 P:16:1: found "timeslice", expected it in a [pool] section
 P:17:1: found "run" again, expected it once
 P:18:2: found a second VM a, expected one
-P:18:2: vm a: found no run, expected one with pattern = periodic
-P:18:2: vm a: found no every, expected one with pattern = periodic
+P:18:2: vm a: found no run, expected one for periodic
+P:18:2: vm a: found no every, expected one for periodic
 P:20:2: found "<b>", expected a name of letters, digits, - _ and .
 P:22:11: found "vm fly", expected a command of `pool`, `vm` or `vcpu`
 P:23:10: found "pool cpu-add", expected pool cpu-add P SET

@@ -309,6 +309,96 @@ TEST(pins, "a pinned entity runs where it may; a group that does not fit stays o
 	sim_destroy(sim);
 }
 
+/* --- What no policy of these two does: parking, and several lock domains. */
+
+extern const struct sched_ops sched_null;
+
+/* Out of budget from 5 to 8 ms. */
+static struct sched_pick pick_with_budget(struct sched *s, unsigned slot, uint64_t now_ns,
+					  struct sched_out *out)
+{
+	struct sched_pick p = sched_null.pick(s, slot, now_ns, out);
+	const bool out_of_budget = now_ns >= 5 * NS_PER_MS && now_ns < 8 * NS_PER_MS;
+
+	if (p.entity == NULL) {
+		return p;
+	}
+	p.entity->parked = out_of_budget ? SCHED_PARK_BUDGET : SCHED_NOT_PARKED;
+	p.entity->parked_until_ns = 8 * NS_PER_MS;
+	p.until_ns = now_ns < 5 * NS_PER_MS ? 5 * NS_PER_MS : NS_NEVER;
+	return out_of_budget ? (struct sched_pick){ .until_ns = 8 * NS_PER_MS } : p;
+}
+
+TEST(parked, "time parked is no wait, and no cpu idles beside one that waits then")
+{
+	struct sched_ops ops = sched_null;
+	struct sim *sim = machine(1);
+	struct sim_pool *p;
+	struct sim_entity *a;
+	struct text to;
+
+	ops.pick = pick_with_budget;
+	p = sim_pool_of(sim, "p", &ops, NULL, sim_cpus(0, 1));
+	a = one(p, "a", &busy);
+	start_table(sim, &to);
+	CHECK(sim_run(sim, 10 * NS_PER_MS));
+	CHECK_STR(table, "0 a.0 0-5000\n0 a.0 8000-10000\n");
+	CHECK_EQ(sim_figures(a).parked_ns, 3 * NS_PER_MS);
+	CHECK_EQ(sim_figures(a).wait_ns, 0);
+	CHECK_EQ(sim_figures(a).longest_wait_ns, 0);
+	CHECK_EQ(sim_pool_figures(p)->idle_waiting_ns, 0);
+	sim_destroy(sim);
+}
+
+static struct sched_entity *asked_for;
+
+static struct sched_pick pick_own_domain(struct sched *s, unsigned slot, uint64_t now_ns,
+					 struct sched_out *out)
+{
+	struct sched_pick p = sched_null.pick(s, slot, now_ns, out);
+
+	if (slot != 0 && p.entity != NULL && p.entity->slot != slot) {
+		asked_for = p.entity;
+		return (struct sched_pick){ .until_ns = NS_NEVER, .pull = true, .from = 0 };
+	}
+	return p;
+}
+
+static void pull_asked_for(struct sched *s, unsigned from, unsigned to, uint64_t now_ns,
+			   struct sched_out *out)
+{
+	(void)s, (void)from, (void)now_ns, (void)out;
+	asked_for->slot = to;
+}
+
+static unsigned join_own_domain(struct sched *s, unsigned slot, const struct sched_place *place,
+				uint64_t now_ns, struct sched_out *out)
+{
+	sched_null.join(s, slot, place, now_ns, out);
+	return slot;
+}
+
+TEST(domains, "what is in another lock domain is pulled from there before it runs")
+{
+	struct sched_ops ops = sched_null;
+	struct sim *sim = machine(2);
+	struct sim_pool *p;
+	struct text to;
+
+	ops.pick = pick_own_domain;
+	ops.pull = pull_asked_for;
+	ops.join = join_own_domain;
+	p = sim_pool_of(sim, "p", &ops, NULL, sim_cpus(0, 2));
+	one(p, "a", &busy);
+	one(p, "b", &busy);
+	start_table(sim, &to);
+	sim_run(sim, NS_PER_MS);
+	CHECK_STR(sim_wrong(sim), "");
+	CHECK_STR(table, "0 a.0 0-1000\n1 b.0 0-1000\n");
+	CHECK_EQ(sim_pool_figures(p)->calls[SIM_OP_pull], 1);
+	sim_destroy(sim);
+}
+
 /* --- Breaches. */
 
 extern const struct sched_ops sched_rr;

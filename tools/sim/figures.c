@@ -118,8 +118,8 @@ static bool forgotten(struct sim_pool *p, struct sim_entity *se)
 		if (sim->slot[slot].poke_ns == NS_NEVER && sim->slot[slot].leaving == NULL) {
 			if (p->figures.idle_waiting_ns == 0) {
 				snprintf(p->figures.idle_waiting, sizeof(p->figures.idle_waiting),
-					 "at %lu ns: slot %u idles beside %s.%u", sim->now_ns, slot, se->group->g.name,
-					 se->e.number);
+					 "at %lu ns: slot %u idles beside %s.%u", sim->now_ns, slot,
+					 se->group->g.name, se->e.number);
 			}
 			return true;
 		}

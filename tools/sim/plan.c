@@ -484,11 +484,11 @@ static void read_vm(struct reader *r, const struct section *sec)
 	cpuset_fill(&vm.soft, CPU_MAX);
 	read_section(r, sec, &vm, &vm.values);
 	if (t->kind != SIM_BUSY && t->run_ns == 0) {
-		plan_fault(r, sec->line, sec->column, "vm %s: found no run, expected one with pattern = %s",
+		plan_fault(r, sec->line, sec->column, "vm %s: found no run, expected one for %s",
 			   vm.name, pattern_words[t->kind]);
 	}
 	if (t->kind != SIM_BUSY && t->kind != SIM_YIELDER && t->every_ns == 0) {
-		plan_fault(r, sec->line, sec->column, "vm %s: found no every, expected one with pattern = %s",
+		plan_fault(r, sec->line, sec->column, "vm %s: found no every, expected one for %s",
 			   vm.name, pattern_words[t->kind]);
 	}
 	SIM_PUSH(r->plan->vm, r->plan->vms, r->plan->vm_room, vm);

@@ -35,7 +35,7 @@ struct sim_entity;
 
 struct sim_options {
 	uint64_t seed;
-	uint64_t switch_ns;	/* from pick to released() of the last, and to the first work of the next */
+	uint64_t switch_ns;	/* from pick to released() of the last and work of the next */
 	uint64_t poke_ns;	/* from out->poke to the slot's pick */
 	unsigned check_every;	/* events between two check()s; 0: 64; SIM_NEVER */
 	bool time_ops;		/* measures host time in each op: for reports, not for tests */
@@ -78,9 +78,9 @@ struct sim_group *sim_group(struct sim_pool *p, const char *name, const char *va
 enum sim_kind {
 	SIM_BUSY,		/* runs whenever it can */
 	SIM_PERIODIC,		/* a job of run_ns every every_ns, due deadline_ns later */
-	SIM_INTERACTIVE,	/* run_ns every every_ns + 0..jitter_ns; if it is not done, a wake is lost */
+	SIM_INTERACTIVE,	/* run_ns every every_ns + 0..jitter_ns; late: the wake is lost */
 	SIM_BURSTY,		/* runs 1/2 to 3/2 of run_ns, sleeps 1/2 to 3/2 of every_ns */
-	SIM_RANDOM,		/* runs up to 2 run_ns, sleeps up to 2 every_ns or, 1 in 4, yields */
+	SIM_RANDOM,		/* runs up to 2 run_ns, then sleeps up to 2 every_ns, or yields */
 	SIM_CHEAT,		/* blocks every_ns long, run_ns before its slice would end */
 	SIM_YIELDER,		/* yields after each run_ns */
 };
@@ -135,7 +135,7 @@ struct sim_figures {
 	uint64_t run_ns, wait_ns, parked_ns, sleep_ns;	/* where its time went since it started */
 	/* From wake to run, without what it was parked. */
 	uint64_t wakes, wake_p50_ns, wake_p99_ns, wake_max_ns;
-	uint64_t longest_wait_ns;	/* for a slot, unparked, whatever came before; unfinished too */
+	uint64_t longest_wait_ns;	/* for a slot, unparked, woken or not, ended or not */
 	uint64_t switches, migrations;
 	uint64_t jobs, misses, lost;
 };
