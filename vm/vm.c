@@ -303,6 +303,7 @@ void vm_destroy(struct vm *vm)
 		(void)vm_stop(vm, &why);
 	}
 	if (console_attached_to(vm)) {
+		vconsole_show(vm->console, vm->config.name, true, UINT32_MAX);	/* there is no later */
 		console_detach();
 	}
 	list_remove(&vm->link);

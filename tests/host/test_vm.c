@@ -343,6 +343,39 @@ TEST(many_words, "a destroyed VM's last output is shown, also when it is more th
 	fixture_end();
 }
 
+static void ignore(void *ctx, uint8_t byte)
+{
+	(void)ctx;
+	(void)byte;
+}
+
+TEST(attached_words, "attached to a VM that ends, its last words come too: at the port's pace, or at once when it is destroyed")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct vm_config c;
+		struct vm *vm;
+
+		MAKE(1, spin);
+		c = fixture_config("v");
+		vm = fixture_start(&c);
+		console_attach(ignore, vm);
+		for (unsigned n = 0; n < 20000; n++) {
+			vconsole_put(vm->console, n % 10 == 9 ? '\n' : 'x');
+		}
+		if (i == 0) {
+			CHECK_EQ(vm_stop(vm, &fixture_why), ERR_OK);
+			CHECK(fixture_times("xxxxxxxxx\n") < 2000);
+			fixture_run(40);
+			CHECK_EQ(fixture_times("xxxxxxxxx\n"), 2000);
+			CHECK_EQ(vm->console->dropped, 0);
+		}
+		vm_destroy(vm);
+		console_attach_end();
+		CHECK_EQ(fixture_times("xxxxxxxxx\n"), 2000);
+		fixture_end();
+	}
+}
+
 TEST(crash_action, "on-crash and on-reboot have their own actions")
 {
 	struct vm_config c;
