@@ -157,6 +157,7 @@ TEST(set, "vm set changes what may change, also while the VM runs")
 	CHECK_STR(says("vm set v on-crash=restart on-poweroff=destroy on-reboot=stop"), "ok\r\n");
 	CHECK(vm->config.on_crash == VM_ACTION_RESTART && vm->config.on_poweroff == VM_ACTION_DESTROY &&
 	      vm->config.on_reboot == VM_ACTION_STOP);
+	CHECK(strstr(says("vm show v"), "on-poweroff destroy, on-reboot stop, on-crash restart\r\n") != NULL);
 	fixture_end();
 }
 
