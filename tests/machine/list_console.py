@@ -83,7 +83,7 @@ cmdline = "console=ttyS0 quiet cryptomgr.notests tarn.name=lx"
 """
 
 linux = Machine("Bochs with a Linux to type at", emulator="bochs", ips=100_000_000, cpus=2, nodes=1, mem=512, vtx=True,
-                manifest=LINUX_CONF, files=["guest/vmlinuz", "guest/initrd.gz"], boot_seconds=180)
+                manifest=LINUX_CONF, files=["guest/vmlinuz", "guest/initrd.gz"], slow=True, boot_seconds=180)
 
 
 def text_lines(count):
