@@ -107,7 +107,7 @@ static void erase_rows(struct textscreen *s, unsigned from, unsigned to)
 /* ECMA-48 8.3: CUU, CUD, CUF, CUB, CUP, ED, EL; erasing knows 0 (from the cursor on) and 2 (all). */
 static void sequence(struct textscreen *s, uint8_t final)
 {
-	unsigned n = MAX(1u, s->arg[0]), from = s->arg[0] == 2 ? 0 : MIN(s->col, s->cols);
+	unsigned n = MAX(1u, s->arg[0]), from = s->arg[0] == 2 ? 0 : s->col;
 
 	switch (final) {
 	case 'A':
@@ -170,7 +170,7 @@ static void in_ground(struct textscreen *s, uint8_t byte)
 	default:
 		if (byte >= ' ' && byte <= '~') {
 			character(s, byte);
-		} else if (byte >= 0xc0) {	/* begins a character of UTF-8, whose other bytes are 0x80 to 0xbf */
+		} else if (byte >= 0xc0) {	/* UTF-8's first byte; the others are 0x80 to 0xbf */
 			character(s, '?');
 		}
 		break;
@@ -187,7 +187,10 @@ void textscreen_put(struct textscreen *s, uint8_t byte)
 		in_ground(s, byte);
 		break;
 	case TEXTSCREEN_ESC:
-		s->state = byte == '[' ? TEXTSCREEN_CSI : byte == '(' || byte == ')' ? TEXTSCREEN_SKIP_ONE : TEXTSCREEN_GROUND;
+		s->state = byte == '[' ? TEXTSCREEN_CSI : TEXTSCREEN_GROUND;
+		if (byte == '(' || byte == ')') {
+			s->state = TEXTSCREEN_SKIP_ONE;	/* the name of a character set */
+		}
 		s->arg[0] = s->arg[1] = s->args = 0;
 		break;
 	case TEXTSCREEN_SKIP_ONE:
@@ -223,7 +226,8 @@ static void draw_line(volatile uint32_t *to, unsigned bits, unsigned scale, uint
 static void draw_cell(const struct textscreen *s, unsigned row, unsigned col, uint8_t c)
 {
 	uint64_t glyph = glyphs[(c & ~INVERSE) - ' '] << (64 - GLYPH_COLS * GLYPH_ROWS);
-	volatile uint32_t *to = s->pixels + (size_t)row * CELL_ROWS * s->scale * s->stride + col * CELL_COLS * s->scale;
+	unsigned width = CELL_COLS * s->scale, height = CELL_ROWS * s->scale;
+	volatile uint32_t *to = s->pixels + (size_t)row * height * s->stride + col * width;
 
 	/* The glyph's rows come out at the top, and zeros after the last. */
 	for (unsigned y = 0; y < CELL_ROWS; y++, glyph <<= GLYPH_COLS) {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Text on a linear framebuffer of 32 bits a pixel. Bytes change cells in memory; pixels are only ever written, and only for
- * cells that differ from what stands there, when textscreen_draw() is called: framebuffer memory is slow, and reading it slower.
+ * Text on a linear framebuffer of 32 bits a pixel. Bytes change cells in memory; pixels are only
+ * ever written, and only for cells that differ from what stands there, when textscreen_draw() is
+ * called: framebuffer memory is slow, and reading it slower.
  *
- * Understood: printable ASCII, CR, LF, BS, TAB; CSI A B C D H J K; other sequences are swallowed, UTF-8 shows as one "?".
+ * Understood: printable ASCII, CR, LF, BS, TAB; CSI A B C D H J K; other sequences are swallowed, a
+ * character of UTF-8 shows as "?".
  */
 #pragma once
 
@@ -17,12 +19,12 @@
 enum textscreen_state { TEXTSCREEN_GROUND, TEXTSCREEN_ESC, TEXTSCREEN_SKIP_ONE, TEXTSCREEN_CSI };
 
 struct textscreen {
-	unsigned scale;				/* pixels of the screen for one of the font's, both ways */
+	unsigned scale;				/* pixels for one of the font's, both ways */
 	unsigned cols, rows;			/* 0: no screen */
 	volatile uint32_t *pixels;		/* device memory; NULL: not yet */
 	unsigned stride;			/* pixels a line */
-	unsigned row, col;			/* of the cursor; col == cols: the next character begins a row */
-	unsigned top;				/* line of `cell` that is row 0: scrolling moves this */
+	unsigned row, col;	/* of the cursor; col == cols: the next character begins a row */
+	unsigned top;		/* line of `cell` that is row 0: scrolling moves this */
 	enum textscreen_state state;
 	unsigned arg[2], args;			/* of a CSI */
 	unsigned next_row;			/* where textscreen_draw() goes on */

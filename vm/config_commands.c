@@ -179,6 +179,11 @@ static enum err create(const struct shell_args *args)
 	if (args->count == 0) {
 		return shell_usage();
 	}
+	/* Before it becomes a section's head, where a manifest would say other things about it. */
+	if (!manifest_name_ok(args->word[0], strlen(args->word[0]))) {
+		return shell_fail(ERR_INVAL, args->word[0], "expected a name of at most %u letters, digits and . _ -",
+				  MANIFEST_NAME_MAX - 1);
+	}
 	w = heap_alloc(sizeof(*w), cpu_this()->node);
 	if (w == NULL) {
 		return shell_fail(ERR_NOMEM, args->word[0], "no memory for the command: %lu bytes on node %u", sizeof(*w),

@@ -303,6 +303,7 @@ void vm_destroy(struct vm *vm)
 		(void)vm_stop(vm, &why);
 	}
 	if (console_attached_to(vm)) {
+		vconsole_show(vm->console, vm->config.name, true, UINT32_MAX);	/* there is no later */
 		console_detach();
 	}
 	list_remove(&vm->link);
@@ -311,6 +312,11 @@ void vm_destroy(struct vm *vm)
 }
 
 /* --- Running. */
+
+static enum err fail_state(const struct vm *vm, const char *expected, struct sched_reason *why)
+{
+	return fail(why, ERR_STATE, "it is %s, expected %s", vm_state_words(vm->state), expected);
+}
 
 static enum err reset_platform(struct vm *vm)
 {
@@ -333,7 +339,7 @@ enum err vm_start(struct vm *vm, struct sched_reason *why)
 	enum err e;
 
 	if (vm->state == VM_RUNNING || vm->state == VM_PAUSED) {
-		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
+		return fail_state(vm, "stopped or crashed", why);
 	}
 	e = vm_files_load(vm, &start, why);
 	if (e != ERR_OK) {
@@ -373,7 +379,7 @@ static void pause_all(struct vm *vm)
 enum err vm_pause(struct vm *vm, struct sched_reason *why)
 {
 	if (vm->state != VM_RUNNING) {
-		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
+		return fail_state(vm, "running", why);
 	}
 	pause_all(vm);
 	set_state(vm, VM_PAUSED);
@@ -383,7 +389,7 @@ enum err vm_pause(struct vm *vm, struct sched_reason *why)
 enum err vm_resume(struct vm *vm, struct sched_reason *why)
 {
 	if (vm->state != VM_PAUSED) {
-		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
+		return fail_state(vm, "paused", why);
 	}
 	set_state(vm, VM_RUNNING);
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
@@ -415,7 +421,7 @@ enum err vm_stop(struct vm *vm, struct sched_reason *why)
 		return ERR_OK;
 	}
 	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED) {
-		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
+		return fail_state(vm, "running or paused", why);
 	}
 	stopped(vm, VM_STOPPED, "by command");
 	return ERR_OK;

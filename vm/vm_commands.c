@@ -95,6 +95,15 @@ static void show_exits(const struct vcpu *v)
 	}
 }
 
+static const char *action_words(enum vm_action action)
+{
+	static const char *const words[] = {
+		[VM_ACTION_STOP] = "stop", [VM_ACTION_RESTART] = "restart", [VM_ACTION_DESTROY] = "destroy",
+	};
+
+	return words[action];
+}
+
 static enum err vm_show(const struct shell_args *args)
 {
 	enum err e = ERR_OK;
@@ -114,6 +123,8 @@ static enum err vm_show(const struct shell_args *args)
 	for (unsigned i = 0; i < vm->config.module_count; i++) {
 		con_printf("  module %s %s\n", vm->config.module[i].file, vm->config.module[i].args);
 	}
+	con_printf("  on-poweroff %s, on-reboot %s, on-crash %s\n", action_words(vm->config.on_poweroff),
+		   action_words(vm->config.on_reboot), action_words(vm->config.on_crash));
 	con_printf("  console: %lu bytes written, %lu dropped; %lu typed bytes dropped; unknown MSRs: %lu\n",
 		   atomic_load(&vm->console->written), vm->console->dropped, vm->console->in_dropped,
 		   atomic_load(&vm->unknown_msrs));

@@ -22,12 +22,13 @@ void screen_map(const struct boot_framebuffer *fb)
 	if (screen.cols == 0) {
 		return;
 	}
-	pixels = paging_map_framebuffer(hpa(fb->base), (size_t)fb->stride * fb->height * sizeof(uint32_t));
+	pixels = paging_map_framebuffer(hpa(fb->base),
+					(size_t)fb->stride * fb->height * sizeof(uint32_t));
 	if (pixels != NULL) {
 		textscreen_set_pixels(&screen, pixels, fb->stride);
 	}
-	log_printf("screen: %u by %u pixels, %u by %u characters%s", fb->width, fb->height, screen.cols, screen.rows,
-		   pixels == NULL ? ": no memory to map it" : "");
+	log_printf("screen: %u by %u pixels, %u by %u characters%s", fb->width, fb->height,
+		   screen.cols, screen.rows, pixels == NULL ? ": no memory to map it" : "");
 }
 
 void arch_screen_putc(char c)
