@@ -20,6 +20,7 @@ struct virt_space {
 };
 
 const struct virt_ops *virt;
+void (*fake_virt_on_put)(void);
 unsigned fake_virt_vcpus, fake_virt_spaces;
 bool fake_virt_apic;
 struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);
@@ -158,6 +159,9 @@ static void put(struct virt_vcpu *virt_v)
 
 	ASSERT(v->on_cpu == CPU_NONE || v->on_cpu == arch_this_cpu());
 	v->on_cpu = CPU_NONE;
+	if (fake_virt_on_put != NULL) {
+		fake_virt_on_put();
+	}
 }
 
 /* --- Events. */

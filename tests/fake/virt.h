@@ -83,6 +83,8 @@ struct fake_virt_vcpu {
 void fake_virt_init(const struct fake_step *script, unsigned count);
 /* Also those there are, from their next reset on. */
 void fake_virt_script(const struct fake_step *script, unsigned count);
+/* Called when a vCPU is put, for what another cpu may do meanwhile. */
+extern void (*fake_virt_on_put)(void);
 /* The vCPUs and spaces there are now. */
 extern unsigned fake_virt_vcpus, fake_virt_spaces;
 /* Off after fake_virt_init(): does the cpu virtualize local APICs? */

@@ -108,9 +108,9 @@ static void reads(void)
 	}
 }
 
-static void writes(uint32_t pattern, bool random)
+static void writes(unsigned end, uint32_t pattern, bool random)
 {
-	for (unsigned port = 0; port < 0x10000; port++) {
+	for (unsigned port = 0; port < end; port++) {
 		for (unsigned size = 1; size <= 4; size *= 2) {
 			if (!touches(ends, sizeof(ends) / sizeof(ends[0]), port, size)) {
 				out(port, size, random ? (uint32_t)guest_random() : pattern);
@@ -164,10 +164,11 @@ void guest_main(const void *start_info)
 	trap_init();
 	attack_step("reads");
 	reads();
-	attack_step("writes of ones");
-	writes(UINT32_MAX, false);
+	attack_step("writes of ones and zeros");
+	writes(0x1000, UINT32_MAX, false);	/* all devices are there */
+	writes(0x1000, 0, false);
 	attack_step("random writes");
-	writes(0, true);
+	writes(0x10000, 0, true);
 	attack_step("strings");
 	strings();
 	attack_step("CPL 3");

@@ -166,21 +166,22 @@ static bool beats_on(uint32_t ap)
 
 static void beside(enum role role)
 {
-	bool stands = role == HALT || role == AC;	/* no instruction of theirs completes */
+	bool stands = role == HALT || role == AC || role == INITS;	/* they do nothing, or not for long */
 	uint64_t before;
 
 	attack_step(names[role]);
 	for (uint32_t ap = 1; ap <= APS; ap++) {
-		roles[ap] = role;
 		attack_check(starts_up(ap), "a vCPU started by INIT and SIPI", ap, role);
 	}
-	guest_sti();
+	roles[1] = roles[2] = role;	/* not before: an NMI before its IDT is there would end it */
 	work(role);
+	guest_sti();
+	spin(5 * MS);
 	for (uint32_t ap = 1; ap <= APS; ap++) {
 		attack_check(stands || beats_on(ap), "another vCPU's storm goes on", ap, role);
 	}
-	for (unsigned i = 0; i < 200; i++) {		/* NMIs and IPIs into it */
-		send(i % 2 != 0 ? ICR_NMI : 0x4000 | IPI, 1 + i % APS);
+	for (unsigned i = 0; i < 200 && role != INITS; i++) {
+		send(i % 2 != 0 ? ICR_NMI : 0x4000 | IPI, 1 + i / 2 % APS);
 	}
 	for (uint32_t round = 0; round < 2; round++) {	/* the first of two that start each other is started again */
 		for (uint32_t ap = 1; ap <= APS; ap++) {
@@ -202,7 +203,7 @@ static void races(void)
 	for (unsigned i = 0; i < 500; i++) {
 		uint64_t r = guest_random();
 
-		send((r & 3) == 0 ? ICR_INIT : (r & 3) == 1 ? ICR_NMI : ICR_STARTUP | TRAMPOLINE >> 12, 1 + (r >> 2 & 1));
+		send((r & 3) == 0 ? ICR_INIT : (r & 3) == 1 ? 0x4000 | IPI : ICR_STARTUP | TRAMPOLINE >> 12, 1 + (r >> 2 & 1));
 		if ((r >> 3 & 3) == 0) {
 			spin(r >> 8 & 4095);
 		}

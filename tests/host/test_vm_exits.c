@@ -502,3 +502,35 @@ TEST(sipi, "a second vCPU waits for INIT and SIPI, starts once in real mode at t
 	CHECK_EQ(second->resets, 2);
 	fixture_end();
 }
+
+static struct vm *racing;
+
+static void startup_meanwhile(void)
+{
+	struct vlapic_ipi startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 0x9a };
+
+	fake_virt_on_put = NULL;
+	vplatform_ipi(&racing->platform, &startup);
+}
+
+TEST(sipi_race, "a SIPI that comes while the vCPU takes an INIT starts it")
+{
+	SCRIPT(script, { .kind = FAKE_SPIN });
+	struct vlapic_ipi init = { .mode = VAPIC_INIT, .dest = 1 }, startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 0x9a };
+	struct vm_config c;
+
+	MAKE(2, script);
+	c = fixture_config("v");
+	c.vcpus = 2;
+	racing = fixture_start(&c);
+	vplatform_ipi(&racing->platform, &init);
+	vplatform_ipi(&racing->platform, &startup);
+	fixture_run(4);
+	CHECK_EQ(fake_virt_of(racing->vcpu[1]->virt)->resets, 1);
+	vplatform_ipi(&racing->platform, &init);
+	fake_virt_on_put = startup_meanwhile;
+	fixture_run(4);
+	CHECK(fake_virt_on_put == NULL);
+	CHECK_EQ(fake_virt_of(racing->vcpu[1]->virt)->resets, 2);
+	fixture_end();
+}

@@ -18,7 +18,7 @@ ENDS = {
     "idt-outside": r"crashed.*read at guest-physical 0xd0000060",
     "stack-outside": r"crashed.*write at guest-physical 0xd0000038",
     "ist-outside": r"crashed.*write at guest-physical 0xd00000[0-3]8",
-    "ist-device": r"crashed.*write at guest-physical 0xfee000[0-f]8",
+    "ist-device": r"crashed.*(read|write) at guest-physical 0xfee000[0-f]8",
     "fetch-device": "crashed.*instruction fetch at guest-physical 0xfee00000",
     "fetch-outside": "crashed.*instruction fetch at guest-physical 0xd0000000",
     "cross": "crashed.*not emulated",
