@@ -50,6 +50,11 @@ static uint64_t read_cr8(void)
 	return v;
 }
 
+static uint64_t taken(void)
+{
+	return *(volatile uint64_t *)&trap_counts[VECTOR];
+}
+
 static void self_ipi(bool x2)
 {
 	if (x2) {
@@ -61,22 +66,22 @@ static void self_ipi(bool x2)
 
 static void round_of(bool x2)
 {
-	uint64_t before = trap_counts[VECTOR];
+	uint64_t before = taken();
 
 	set(x2, REG_SVR, 0x1ff);
 	guest_sti();
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		self_ipi(x2);
-		attack_check(trap_counts[VECTOR] == before + i + 1, "self-IPIs taken at once", i, trap_counts[VECTOR] - before);
+		attack_check(taken() == before + i + 1, "self-IPIs taken at once", i, taken() - before);
 	}
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		write_cr8(0xa);
 		self_ipi(x2);
-		attack_check(trap_counts[VECTOR] == before + ROUNDS + i, "an IPI held back by CR8", i, trap_counts[VECTOR]);
+		attack_check(taken() == before + ROUNDS + i, "an IPI held back by CR8", i, taken());
 		attack_check(get(x2, REG_TPR) == 0xa0 && read_cr8() == 0xa, "TPR after CR8", i, get(x2, REG_TPR));
 		attack_check(get(x2, REG_IRR + VECTOR / 32 * 16) == 1u << VECTOR % 32, "IRR", i, get(x2, REG_IRR + VECTOR / 32 * 16));
 		set(x2, REG_TPR, 0x90);
-		attack_check(trap_counts[VECTOR] == before + ROUNDS + i + 1, "the IPI after TPR", i, trap_counts[VECTOR]);
+		attack_check(taken() == before + ROUNDS + i + 1, "the IPI after TPR", i, taken());
 		attack_check(get(x2, REG_PPR) == 0x90 && read_cr8() == 9, "PPR after TPR", i, get(x2, REG_PPR));
 		write_cr8(0);
 	}

@@ -427,6 +427,8 @@ TEST(divide, "changing the divider keeps the current count; all eight codes divi
 	wr(w, 0x3e0, 60, 0);
 	CHECK_EQ(rd(w, 0x390, 60), 40);
 	CHECK_EQ(vlapic_deadline(&w->l), 60 + 80);
+	wr(w, 0x3e0, 61, 0);				/* the same again shifts nothing */
+	CHECK_EQ(vlapic_deadline(&w->l), 60 + 80);
 	vlapic_tsc_moved(&w->l, 1000);
 	CHECK_EQ(vlapic_deadline(&w->l), 1060 + 80);
 }

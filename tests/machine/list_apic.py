@@ -8,9 +8,22 @@ from machine import Machine
 from steps import as_json, attach, vm_state
 
 CONF = """\
+[pool rt]
+sched = null
+cpus  = 2
 [vm apic]
 memory = 16M
 kernel = apic.elf
+autostart = no
+[vm timers]
+memory = 16M
+kernel = timers.elf
+autostart = no
+pool = rt
+[vm halt]
+memory = 16M
+kernel = timers.elf
+cmdline = halt
 autostart = no
 [vm linux]
 vcpus = 2
@@ -33,14 +46,15 @@ def total(r, vm):
 
 
 def both(name, model, by_cpu):
-    m = Machine(name, emulator="bochs", model=model, ips=100_000_000, cpus=2, nodes=1, mem=512, vtx=True, manifest=CONF,
-                files=["guests/apic.elf", "guest/vmlinuz", "guest/initrd.gz"])
+    where = model or "Skylake-X"
+    m = Machine(name, emulator="bochs", model=model, ips=100_000_000, cpus=3, nodes=1, mem=512, vtx=True, manifest=CONF,
+                files=["guests/apic.elf", "guests/timers.elf", "guest/vmlinuz", "guest/initrd.gz"])
 
-    @m.test(f"`version -v` says that local APICs are {'by the cpu' if by_cpu else 'in software'} on {model or 'Skylake-X'}")
+    @m.test(f"`version -v` says that local APICs are {'by the cpu' if by_cpu else 'in software'} on {where}")
     def _(r):
         r.sh.cmd_has("version -v", r"guests' local APICs " + ("by the cpu" if by_cpu else "in software"))
 
-    @m.test(f"IPIs, TPR, CR8 and EOI work in both modes, {'and EOI never exits' if by_cpu else 'by exits'}: {m.model or 'Skylake-X'}")
+    @m.test(f"IPIs, TPR, CR8 and EOI work in both modes, {'and EOI never exits' if by_cpu else 'by exits'}: {where}")
     def _(r):
         r.sh.cmd("vm start apic")
         r.sh.until("vm list", vm_state("apic", "stopped", "exited with code 0"), 60)
@@ -55,7 +69,28 @@ def both(name, model, by_cpu):
         else:
             check(sums["eoi_exits"] == 4000 and sums["control register"] >= 10000, f"exits: {sums}")
 
-    @m.test(f"Linux with two vCPUs boots and uses both, {'without' if by_cpu else 'with'} an exit for each EOI: {m.model or 'Skylake-X'}")
+    @m.test(f"no timer's handler runs early, nor late by more than an exit, though the guest exits all the time: {where}")
+    def _(r):
+        r.sh.cmd("vm start timers")
+        r.sh.until("vm list", vm_state("timers", "stopped", "exited with code"), 60)
+        r.sh.attach("timers")
+        r.console.read(0.5)
+        said = r.sh.detach()
+        check(re.search(r"attack timers: done, \d{3,} checks, 0 wrong", said), said)
+        late = re.findall(r"timers: (\S+) late at most (\d+), exiting (\d+)", said)
+        check(len(late) == 4, said)
+        # In instructions of the emulator: an exit under way, the timer's own, and what the writing instruction took.
+        for name, alone, storm in late:
+            check(int(alone) < 3000 and int(storm) < 6000, f"{name} was {alone} ticks late alone, {storm} in the storm")
+
+    @m.test(f"a second of HLTs costs no cpu: {where}")
+    def _(r):
+        r.sh.cmd("vm start halt")
+        r.sh.until("vm list", vm_state("halt", "stopped", "exited with code 0"), 60)
+        sums = total(r, "halt")
+        check(sums["blocked_ns"] > 900_000_000 and sums["run_ns"] < 20_000_000, f"blocked and ran: {sums}")
+
+    @m.test(f"Linux with two vCPUs boots and uses both, {'without' if by_cpu else 'with'} an exit for each EOI: {where}")
     def _(r):
         r.sh.cmd("vm start linux")
         attach(r, "linux", r"linux:\S+# $", 200)
