@@ -62,12 +62,12 @@ def both(name, model, by_cpu):
         r.console.expect(r"attack apic: done, \d{4,} checks, 0 wrong", 10)
         r.sh.detach()
         sums = total(r, "apic")
-        check(sums["interrupts"] >= 4000, f"interrupts: {sums}")
         if by_cpu:
+            # The xAPIC's PPR is the one register it reads that is not virtualized (SDM 3C 29.4.2).
             check(sums["eoi_exits"] == 0 and sums.get("control register", 0) == 0, f"exits: {sums}")
-            check(sums["apic write"] < 2100 and sums["wrmsr"] < 20, f"exits: {sums}")
+            check(sums["memory access"] == 2000 and sums["wrmsr"] + sums["rdmsr"] + sums["apic write"] < 20, f"exits: {sums}")
         else:
-            check(sums["eoi_exits"] == 4000 and sums["control register"] >= 10000, f"exits: {sums}")
+            check(sums["interrupts"] == sums["eoi_exits"] == 4000 and sums["control register"] == 8000, f"exits: {sums}")
 
     @m.test(f"no timer's handler runs early, nor late by more than an exit, though the guest exits all the time: {where}")
     def _(r):
@@ -81,7 +81,7 @@ def both(name, model, by_cpu):
         check(len(late) == 4, said)
         # In instructions of the emulator: an exit under way, the timer's own, and what the writing instruction took.
         for name, alone, storm in late:
-            check(int(alone) < 3000 and int(storm) < 6000, f"{name} was {alone} ticks late alone, {storm} in the storm")
+            check(int(alone) < 4000 and int(storm) < 8000, f"{name} was {alone} ticks late alone, {storm} in the storm")
 
     @m.test(f"a second of HLTs costs no cpu: {where}")
     def _(r):
@@ -105,6 +105,31 @@ def both(name, model, by_cpu):
             check(sums["eoi_exits"] == sums.get("apic eoi", 0) <= sums["interrupts"] / 10, f"exits: {sums}")
         else:
             check(sums["eoi_exits"] > sums["interrupts"] / 2, f"exits: {sums}")
+
+
+NODES_CONF = """\
+[vm wide]
+vcpus = 2
+memory = 256M
+kernel = vmlinuz
+initrd = initrd.gz
+cmdline = "console=ttyS0 quiet"
+"""
+
+nodes = Machine("Bochs with a guest over two nodes", emulator="bochs", ips=100_000_000, cpus=2, nodes=2, mem=1024, vtx=True,
+                manifest=NODES_CONF, files=["guest/vmlinuz", "guest/initrd.gz"])
+
+
+@nodes.test("a guest over two nodes is told of them: each has one of its vCPUs, half its memory, and a distance")
+def _(r):
+    attach(r, "wide", r"linux:\S+# $", 200)
+    r.console.type("cd /sys/devices/system/node; cat online node*/cpulist node*/distance; grep MemTotal node*/meminfo; cd /\r")
+    said = r.console.expect(r"(?s)\n0-1\n0\n1\n10 (\d+)\n\1 10\n.*node0\S* Node 0 MemTotal: +(\d+) kB\n"
+                            r".*Node 1 MemTotal: +(\d+) kB\n", 60)
+    r.sh.detach()
+    check(int(said.group(1)) > 10, said.group(0))
+    for kib in said.groups()[1:]:
+        check(60_000 < int(kib) <= 131_072, said.group(0))
 
 
 both("Bochs with local APICs by the cpu", None, True)
