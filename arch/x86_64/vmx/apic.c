@@ -60,6 +60,9 @@ static void set_mode(struct vmx_vcpu *v, enum virt_apic mode)
 	v->apic_mode = mode;
 	vmwrite(VMCS_PROC_CONTROLS2, vmx.controls.proc2 | control);
 	vmx_vmcs_msr_bitmap(v);
+	/* The cpu may have the page's translation from when it was memory, and keep that (28.3.3.4). */
+	invvpid(INV_SINGLE_CONTEXT, v->vpid);
+	invept(INV_SINGLE_CONTEXT, vmx_ept_pointer(v->space));
 }
 
 /* The priorities follow at the entry (29.1.3). A vector that is level-triggered is one whose EOI the I/O APIC waits for. */
