@@ -8,7 +8,8 @@
 
 void vm_numa_plan(struct vm *vm)
 {
-	uint64_t most = MIN(MIN(vm->config.vcpus, GUEST_NUMA_NODES), vm->config.memory_bytes / VM_NUMA_SHARE_MIN);
+	uint64_t most = MIN(MIN(vm->config.vcpus, GUEST_NUMA_NODES),
+			    vm->config.memory_bytes / VM_NUMA_SHARE_MIN);
 
 	vm->span_count = 1;
 	vm->span[0] = vm->node;
@@ -46,10 +47,13 @@ static unsigned number_of(unsigned node, unsigned host[GUEST_NUMA_NODES], struct
 }
 
 /* False: there is no room to tell of it. */
-static bool add_block(const struct vm *vm, unsigned block, unsigned host[GUEST_NUMA_NODES], struct guest_numa *out)
+static bool add_block(const struct vm *vm, unsigned block, unsigned host[GUEST_NUMA_NODES],
+		      struct guest_numa *out)
 {
-	struct guest_numa_range *last = out->range_count > 0 ? &out->range[out->range_count - 1] : NULL;
-	uint64_t at = vm_memory_block_gpa(&vm->mem, block).v, bytes = vm_memory_block_bytes(&vm->mem, block);
+	struct guest_numa_range *last =
+		out->range_count > 0 ? &out->range[out->range_count - 1] : NULL;
+	uint64_t at = vm_memory_block_gpa(&vm->mem, block).v,
+		 bytes = vm_memory_block_bytes(&vm->mem, block);
 	unsigned node = number_of(mem_node_of(&mem, vm->mem.block[block]), host, out);
 
 	if (node == GUEST_NUMA_NODES) {
@@ -62,7 +66,8 @@ static bool add_block(const struct vm *vm, unsigned block, unsigned host[GUEST_N
 	if (out->range_count == GUEST_NUMA_RANGES) {
 		return false;
 	}
-	out->range[out->range_count++] = (struct guest_numa_range){ .base = at, .length = bytes, .node = node };
+	out->range[out->range_count++] =
+		(struct guest_numa_range){ .base = at, .length = bytes, .node = node };
 	return true;
 }
 
@@ -76,7 +81,7 @@ void vm_numa_describe(const struct vm *vm, struct guest_numa *out)
 	}
 	for (unsigned block = 0; block < vm->mem.block_count; block++) {
 		if (!add_block(vm, block, host, out)) {
-			out->node_count = 1;		/* rather nothing than what is not so */
+			out->node_count = 1; /* rather nothing than what is not so */
 			return;
 		}
 	}

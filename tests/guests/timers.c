@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Test guest: when its timers' handlers run, against when they were asked to, alone and while it exits all the time. Nothing may
- * be early; how late the latest was is printed, in TSC ticks. With `halt` on the command line: a second of HLTs instead.
+ * Test guest: when its timers' handlers run, against when they were asked to, alone and while it
+ * exits all the time. Nothing may be early; how late the latest was is printed, in TSC ticks. With
+ * `halt` on the command line: a second of HLTs instead.
  */
 #include "tests/guests/trap.h"
 
-#define LAPIC		0xfee00000ul
-#define REG_EOI		0xb0u
-#define REG_SVR		0xf0u
-#define REG_TIMER	0x320u
-#define REG_INITIAL	0x380u
-#define REG_DIVIDE	0x3e0u
-#define LVT_MASKED	0x10000u
-#define PERIODIC	(1u << 17)
-#define TSC_DEADLINE	(2u << 17)
-#define MSR_DEADLINE	0x6e0u
-#define VECTOR		0xb1u
-#define VECTOR_PIT	0x20u
-#define PIT_HZ		1193182u
-#define ROUNDS		100u
+#define LAPIC        0xfee00000ul
+#define REG_EOI      0xb0u
+#define REG_SVR      0xf0u
+#define REG_TIMER    0x320u
+#define REG_INITIAL  0x380u
+#define REG_DIVIDE   0x3e0u
+#define LVT_MASKED   0x10000u
+#define PERIODIC     (1u << 17)
+#define TSC_DEADLINE (2u << 17)
+#define MSR_DEADLINE 0x6e0u
+#define VECTOR       0xb1u
+#define VECTOR_PIT   0x20u
+#define PIT_HZ       1193182u
+#define ROUNDS       100u
 
 static volatile uint64_t seen[ROUNDS + 1];
 static volatile unsigned seen_count;
-static uint64_t tsc_hz, tsc_per_tick;	/* of the APIC timer undivided */
+static uint64_t tsc_hz, tsc_per_tick; /* of the APIC timer undivided */
 
 static void set(unsigned offset, uint32_t v)
 {
@@ -115,7 +116,10 @@ static uint64_t deadline(bool storm)
 		uint64_t at = guest_tsc() + 4000 + i * 61;
 
 		start();
-		__asm__ volatile("wrmsr" : : "c"(MSR_DEADLINE), "a"((uint32_t)at), "d"((uint32_t)(at >> 32)) : "memory");
+		__asm__ volatile("wrmsr"
+				 :
+				 : "c"(MSR_DEADLINE), "a"((uint32_t)at), "d"((uint32_t)(at >> 32))
+				 : "memory");
 		wait(1, storm);
 		worst = max(worst, late(at, seen[0]));
 	}
@@ -124,7 +128,7 @@ static uint64_t deadline(bool storm)
 
 static uint64_t periodic(bool storm)
 {
-	uint64_t worst = 0, from, period = 1 + tsc_hz / 5000 / tsc_per_tick;		/* 200 us */
+	uint64_t worst = 0, from, period = 1 + tsc_hz / 5000 / tsc_per_tick; /* 200 us */
 
 	set(REG_TIMER, VECTOR | PERIODIC);
 	start();
@@ -176,7 +180,10 @@ static void halts(void)
 		uint64_t at = guest_tsc() + tsc_hz / 20;
 
 		guest_cli();
-		__asm__ volatile("wrmsr" : : "c"(MSR_DEADLINE), "a"((uint32_t)at), "d"((uint32_t)(at >> 32)) : "memory");
+		__asm__ volatile("wrmsr"
+				 :
+				 : "c"(MSR_DEADLINE), "a"((uint32_t)at), "d"((uint32_t)(at >> 32))
+				 : "memory");
 		__asm__ volatile("sti; hlt" : : : "memory");
 		(void)late(at, guest_tsc());
 	}

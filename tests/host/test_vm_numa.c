@@ -46,7 +46,8 @@ static void end(void)
 	fixture_end();
 }
 
-TEST(two, "a VM of two vCPUs over two nodes has half its memory, and one vCPU that would rather be, on each")
+TEST(two, "a VM of two vCPUs over two nodes has half its memory, and one vCPU that would rather "
+	  "be, on each")
 {
 	struct vm *vm = make(2, 4 * LARGE_SIZE);
 	struct guest_numa n;
@@ -59,7 +60,8 @@ TEST(two, "a VM of two vCPUs over two nodes has half its memory, and one vCPU th
 	CHECK(n.distance[0][0] == 10 && n.distance[0][1] == 21 && n.distance[1][1] == 10);
 	check_told(vm, &n);
 	for (unsigned i = 0; i < 2; i++) {
-		CHECK(cpuset_count(&vm->vcpu[i]->entity.soft) == 1 && cpuset_has(&vm->vcpu[i]->entity.soft, i));
+		CHECK(cpuset_count(&vm->vcpu[i]->entity.soft) == 1 &&
+		      cpuset_has(&vm->vcpu[i]->entity.soft, i));
 	}
 	end();
 }
@@ -70,7 +72,8 @@ TEST(short_node, "where a node has too little the other takes it, and the guest 
 	struct guest_numa n;
 
 	vm_numa_describe(vm, &n);
-	CHECK_EQ(n.range_count, 3);			/* node 1 has two whole large pages for the three meant for it */
+	CHECK_EQ(n.range_count,
+		 3); /* node 1 has two whole large pages for the three meant for it */
 	CHECK(n.range[1].node == 1 && n.range[1].length == 2 * LARGE_SIZE && n.range[2].node == 0);
 	check_told(vm, &n);
 	end();
