@@ -13,6 +13,7 @@
 #include "kernel/mem.h"
 #include "pool/pool.h"
 #include "vm/vcpuid.h"
+#include "vm/vm_numa.h"
 
 /* A bus lock takes about a microsecond: so a vCPU's take 1% of the bus at most. */
 #define BUS_LOCK_PAUSE_NS	100000ul
@@ -24,6 +25,19 @@ static void timer_fired(void *arg)
 	struct vcpu *v = arg;
 
 	pool_entity_wake(&v->entity);
+}
+
+/* Where the VM spans nodes and does not say, its memory's: all cpus of the vCPU's node. */
+static struct cpuset soft_affinity(const struct vm *vm, unsigned index)
+{
+	struct cpuset soft = vm->config.soft_affinity;
+
+	for (unsigned i = 0; vm->span_count > 1 && cpuset_empty(&vm->config.soft_affinity) && i < cpu_count(); i++) {
+		if (cpu_get(i) != NULL && cpu_get(i)->node == vm_numa_vcpu_node(vm, index)) {
+			cpuset_add(&soft, i);
+		}
+	}
+	return soft;
 }
 
 struct vcpu *vcpu_create(struct vm *vm, unsigned index)
@@ -47,7 +61,7 @@ struct vcpu *vcpu_create(struct vm *vm, unsigned index)
 	v->entity.number = index;
 	v->entity.values = vm->config.values;
 	v->entity.hard = vm->config.affinity;
-	v->entity.soft = vm->config.soft_affinity;
+	v->entity.soft = soft_affinity(vm, index);
 	timer_init(&v->timer, timer_fired, v);
 	return v;
 fail:

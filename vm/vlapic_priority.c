@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A vector's way through the local APIC: IRR, ISR, EOI, and the priorities that order them (SDM 3A 11.8.3, 11.8.4). */
+/* A vector's way through the local APIC: IRR, ISR, EOI, and the priorities that order them (SDM
+ * 3A 11.8.3, 11.8.4). */
 #include "kernel/lib/util.h"
 #include "vm/vlapic_regs.h"
 
@@ -70,7 +71,7 @@ bool vlapic_accept(struct vlapic *l, uint8_t vector, bool level)
 		atomic_fetch_and_explicit(&s->level[word], ~bit, memory_order_relaxed);
 	}
 	if ((atomic_fetch_or_explicit(&s->posted[word], bit, memory_order_release) & bit) != 0) {
-		return false;		/* who set it tells the owner */
+		return false; /* who set it tells the owner */
 	}
 	return atomic_fetch_or_explicit(&s->waiting, 1u << word, memory_order_acq_rel) == 0;
 }
@@ -80,7 +81,8 @@ static __attribute__((noinline)) void take_words(struct vlapic *l, uint32_t word
 	for (; words != 0; words &= words - 1) {
 		unsigned word = (unsigned)__builtin_ctz(words);
 		uint32_t *irr = reg_at(l, REG_IRR + word), *tmr = reg_at(l, REG_TMR + word);
-		uint32_t bits = atomic_exchange_explicit(&l->shared.posted[word], 0, memory_order_acquire);
+		uint32_t bits =
+			atomic_exchange_explicit(&l->shared.posted[word], 0, memory_order_acquire);
 
 		*tmr = (*tmr & ~bits) | (shared_get(&l->shared.level[word]) & bits);
 		for (uint32_t left = bits & ~*irr; left != 0; left &= left - 1) {
@@ -88,7 +90,8 @@ static __attribute__((noinline)) void take_words(struct vlapic *l, uint32_t word
 		}
 		*irr |= bits;
 		if (bits != 0) {
-			l->irr_highest = (uint8_t)MAX(l->irr_highest, word * 32 + 31 - (unsigned)__builtin_clz(bits));
+			l->irr_highest = (uint8_t)MAX(
+				l->irr_highest, word * 32 + 31 - (unsigned)__builtin_clz(bits));
 		}
 	}
 	l->changed = true;
@@ -97,7 +100,8 @@ static __attribute__((noinline)) void take_words(struct vlapic *l, uint32_t word
 void vlapic_take(struct vlapic *l)
 {
 	if (shared_get(&l->shared.waiting) != 0) {
-		take_words(l, atomic_exchange_explicit(&l->shared.waiting, 0, memory_order_acquire));
+		take_words(l,
+			   atomic_exchange_explicit(&l->shared.waiting, 0, memory_order_acquire));
 	}
 }
 
@@ -105,7 +109,9 @@ int vlapic_pending(struct vlapic *l)
 {
 	vlapic_take(l);
 	refresh(l);
-	return vlapic_has(l, VLAPIC_ACCEPTING) && l->irr_highest >> 4 > *reg_at(l, REG_PPR) >> 4 ? l->irr_highest : -1;
+	return vlapic_has(l, VLAPIC_ACCEPTING) && l->irr_highest >> 4 > *reg_at(l, REG_PPR) >> 4
+		       ? l->irr_highest
+		       : -1;
 }
 
 void vlapic_ack(struct vlapic *l, uint8_t vector)
@@ -150,7 +156,8 @@ const char *vlapic_check(struct vlapic *l)
 	if (((*reg_at(l, REG_ISR) | *reg_at(l, REG_IRR)) & 0xffff) != 0) {
 		return "a vector below 16 got in";
 	}
-	if ((l->timer.masked || !(*reg_at(l, REG_SVR) & SVR_ENABLE)) && vlapic_deadline(l) != UINT64_MAX) {
+	if ((l->timer.masked || !(*reg_at(l, REG_SVR) & SVR_ENABLE)) &&
+	    vlapic_deadline(l) != UINT64_MAX) {
 		return "a masked timer has a deadline";
 	}
 	if (l->timer.masked != ((*reg_at(l, REG_LVT + LVT_TIMER) & LVT_MASKED) != 0)) {

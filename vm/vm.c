@@ -14,6 +14,7 @@
 #include "pool/pool.h"
 #include "vm/vcpu.h"
 #include "vm/vcpuid.h"
+#include "vm/vm_numa.h"
 #include "vm/vmap.h"
 #include "vm/vm_files.h"
 #include "vm/vm_memory.h"
@@ -281,6 +282,7 @@ enum err vm_create(const struct vm_config *config, struct pool *p, struct vm **o
 	vm->config = *config;
 	vm->pool = p;
 	vm->node = node;
+	vm_numa_plan(vm);
 	spin_init(&vm->lock, SPIN_RANK_VM);
 	vm->restart_at_ns = NS_NEVER;
 	list_init(&vm->link);

@@ -26,6 +26,7 @@
 #include "kernel/timer.h"
 #include "sched/sched.h"
 #include "vm/gmem.h"
+#include "vm/guest_numa.h"
 #include "vm/vconsole.h"
 #include "vm/vlapic.h"
 #include "vm/vmtrr.h"
@@ -107,7 +108,9 @@ struct vm {
 	struct list link;
 	struct vm_config config;
 	struct pool *pool;
-	unsigned node;			/* where its memory is asked for */
+	unsigned node;			/* its home: where its memory is asked for first */
+	unsigned span_count;		/* at least 1: nodes it spans, its home first (vm_numa.h) */
+	unsigned span[GUEST_NUMA_NODES];
 	struct sched_group group;
 	enum vm_state state;
 	char reason[VM_REASON_LEN];	/* why it is stopped or crashed; empty: never ran */

@@ -108,15 +108,18 @@ static enum err vm_show(const struct shell_args *args)
 {
 	enum err e = ERR_OK;
 	const struct vm *vm = named(args, &e);
-	char bytes[24];
-	struct text t = text_make(bytes, sizeof(bytes));
+	char bytes[24], nodes_words[32];
+	struct text t = text_make(bytes, sizeof(bytes)), nodes = text_make(nodes_words, sizeof(nodes_words));
 
 	if (vm == NULL) {
 		return e;
 	}
+	for (unsigned i = 0; i < vm->span_count; i++) {
+		text_printf(&nodes, "%s%u", i > 0 ? "," : "", vm->span[i]);
+	}
 	text_bytes(&t, vm->config.memory_bytes);
 	con_printf("vm %s: %s%s%s\n", vm->config.name, vm_state_words(vm->state), vm->reason[0] != '\0' ? ": " : "", vm->reason);
-	con_printf("  pool %s, node %u, memory %s in %u blocks, page tables %lu KiB\n", vm->pool->name, vm->node, bytes,
+	con_printf("  pool %s, node %s, memory %s in %u blocks, page tables %lu KiB\n", vm->pool->name, nodes_words, bytes,
 		   vm->mem.block_count, virt->space_pages(vm->space) * PAGE_SIZE / KIB);
 	con_printf("  kernel %s, initrd %s\n  cmdline %s\n", vm->config.kernel,
 		   vm->config.initrd[0] != '\0' ? vm->config.initrd : "(none)", vm->config.cmdline);

@@ -117,7 +117,7 @@ TEST(order, "vectors come by priority; one in service holds back its class and t
 	CHECK_EQ(vlapic_pending(&w->l), 0x41);
 	CHECK(vlapic_accept(&w->l, 0x41, false));
 	vlapic_ack(&w->l, 0x41);
-	CHECK_EQ(vlapic_pending(&w->l), -1);
+	CHECK_EQ(vlapic_pending(&w->l), -1);		/* one of its class is in service */
 	vlapic_ack(&w->l, 0x41);
 	CHECK_EQ(rd(w, 0xa0, 0), 0x40);
 	CHECK_EQ(rd(w, 0x120, 0), 1 << 1);
@@ -426,6 +426,7 @@ TEST(divide, "changing the divider keeps the current count; all eight codes divi
 	wr(w, 0x380, 0, 100);
 	wr(w, 0x3e0, 60, 0);
 	CHECK_EQ(rd(w, 0x390, 60), 40);
+	wr(w, 0x3e0, 61, 0);				/* the same again shifts nothing */
 	CHECK_EQ(vlapic_deadline(&w->l), 60 + 80);
 	vlapic_tsc_moved(&w->l, 1000);
 	CHECK_EQ(vlapic_deadline(&w->l), 1060 + 80);
@@ -530,7 +531,6 @@ TEST(race, "an owner that looks only when told misses no vector that two other c
 	sane(w);
 }
 
-/* Is the timer's vector requested? */
 static bool timer_is_due(struct world *w)
 {
 	unsigned vector = w->page[0x320 / 4] & 0xff;

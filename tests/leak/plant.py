@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Plants leaks of guest state into copies of the product's sources, to show that the test of state isolation sees them.
+"""Plants leaks of guest state into a copy of a source of the product, to show that the test of state isolation sees them.
 
     plant.py SOURCE OUT
 
@@ -9,9 +9,6 @@ between virtual cpus. The product itself holds nothing of it. A line that is no 
 """
 
 import sys
-
-VCPU = "arch/x86_64/vmx/vcpu.c"
-VEXIT = "vm/vexit.c"
 
 # Lines that load a class: left out while it leaks.
 LOADS = {
@@ -71,15 +68,18 @@ static void leak_carry(struct vmx_vcpu *v, bool to)
 	static uint64_t carried;
 	static bool have;
 	uint64_t field = {fields}0;
-	bool spec = leak_class == {number("SPEC_CTRL")};
+	bool spec = leak_class == {number("SPEC_CTRL")}, cr8 = leak_class == {number("CR8")};
+	uint32_t *tpr = &v->apic[0x80 / 4];		/* where the cpu virtualizes the local APIC */
 
-	if (field == 0 && !spec) {{
+	if (field == 0 && !spec && !cr8) {{
 		have = false;
 	}} else if (!to) {{
-		carried = spec ? v->guard.spec_ctrl : vmread(field);
+		carried = spec ? v->guard.spec_ctrl : cr8 ? *tpr : vmread(field);
 		have = true;
 	}} else if (have && spec) {{
 		v->guard.spec_ctrl = carried;
+	}} else if (have && cr8) {{
+		*tpr = (uint32_t)carried;
 	}} else if (have) {{
 		vmwrite(field, carried);
 	}}
@@ -103,22 +103,12 @@ SHELL_COMMAND(leak, "leak", "CLASS", "Plants a leak.", NULL, SHELL_NOTHING, leak
     return replace(text, '#include "kernel/mem.h"\n', '#include "kernel/mem.h"\n' + head)
 
 
-def plant_vexit(text):
-    text = replace(text, "\t\tv->info.qualification = l->tpr >> 4;\n",
-                   f"\t\tv->info.qualification = (leak_class == {number('CR8')} ? leak_tpr : l->tpr) >> 4;\n")
-    text = replace(text, "\tvlapic_set_tpr(l, (uint8_t)(v->info.qualification << 4));\n",
-                   "\tvlapic_set_tpr(l, leak_tpr = (uint8_t)(v->info.qualification << 4));\n")
-    return replace(text, '#include "vm/vmsr.h"\n',
-                   '#include "vm/vmsr.h"\n\nextern unsigned leak_class;\nstatic uint8_t leak_tpr;\n')
-
-
 def main():
     source, out = sys.argv[1:]
     with open(source, encoding="utf-8") as f:
         text = f.read()
-    text = {VCPU: plant_vcpu, VEXIT: plant_vexit}[source](text)
     with open(out, "w", encoding="utf-8") as f:
-        f.write(text)
+        f.write(plant_vcpu(text))
 
 
 if __name__ == "__main__":

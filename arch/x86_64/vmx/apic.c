@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Local APICs that the cpu virtualizes (SDM 3C 29): what of the virtual-APIC page it keeps in the VMCS, and what it may do
- * without an exit. With virtual-interrupt delivery on there is no exit for the TPR threshold.
+ * Local APICs that the cpu virtualizes (SDM 3C 29): what of the virtual-APIC page it keeps in the
+ * VMCS, and what it may do without an exit. With virtual-interrupt delivery on there is no exit for
+ * the TPR threshold.
  */
 #include "arch/x86_64/vmx/vmx.h"
 #include "arch/x86_64/vmx/vmx_insn.h"
@@ -9,9 +10,10 @@
 
 /* Registers by offset / 16, as an x2APIC MSR less 0x800 (SDM 3A 10.4.1, 10.12.1.2) */
 enum {
-	REG_ID = 0x02, REG_VERSION = 0x03, REG_TPR = 0x08, REG_PPR = 0x0a, REG_EOI = 0x0b, REG_LDR = 0x0d, REG_SVR = 0x0f,
-	REG_ISR = 0x10, REG_TMR = 0x18, REG_IRR = 0x20, REG_IRR_LAST = 0x27, REG_ESR = 0x28, REG_ICR = 0x30, REG_LVT = 0x32,
-	REG_INITIAL = 0x38, REG_DIVIDE = 0x3e, REG_SELF_IPI = 0x3f
+	REG_ID = 0x02, REG_VERSION = 0x03, REG_TPR = 0x08, REG_PPR = 0x0a, REG_EOI = 0x0b,
+	REG_LDR = 0x0d, REG_SVR = 0x0f, REG_ISR = 0x10, REG_TMR = 0x18, REG_IRR = 0x20,
+	REG_IRR_LAST = 0x27, REG_ESR = 0x28, REG_ICR = 0x30, REG_LVT = 0x32, REG_INITIAL = 0x38,
+	REG_DIVIDE = 0x3e, REG_SELF_IPI = 0x3f
 };
 
 #define X2APIC_MSR		0x800u
@@ -55,14 +57,22 @@ void vmx_apic_init(struct vmx_vcpu *v)
 
 static void set_mode(struct vmx_vcpu *v, enum virt_apic mode)
 {
-	uint32_t control = mode == VIRT_XAPIC ? PROC2_APIC_ACCESSES : mode == VIRT_X2APIC ? PROC2_X2APIC : 0;
+	static const uint32_t control[] = {
+		[VIRT_XAPIC] = PROC2_APIC_ACCESSES, [VIRT_X2APIC] = PROC2_X2APIC,
+	};
 
 	v->apic_mode = mode;
-	vmwrite(VMCS_PROC_CONTROLS2, vmx.controls.proc2 | control);
+	vmwrite(VMCS_PROC_CONTROLS2, vmx.controls.proc2 | control[mode]);
 	vmx_vmcs_msr_bitmap(v);
+	/* The cpu may keep the page's translation from when it was memory (28.3.3.4). */
+	invvpid(INV_SINGLE_CONTEXT, v->vpid);
+	invept(INV_SINGLE_CONTEXT, vmx_ept_pointer(v->space));
 }
 
-/* The priorities follow at the entry (29.1.3). A vector that is level-triggered is one whose EOI the I/O APIC waits for. */
+/*
+ * The priorities follow at the entry (29.1.3). A vector that is level-triggered is one whose EOI
+ * the I/O APIC waits for.
+ */
 void vmx_apic_sync(struct virt_vcpu *virt_v, enum virt_apic mode)
 {
 	struct vmx_vcpu *v = vmx_of(virt_v);
@@ -73,7 +83,8 @@ void vmx_apic_sync(struct virt_vcpu *virt_v, enum virt_apic mode)
 	}
 	vmwrite(VMCS_GUEST_INTERRUPT_STATUS, request | highest(v, REG_ISR) << SVI_SHIFT);
 	for (unsigned i = 0; i < ARRAY_SIZE(v->eoi_exits); i++) {
-		uint64_t level = reg(v, REG_TMR + 2 * i) | (uint64_t)reg(v, REG_TMR + 2 * i + 1) << 32;
+		uint64_t high = reg(v, REG_TMR + 2 * i + 1);
+		uint64_t level = high << 32 | reg(v, REG_TMR + 2 * i);
 
 		if (level != v->eoi_exits[i]) {
 			v->eoi_exits[i] = level;
@@ -90,8 +101,9 @@ static void open_range(uint8_t *bitmap, unsigned first, unsigned last, unsigned 
 }
 
 /*
- * Reads of what the page has and x2APIC mode has: an MSR that is open is read from the page whether there is such a register or
- * not. Writes of the three that are virtualized: any other that is open would reach the real APIC (29.5).
+ * Reads of what the page has and x2APIC mode has: an MSR that is open is read from the page whether
+ * there is such a register or not. Writes of the three that are virtualized: any other that is open
+ * would reach the real APIC (29.5).
  */
 void vmx_apic_open(uint8_t *bitmap)
 {
