@@ -93,6 +93,16 @@ void mitigate_reset(struct mitigate_vcpu *v)
 	mitigate_judge(&measures, v);
 }
 
+void mitigate_before_halt(void)
+{
+	mitigate_halt(&measures, &percpu_this()->mitigate, &ops);
+}
+
+void mitigate_after_halt(void)
+{
+	mitigate_halted(&measures, &percpu_this()->mitigate, &ops);
+}
+
 void mitigate_loaded(const struct mitigate_vcpu *v)
 {
 	mitigate_settle(&measures, &percpu_this()->mitigate, v, &ops);

@@ -16,6 +16,10 @@ uint64_t mitigate_new_vm(void);
 /* This cpu is about to run a vCPU of that VM. */
 void mitigate_run_vm(uint64_t vm);
 
+/* Around a halt. */
+void mitigate_before_halt(void);
+void mitigate_after_halt(void);
+
 /* The steps of one vCPU, on the cpu where it is loaded. */
 void mitigate_reset(struct mitigate_vcpu *v);				/* any cpu */
 void mitigate_loaded(const struct mitigate_vcpu *v);

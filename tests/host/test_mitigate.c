@@ -290,6 +290,23 @@ TEST(exits, "each exit and entry takes what the cpu needs, and one that needs no
 	CHECK_STR(round_trip(&m, &v), "48=1 rsb | verw ");
 }
 
+TEST(halts, "before a halt the buffers are cleared, and IBRS goes off where it would slow the core's other thread")
+{
+	struct mitigate m = mitigate_decide(cpu_named("Haswell, all microcode"));
+
+	fresh();
+	mitigate_put(&m, &cpu[0], &ops);
+	steps[0] = '\0';
+	mitigate_halt(&m, &cpu[0], &ops);
+	mitigate_halted(&m, &cpu[0], &ops);
+	CHECK_STR(steps, "48=0 verw 48=1 ");
+	m = mitigate_decide(cpu_named("Alder Lake"));
+	steps[0] = '\0';
+	mitigate_halt(&m, &cpu[0], &ops);
+	mitigate_halted(&m, &cpu[0], &ops);
+	CHECK_STR(steps, "verw ");
+}
+
 TEST(spec_ctrl_kept, "a guest that has IBRS on for good costs no write at an exit, and its other bits stay with it")
 {
 	struct mitigate m = mitigate_decide(cpu_named("a cpu of later days that has no flaw"));

@@ -14,7 +14,7 @@
  * |                            | the exit                                                                                       |
  * | branch history (BHI)       | BHI_DIS_S in the hypervisor, else its history is overwritten after each exit                   |
  * | ITS, guest to hypervisor   | open where the cpu is affected: it would take every branch and RET in an upper half line       |
- * | MDS, TAA, RFDS             | VERW before each entry                                                                         |
+ * | MDS, TAA, RFDS             | VERW before each entry, and before a halt hands buffers to the core's other thread             |
  * | L1TF                       | L1D flush when another VM comes, and whenever the cpu did anything but this VM's exits: the    |
  * |                            | console and files of other VMs, calls, a scheduler's books. An exit's handler touches no       |
  * |                            | other VM's data                                                                                |

@@ -146,3 +146,22 @@ MITIGATE_INLINE void mitigate_enter(const struct mitigate *m, struct mitigate_cp
 	mitigate_take(m->at_entry, cpu, ops);
 	mitigate_spec_ctrl(cpu, v->spec_ctrl, ops);
 }
+
+/*
+ * Before and after a halt, which hands the cpu's share of the buffers to the core's other thread: what is in them is cleared first.
+ * Without IBRS_ALL, IBRS slows that thread, and nobody can use what the halted one would predict.
+ */
+MITIGATE_INLINE void mitigate_halt(const struct mitigate *m, struct mitigate_cpu *cpu, const struct mitigate_ops *ops)
+{
+	if ((m->at_exit & MITIGATE_BIT(IBRS)) != 0) {
+		mitigate_spec_ctrl(cpu, 0, ops);
+	}
+	mitigate_take(m->at_entry, cpu, ops);
+}
+
+MITIGATE_INLINE void mitigate_halted(const struct mitigate *m, struct mitigate_cpu *cpu, const struct mitigate_ops *ops)
+{
+	if ((m->at_exit & MITIGATE_BIT(IBRS)) != 0) {
+		mitigate_spec_ctrl(cpu, m->spec_ctrl, ops);
+	}
+}
