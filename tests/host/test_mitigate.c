@@ -153,6 +153,8 @@ TEST(flags, "a bit that says a flaw is not there, or a means is, never makes les
 		CHECK(((a.at_change & MITIGATE_BIT(IBPB)) == 0) == (a.open >> MITIGATE_OPEN_BRANCHES & 1));
 		CHECK((a.at_change & MITIGATE_BIT(RSB_FILL)) != 0 && (a.at_run & ~a.at_change) == 0);
 		CHECK(!open_l1tf || (a.at_change & MITIGATE_BIT(L1D_FLUSH)) == 0);
+		CHECK((a.at_change & ~MITIGATE_AT_RUN) == 0 && (a.at_entry & ~MITIGATE_AT_ENTRY) == 0);
+		CHECK((a.at_exit & ~(MITIGATE_AT_EXIT | MITIGATE_BIT(IBRS))) == 0);
 		/* What is not there to be written is not written. */
 		CHECK(a.spec_ctrl == 0 ? (a.at_exit & MITIGATE_BIT(IBRS)) == 0 : (f.leaf7_edx & 1u << 26) != 0);
 		CHECK((a.spec_ctrl & 0x400) == 0 || (f.leaf7_2_edx & EDX2_BHI) != 0);

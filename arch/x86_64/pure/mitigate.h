@@ -65,6 +65,11 @@ enum mitigate_open {
 
 #define MITIGATE_BIT(name)	(1u << MITIGATE_##name)
 
+/* What may be due when: code at the other points is left out. */
+#define MITIGATE_AT_RUN		(MITIGATE_BIT(IBPB) | MITIGATE_BIT(RSB_FILL) | MITIGATE_BIT(L1D_FLUSH))
+#define MITIGATE_AT_ENTRY	MITIGATE_BIT(VERW)
+#define MITIGATE_AT_EXIT	(MITIGATE_BIT(RSB_FILL) | MITIGATE_BIT(RSB_ONE) | MITIGATE_BIT(BHB_CLEAR))
+
 /* IA32_SPEC_CTRL (SDM 4, table 2-2) */
 #define SPEC_CTRL_IBRS		(1ul << 0)
 #define SPEC_CTRL_BHI_DIS_S	(1ul << 10)

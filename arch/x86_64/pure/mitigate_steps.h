@@ -55,6 +55,7 @@ MITIGATE_INLINE bool mitigate_due(unsigned set, enum mitigate_measure m, struct 
 	return true;
 }
 
+/* set: masked by a constant. */
 MITIGATE_INLINE void mitigate_take(unsigned set, struct mitigate_cpu *cpu,
 				   const struct mitigate_ops *ops)
 {
@@ -94,7 +95,7 @@ MITIGATE_INLINE void mitigate_run(const struct mitigate *m, struct mitigate_cpu 
 	unsigned set = cpu->last_vm == vm ? m->at_run : m->at_change;
 
 	cpu->last_vm = vm;
-	mitigate_take(set, cpu, ops);
+	mitigate_take(set & MITIGATE_AT_RUN, cpu, ops);
 }
 
 /* May the hypervisor run with the guest's value? */
@@ -150,14 +151,14 @@ MITIGATE_INLINE void mitigate_exit(const struct mitigate *m, struct mitigate_cpu
 	} else if ((m->spec_ctrl & ~cpu->spec_ctrl) != 0) {
 		mitigate_spec_ctrl(cpu, m->spec_ctrl, ops);
 	}
-	mitigate_take(m->at_exit, cpu, ops);
+	mitigate_take(m->at_exit & MITIGATE_AT_EXIT, cpu, ops);
 }
 
 /* Last thing before an entry of a guarded vCPU. */
 MITIGATE_INLINE void mitigate_enter(const struct mitigate *m, struct mitigate_cpu *cpu,
 				    const struct mitigate_vcpu *v, const struct mitigate_ops *ops)
 {
-	mitigate_take(m->at_entry, cpu, ops);
+	mitigate_take(m->at_entry & MITIGATE_AT_ENTRY, cpu, ops);
 	mitigate_spec_ctrl(cpu, v->spec_ctrl, ops);
 }
 
@@ -172,7 +173,7 @@ MITIGATE_INLINE void mitigate_halt(const struct mitigate *m, struct mitigate_cpu
 	if ((m->at_exit & MITIGATE_BIT(IBRS)) != 0) {
 		mitigate_spec_ctrl(cpu, 0, ops);
 	}
-	mitigate_take(m->at_entry, cpu, ops);
+	mitigate_take(m->at_entry & MITIGATE_AT_ENTRY, cpu, ops);
 }
 
 MITIGATE_INLINE void mitigate_halted(const struct mitigate *m, struct mitigate_cpu *cpu,
