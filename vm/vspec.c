@@ -27,9 +27,11 @@ static const struct {
 };
 
 /*
- * IA32_ARCH_CAPABILITIES: what is true of the cpu is true of a guest on it. Left out are the bits that offer another MSR, of which
- * none is given: MCU_CONTROL (9), MISC_PACKAGE_CTLS (10), ENERGY_FILTERING_CTL (11), DOITM (12), FB_CLEAR_CTRL (18),
- * XAPIC_DISABLE_STATUS (21), OVERCLOCKING_STATUS (23), TSX_CTRL (7; RTM is not offered), GDS_CTRL (25; its lock is the host's).
+ * IA32_ARCH_CAPABILITIES: what is true of the cpu is true of a guest on it. Left out are the bits
+ * that offer another MSR, of which none is given: MCU_CONTROL (9), MISC_PACKAGE_CTLS (10),
+ * ENERGY_FILTERING_CTL (11), DOITM (12), FB_CLEAR_CTRL (18), XAPIC_DISABLE_STATUS (21),
+ * OVERCLOCKING_STATUS (23), TSX_CTRL (7; RTM is not offered), GDS_CTRL (25; its lock is the
+ * host's).
  */
 static const uint8_t capabilities[] = {
 	0,	/* RDCL_NO: no Meltdown inside the guest either */
@@ -57,7 +59,9 @@ uint64_t vspec_ctrl_allowed(struct virt_cpuid (*host)(uint32_t leaf, uint32_t su
 	seven[0] = host(0, 0).eax >= LEAF ? host(LEAF, 0) : zero;
 	seven[2] = seven[0].eax >= 2 ? host(LEAF, 2) : zero;
 	for (size_t i = 0; i < ARRAY_SIZE(controls); i++) {
-		allowed |= (seven[controls[i].subleaf].edx >> controls[i].edx & 1) != 0 ? controls[i].bits : 0;
+		bool offered = (seven[controls[i].subleaf].edx >> controls[i].edx & 1) != 0;
+
+		allowed |= offered ? controls[i].bits : 0;
 	}
 	return (allowed & 1) != 0 ? allowed : 0;	/* the MSR is there with IBRS */
 }
@@ -81,7 +85,8 @@ bool vspec_owns(uint32_t msr)
 
 bool vspec_read(struct virt_vcpu *v, uint32_t msr, uint64_t *value)
 {
-	*value = msr == MSR_SPEC_CTRL ? virt->read_spec_ctrl(v) : vspec_capabilities(virt_host_arch_capabilities());
+	*value = msr == MSR_SPEC_CTRL ? virt->read_spec_ctrl(v) :
+					vspec_capabilities(virt_host_arch_capabilities());
 	return true;
 }
 

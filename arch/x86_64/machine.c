@@ -4,6 +4,7 @@
 
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/insn.h"
+#include "arch/x86_64/mitigate.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/percpu.h"
 #include "arch/x86_64/regs.h"
@@ -147,6 +148,8 @@ void arch_idle(uint64_t until_ns)
 		return;
 	}
 	apic_timer_arm(tsc);
+	mitigate_before_halt();
 	insn_sti_hlt_cli();
+	mitigate_after_halt();
 	apic_timer_arm(UINT64_MAX);
 }

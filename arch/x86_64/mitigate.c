@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* See mitigate.h. All cpus are taken to be as the boot cpu is: hybrid parts enumerate the union of what their cores need. */
+/*
+ * See mitigate.h. All cpus are taken to be as the boot cpu is: hybrid parts enumerate the union of
+ * what their cores need.
+ */
 #include "arch/x86_64/mitigate.h"
 
 #include "arch/x86_64/insn.h"
@@ -23,8 +26,8 @@ static void verw(void)
 }
 
 static const struct mitigate_ops ops = {
-	.wrmsr = insn_wrmsr, .rdmsr = insn_rdmsr, .rsb_fill = insn_rsb_fill, .rsb_one = insn_rsb_one, .bhb_clear = insn_bhb_clear,
-	.verw = verw,
+	.wrmsr = insn_wrmsr, .rdmsr = insn_rdmsr, .rsb_fill = insn_rsb_fill, .rsb_one = insn_rsb_one,
+	.bhb_clear = insn_bhb_clear, .verw = verw,
 };
 
 static struct cpuid leaf7(uint32_t subleaf)
@@ -38,7 +41,8 @@ static struct mitigate_facts facts_of_this_cpu(void)
 	struct mitigate_facts f = {
 		.intel = zero.ebx == VENDOR_EBX_INTEL, .family = one.eax >> 8 & 0xf,
 		.model = (one.eax >> 4 & 0xf) | (one.eax >> 12 & 0xf0), .stepping = one.eax & 0xf,
-		.leaf7_ebx = seven.ebx, .leaf7_edx = seven.edx, .arch_capabilities = virt_host_arch_capabilities(),
+		.leaf7_ebx = seven.ebx, .leaf7_edx = seven.edx,
+		.arch_capabilities = virt_host_arch_capabilities(),
 	};
 
 	if (f.family == 0xf) {
@@ -93,6 +97,16 @@ void mitigate_reset(struct mitigate_vcpu *v)
 	mitigate_judge(&measures, v);
 }
 
+void mitigate_before_halt(void)
+{
+	mitigate_halt(&measures, &percpu_this()->mitigate, &ops);
+}
+
+void mitigate_after_halt(void)
+{
+	mitigate_halted(&measures, &percpu_this()->mitigate, &ops);
+}
+
 void mitigate_loaded(const struct mitigate_vcpu *v)
 {
 	mitigate_settle(&measures, &percpu_this()->mitigate, v, &ops);
@@ -111,7 +125,7 @@ void mitigate_written(struct mitigate_vcpu *v, uint64_t spec_ctrl)
 void mitigate_after_exit(struct mitigate_vcpu *v)
 {
 	mitigate_exit(&measures, &percpu_this()->mitigate, v, &ops);
-	insn_lfence();		/* nor does a mispredicted step here let anything go on without the measure */
+	insn_lfence();		/* nor does a mispredicted step let anything go on without it */
 }
 
 void mitigate_before_entry(struct mitigate_vcpu *v)

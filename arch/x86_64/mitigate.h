@@ -16,10 +16,16 @@ uint64_t mitigate_new_vm(void);
 /* This cpu is about to run a vCPU of that VM. */
 void mitigate_run_vm(uint64_t vm);
 
+/* Around a halt. */
+void mitigate_before_halt(void);
+void mitigate_after_halt(void);
+
 /* The steps of one vCPU, on the cpu where it is loaded. */
 void mitigate_reset(struct mitigate_vcpu *v);				/* any cpu */
 void mitigate_loaded(const struct mitigate_vcpu *v);
 void mitigate_unloaded(void);
-void mitigate_written(struct mitigate_vcpu *v, uint64_t spec_ctrl);	/* by the guest: v->guarded and v->open may change */
-void mitigate_after_exit(struct mitigate_vcpu *v);			/* enter.asm, where it is guarded */
+/* By the guest: v->guarded and v->open may change. */
+void mitigate_written(struct mitigate_vcpu *v, uint64_t spec_ctrl);
+/* enter.asm, where it is guarded. */
+void mitigate_after_exit(struct mitigate_vcpu *v);
 void mitigate_before_entry(struct mitigate_vcpu *v);

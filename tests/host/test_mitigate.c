@@ -153,6 +153,8 @@ TEST(flags, "a bit that says a flaw is not there, or a means is, never makes les
 		CHECK(((a.at_change & MITIGATE_BIT(IBPB)) == 0) == (a.open >> MITIGATE_OPEN_BRANCHES & 1));
 		CHECK((a.at_change & MITIGATE_BIT(RSB_FILL)) != 0 && (a.at_run & ~a.at_change) == 0);
 		CHECK(!open_l1tf || (a.at_change & MITIGATE_BIT(L1D_FLUSH)) == 0);
+		CHECK((a.at_change & ~MITIGATE_AT_RUN) == 0 && (a.at_entry & ~MITIGATE_AT_ENTRY) == 0);
+		CHECK((a.at_exit & ~(MITIGATE_AT_EXIT | MITIGATE_BIT(IBRS))) == 0);
 		/* What is not there to be written is not written. */
 		CHECK(a.spec_ctrl == 0 ? (a.at_exit & MITIGATE_BIT(IBRS)) == 0 : (f.leaf7_edx & 1u << 26) != 0);
 		CHECK((a.spec_ctrl & 0x400) == 0 || (f.leaf7_2_edx & EDX2_BHI) != 0);
@@ -288,6 +290,23 @@ TEST(exits, "each exit and entry takes what the cpu needs, and one that needs no
 	v.spec_ctrl = 1;	/* IBRS on before the exit does not help there: written all the same */
 	load(&m, &v);
 	CHECK_STR(round_trip(&m, &v), "48=1 rsb | verw ");
+}
+
+TEST(halts, "before a halt the buffers are cleared, and IBRS goes off where it would slow the core's other thread")
+{
+	struct mitigate m = mitigate_decide(cpu_named("Haswell, all microcode"));
+
+	fresh();
+	mitigate_put(&m, &cpu[0], &ops);
+	steps[0] = '\0';
+	mitigate_halt(&m, &cpu[0], &ops);
+	mitigate_halted(&m, &cpu[0], &ops);
+	CHECK_STR(steps, "48=0 verw 48=1 ");
+	m = mitigate_decide(cpu_named("Alder Lake"));
+	steps[0] = '\0';
+	mitigate_halt(&m, &cpu[0], &ops);
+	mitigate_halted(&m, &cpu[0], &ops);
+	CHECK_STR(steps, "verw ");
 }
 
 TEST(spec_ctrl_kept, "a guest that has IBRS on for good costs no write at an exit, and its other bits stay with it")

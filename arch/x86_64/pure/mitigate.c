@@ -29,8 +29,9 @@
 #define CAP_ITS_NO		(1ul << 62)
 
 /*
- * What a model of family 6 has, or has not, although it may not say so in IA32_ARCH_CAPABILITIES, which it lacks or which is
- * older than the flaw. One that is not here has L1TF and MDS unless it says otherwise.
+ * What a model of family 6 has, or has not, although it may not say so in IA32_ARCH_CAPABILITIES,
+ * which it lacks or which is older than the flaw. One that is not here has L1TF and MDS unless it
+ * says otherwise.
  */
 enum { NO_L1TF = 1, NO_MDS = 2, GDS = 4, SRBDS = 8, RFDS = 16, ITS = 32 };
 
@@ -38,29 +39,31 @@ static const struct {
 	uint8_t model, stepping;	/* that and higher ones; the last row that fits counts */
 	uint8_t flaws;
 } models[] = {
-	{ 0x3a, 0, SRBDS },								/* Ivy Bridge */
-	{ 0x3c, 0, SRBDS }, { 0x45, 0, SRBDS }, { 0x46, 0, SRBDS },			/* Haswell client */
-	{ 0x3d, 0, SRBDS }, { 0x47, 0, SRBDS },						/* Broadwell client */
-	{ 0x4e, 0, SRBDS | GDS }, { 0x5e, 0, SRBDS | GDS },				/* Skylake client */
-	{ 0x55, 0, GDS }, { 0x55, 6, GDS | ITS },					/* Skylake server; Cascade Lake on */
-	{ 0x8e, 0, SRBDS | GDS }, { 0x8e, 0xc, SRBDS | GDS | ITS },			/* Kaby to Comet Lake */
+	/* Ivy Bridge, Haswell, Broadwell: clients */
+	{ 0x3a, 0, SRBDS }, { 0x3c, 0, SRBDS }, { 0x45, 0, SRBDS }, { 0x46, 0, SRBDS },
+	{ 0x3d, 0, SRBDS }, { 0x47, 0, SRBDS },
+	/* Skylake client; server, and from stepping 6 Cascade Lake */
+	{ 0x4e, 0, SRBDS | GDS }, { 0x5e, 0, SRBDS | GDS },
+	{ 0x55, 0, GDS }, { 0x55, 6, GDS | ITS },
+	/* Kaby to Comet Lake */
+	{ 0x8e, 0, SRBDS | GDS }, { 0x8e, 0xc, SRBDS | GDS | ITS },
 	{ 0x9e, 0, SRBDS | GDS }, { 0x9e, 0xd, SRBDS | GDS | ITS },
-	{ 0xa5, 0, GDS | ITS }, { 0xa6, 0, GDS | ITS },					/* Comet Lake */
-	{ 0x7d, 0, GDS | NO_MDS }, { 0x7e, 0, GDS | NO_MDS },				/* Ice Lake client */
-	{ 0x6a, 0, GDS | NO_MDS }, { 0x6c, 0, GDS | NO_MDS },				/* Ice Lake server */
-	{ 0xa7, 0, GDS | NO_MDS },							/* Rocket Lake */
-	{ 0x8c, 0, GDS }, { 0x8d, 0, GDS },						/* Tiger Lake */
-	{ 0x97, 0, RFDS }, { 0x9a, 0, RFDS },						/* Alder Lake */
-	{ 0xb7, 0, RFDS }, { 0xba, 0, RFDS }, { 0xbf, 0, RFDS },			/* Raptor Lake */
-	{ 0xbe, 0, RFDS },								/* Gracemont alone */
-	{ 0x37, 0, NO_L1TF }, { 0x4a, 0, NO_L1TF }, { 0x4d, 0, NO_L1TF },		/* Silvermont */
-	{ 0x5a, 0, NO_L1TF }, { 0x5d, 0, NO_L1TF },
-	{ 0x4c, 0, NO_L1TF }, { 0x75, 0, NO_L1TF },					/* Airmont */
-	{ 0x57, 0, NO_L1TF }, { 0x85, 0, NO_L1TF },					/* Xeon Phi */
-	{ 0x5c, 0, NO_L1TF | NO_MDS | RFDS }, { 0x5f, 0, NO_L1TF | NO_MDS | RFDS },	/* Goldmont */
-	{ 0x7a, 0, NO_L1TF | NO_MDS | RFDS },						/* Goldmont Plus */
-	{ 0x86, 0, NO_L1TF | NO_MDS | RFDS }, { 0x96, 0, NO_L1TF | NO_MDS | RFDS },	/* Tremont */
-	{ 0x9c, 0, NO_L1TF | NO_MDS | RFDS },
+	{ 0xa5, 0, GDS | ITS }, { 0xa6, 0, GDS | ITS },
+	/* Ice Lake client and server, Rocket Lake, Tiger Lake */
+	{ 0x7d, 0, GDS | NO_MDS }, { 0x7e, 0, GDS | NO_MDS },
+	{ 0x6a, 0, GDS | NO_MDS }, { 0x6c, 0, GDS | NO_MDS },
+	{ 0xa7, 0, GDS | NO_MDS }, { 0x8c, 0, GDS }, { 0x8d, 0, GDS },
+	/* Alder Lake, Raptor Lake, Gracemont alone */
+	{ 0x97, 0, RFDS }, { 0x9a, 0, RFDS }, { 0xb7, 0, RFDS }, { 0xba, 0, RFDS },
+	{ 0xbf, 0, RFDS }, { 0xbe, 0, RFDS },
+	/* Silvermont, Airmont, Xeon Phi */
+	{ 0x37, 0, NO_L1TF }, { 0x4a, 0, NO_L1TF }, { 0x4d, 0, NO_L1TF }, { 0x5a, 0, NO_L1TF },
+	{ 0x5d, 0, NO_L1TF }, { 0x4c, 0, NO_L1TF }, { 0x75, 0, NO_L1TF }, { 0x57, 0, NO_L1TF },
+	{ 0x85, 0, NO_L1TF },
+	/* Goldmont, Goldmont Plus, Tremont */
+	{ 0x5c, 0, NO_L1TF | NO_MDS | RFDS }, { 0x5f, 0, NO_L1TF | NO_MDS | RFDS },
+	{ 0x7a, 0, NO_L1TF | NO_MDS | RFDS }, { 0x86, 0, NO_L1TF | NO_MDS | RFDS },
+	{ 0x96, 0, NO_L1TF | NO_MDS | RFDS }, { 0x9c, 0, NO_L1TF | NO_MDS | RFDS },
 };
 
 static unsigned flaws_of(const struct mitigate_facts *f)
@@ -90,7 +93,7 @@ static void decide_branches(const struct mitigate_facts *f, unsigned flaws, stru
 {
 	m->at_change |= MITIGATE_BIT(RSB_FILL);		/* IBPB need not clear it */
 	if ((f->leaf7_edx & EDX_IBRS_IBPB) == 0) {
-		/* With its branches open to any guest, guarding the hypervisor's RETs and history alone would close nothing. */
+		/* With its branches open to guests, guarding its RETs would close nothing. */
 		leave_open(m, MITIGATE_OPEN_BRANCHES, true);
 		return;
 	}
@@ -110,10 +113,15 @@ static void decide_branches(const struct mitigate_facts *f, unsigned flaws, stru
 	leave_open(m, MITIGATE_OPEN_ITS, (flaws & ITS) != 0 && !has(f, CAP_ITS_NO));
 }
 
-/* What earlier loads and stores left in buffers and the first-level cache. TAA: a guest has RTM whatever its CPUID says. */
+/*
+ * What earlier loads and stores left in buffers and the first-level cache. TAA: a guest has RTM
+ * whatever its CPUID says.
+ */
 static void decide_data(const struct mitigate_facts *f, unsigned flaws, struct mitigate *m)
 {
-	bool clears = (f->leaf7_edx & EDX_MD_CLEAR) != 0, flushes = (f->leaf7_edx & EDX_L1D_FLUSH) != 0;
+	bool clears = (f->leaf7_edx & EDX_MD_CLEAR) != 0;
+	bool flushes = (f->leaf7_edx & EDX_L1D_FLUSH) != 0;
+	bool srbds = (f->leaf7_edx & EDX_SRBDS_CTRL) == 0;
 	bool mds = !has(f, CAP_MDS_NO) && (flaws & NO_MDS) == 0;
 	bool taa = (f->leaf7_ebx & EBX_RTM) != 0 && !has(f, CAP_TAA_NO);
 	bool rfds = (has(f, CAP_RFDS_CLEAR) || (flaws & RFDS) != 0) && !has(f, CAP_RFDS_NO);
@@ -130,7 +138,7 @@ static void decide_data(const struct mitigate_facts *f, unsigned flaws, struct m
 	leave_open(m, MITIGATE_OPEN_RFDS, rfds && !has(f, CAP_RFDS_CLEAR));
 	leave_open(m, MITIGATE_OPEN_L1TF, l1tf && !flushes);
 	leave_open(m, MITIGATE_OPEN_GDS, (flaws & GDS) != 0 && !has(f, CAP_GDS_NO | CAP_GDS_CTRL));
-	leave_open(m, MITIGATE_OPEN_SRBDS, (flaws & SRBDS) != 0 && !has(f, CAP_MDS_NO) && (f->leaf7_edx & EDX_SRBDS_CTRL) == 0);
+	leave_open(m, MITIGATE_OPEN_SRBDS, (flaws & SRBDS) != 0 && !has(f, CAP_MDS_NO) && srbds);
 }
 
 struct mitigate mitigate_decide(const struct mitigate_facts *f)
@@ -155,7 +163,8 @@ static const char *const flaws_open[] = {
 };
 
 /* "; at each exit IBRS, RSB fill" */
-static void put_set(struct text *to, const char *when, unsigned set, const char *const *names, const char **between)
+static void put_set(struct text *to, const char *when, unsigned set, const char *const *names,
+		    const char **between)
 {
 	const char *comma = "";
 
