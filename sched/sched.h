@@ -128,28 +128,37 @@ struct sched_snapshot {
 /* --- Decisions. ------------------------------------------------------------------------------------------------- */
 
 struct sched_out {
-	bool any;			/* false: poke has not been written yet, not even cleared */
+	bool any, many;			/* many: another one than `first` too, and then they are in poke; else it is not even cleared */
+	unsigned first;
 	struct cpuset poke;		/* slots that must pick again now */
 };
 
 /* Empty. Costs nothing until something is poked: most calls poke nobody. */
 static inline void sched_out_init(struct sched_out *out)
 {
-	out->any = false;
+	out->any = out->many = false;
 }
 
 static inline void sched_poke(struct sched_out *out, unsigned slot)
 {
 	if (!out->any) {
 		out->any = true;
+		out->first = slot;
+	}
+	if (out->first == slot && !out->many) {
+		return;
+	}
+	if (!out->many) {
+		out->many = true;
 		cpuset_clear(&out->poke);
+		cpuset_add(&out->poke, out->first);
 	}
 	cpuset_add(&out->poke, slot);
 }
 
 static inline bool sched_pokes(const struct sched_out *out, unsigned slot)
 {
-	return out->any && cpuset_has(&out->poke, slot);
+	return out->many ? cpuset_has(&out->poke, slot) : out->any && out->first == slot;
 }
 
 struct sched_pick {
