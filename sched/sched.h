@@ -116,13 +116,12 @@ struct sched_place {
 	unsigned core, llc, package, node;
 };
 
-/* What is needed to carry an entity's standing into another policy; a policy takes from it what it knows. */
+/* What carries an entity's standing into another policy, which takes what it knows. Its affinity stays in the entity itself. */
 struct sched_snapshot {
 	int64_t weight, cap;		/* group values, 0: unset */
 	int64_t period_ns, budget_ns;	/* reservation, 0: unset */
 	int64_t latency;		/* latency class, 0: ordinary */
 	uint64_t used_ns;
-	struct cpuset hard, soft;
 };
 
 /* --- Decisions. ------------------------------------------------------------------------------------------------- */
@@ -266,7 +265,7 @@ struct sched_ops {
 	void (*tune)(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns,
 		     struct sched_out *out);
 	/*
-	 * The standing of e in s, beside used time and affinity, which the core fills in; then, in another s, what add()
+	 * The standing of e in s, beside the used time, which the core fills in; then, in another s, what add()
 	 * made of e is adjusted to it. e is blocked. NULL op: nothing to carry.
 	 */
 	void (*export)(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to);

@@ -25,6 +25,6 @@ $(BUILD)/host/tarn-check-asan: $(CHECK_ASAN_OBJS)
 
 .PHONY: bench
 bench: all
-	@BUILD=$(BUILD) tools/bench.py
+	@BUILD=$(BUILD) /usr/bin/python3 tools/bench
 
 -include $(CHECK_OBJS:.o=.d) $(CHECK_ASAN_OBJS:.o=.d)
