@@ -114,7 +114,7 @@ void cpu_poke(unsigned id)
 		return;
 	}
 	if (target == self && !self->in_run) {
-		self->again = true;	/* its loop picks again before it runs or halts: what a timer woke is picked this round */
+		self->again = true;
 		return;
 	}
 	/* Release: what the target is to find is written before. Pairs with the exchange in cpu_poke_ack(). */

@@ -114,6 +114,15 @@ static inline bool cpu_is_online(unsigned id)
 
 /* Makes cpu id go through its loop soon: leave its guest, end its halt. Any cpu, any lock held; does not wait. */
 void cpu_poke(unsigned id);
+/* The same, where self is known to be this cpu. */
+static inline void cpu_poke_by(struct cpu *self, unsigned id)
+{
+	if (id == self->id && !self->in_run) {
+		self->again = true;	/* its loop picks again before it runs or halts: what a timer woke is picked in the same round */
+	} else {
+		cpu_poke(id);
+	}
+}
 /* Top of the loop: clears this cpu's poked. True when it was set. */
 static inline bool cpu_poke_ack(struct cpu *self)
 {

@@ -201,9 +201,8 @@ static bool house_is_due(const struct cpu *self, bool urged, uint64_t now_ns)
 	return housekeeping != NULL && (urged || now_ns >= self->house_due_ns);
 }
 
-void dispatch_once(void)
+static inline __attribute__((always_inline)) void round_of(struct cpu *self)
 {
-	struct cpu *self = cpu_this();
 	bool poked = cpu_poke_ack(self);
 	bool worked = atomic_load_explicit(&self->remote.calls, memory_order_relaxed) != NULL && call_run();
 	uint64_t now_ns = self->uncharged && !worked ? self->run_end_ns : arch_now_ns(), until_ns;
@@ -240,9 +239,16 @@ void dispatch_once(void)
 	}
 }
 
+void dispatch_once(void)
+{
+	round_of(cpu_this());
+}
+
 noreturn void dispatch_loop(void)
 {
+	struct cpu *self = cpu_this();
+
 	for (;;) {
-		dispatch_once();
+		round_of(self);
 	}
 }

@@ -72,7 +72,9 @@ void pool_entity_wake(struct sched_entity *e)
 		}
 	}
 	spin_unlock_as(lock, &self->held, self->id + 1);
-	if (out.any) {
+	if (out.any && !out.many) {
+		cpu_poke_by(self, out.first);
+	} else if (out.any) {
 		pool_send_pokes(&out);
 	}
 	if (kick != CPU_NONE) {

@@ -149,9 +149,14 @@ void vcpu_kick(struct vcpu *v)
 	pool_entity_wake(&v->entity);
 }
 
-bool vcpu_event_waits(struct vcpu *v)
+static inline bool event_waits(struct vcpu *v)
 {
 	return vlapic_pending(&v->lapic) >= 0 || vplatform_extint(&v->vm->platform, v->index);
+}
+
+bool vcpu_event_waits(struct vcpu *v)
+{
+	return event_waits(v);
 }
 
 static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t lapic, uint64_t platform)
@@ -240,7 +245,7 @@ static bool hand_over(struct vcpu *v)
 
 static bool must_inject(struct vcpu *v)
 {
-	return v->lapic.config.assisted ? hand_over(v) : vcpu_event_waits(v);
+	return v->lapic.config.assisted ? hand_over(v) : event_waits(v);
 }
 
 /* True: another one could be delivered but for this one. */
@@ -316,7 +321,7 @@ static bool leaves_halt(struct vcpu *v)
 {
 	collect_events(v);
 	v->halted = !atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) &&
-		    !(v->halted_with_if && vcpu_event_waits(v));
+		    !(v->halted_with_if && event_waits(v));
 	return !v->halted;
 }
 

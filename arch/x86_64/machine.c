@@ -148,5 +148,7 @@ void arch_idle(uint64_t until_ns)
 	}
 	apic_timer_arm(tsc);
 	insn_sti_hlt_cli();
-	apic_timer_arm(UINT64_MAX);
+	if (insn_rdtsc() < tsc) {
+		apic_timer_arm(UINT64_MAX);	/* else it has fired */
+	}
 }
