@@ -127,9 +127,9 @@ struct sched_snapshot {
 /* --- Decisions. ------------------------------------------------------------------------------------------------- */
 
 struct sched_out {
-	bool any, many;			/* many: another one than `first` too, and then they are in poke; else it is not even cleared */
+	bool any, many;			/* many: poke has them all; else it is not even cleared */
 	unsigned first;
-	struct cpuset poke;		/* slots that must pick again now */
+	struct cpuset poke;		/* slots that must pick again now: sched_poked() */
 };
 
 /* Empty. Costs nothing until something is poked: most calls poke nobody. */
@@ -138,21 +138,26 @@ static inline void sched_out_init(struct sched_out *out)
 	out->any = out->many = false;
 }
 
+/* All that are poked, of which there is at least one. */
+static inline struct cpuset *sched_poked(struct sched_out *out)
+{
+	if (!out->many) {
+		out->many = true;
+		cpuset_clear(&out->poke);
+		cpuset_add(&out->poke, out->first);
+	}
+	return &out->poke;
+}
+
 static inline void sched_poke(struct sched_out *out, unsigned slot)
 {
 	if (!out->any) {
 		out->any = true;
 		out->first = slot;
 	}
-	if (out->first == slot && !out->many) {
-		return;
+	if (out->first != slot || out->many) {
+		cpuset_add(sched_poked(out), slot);
 	}
-	if (!out->many) {
-		out->many = true;
-		cpuset_clear(&out->poke);
-		cpuset_add(&out->poke, out->first);
-	}
-	cpuset_add(&out->poke, slot);
 }
 
 static inline bool sched_pokes(const struct sched_out *out, unsigned slot)
