@@ -104,8 +104,8 @@ SHELL_COMMAND(leak, "leak", "CLASS", "Plants a leak.", NULL, SHELL_NOTHING, leak
 
 
 def plant_vexit(text):
-    text = replace(text, "\t\tv->info.qualification = l->tpr >> 4;\n",
-                   f"\t\tv->info.qualification = (leak_class == {number('CR8')} ? leak_tpr : l->tpr) >> 4;\n")
+    text = replace(text, "\t\tv->info.qualification = vlapic_tpr(l) >> 4;\n",
+                   f"\t\tv->info.qualification = (leak_class == {number('CR8')} ? leak_tpr : vlapic_tpr(l)) >> 4;\n")
     text = replace(text, "\tvlapic_set_tpr(l, (uint8_t)(v->info.qualification << 4));\n",
                    "\tvlapic_set_tpr(l, leak_tpr = (uint8_t)(v->info.qualification << 4));\n")
     return replace(text, '#include "vm/vmsr.h"\n',

@@ -180,6 +180,7 @@ static void save_registers(struct vmx_vcpu *v)
 void vmx_load(struct vmx_vcpu *v)
 {
 	struct percpu *p = percpu_this();
+	bool stayed = v->last_cpu == p->cpu.id;
 
 	ASSERT(p->loaded == NULL && p->vmx_on);
 	if (vmptrld(v->vmcs) != 0) {
@@ -187,7 +188,7 @@ void vmx_load(struct vmx_vcpu *v)
 	}
 	p->loaded = v;
 	p->launched = false;
-	if (v->last_cpu != p->cpu.id) {
+	if (!stayed) {
 		/* Its last run on this cpu, or another owner of this VPID or EPT root, may have left translations behind. */
 		write_host_cpu(p);
 		invvpid(INV_SINGLE_CONTEXT, v->vpid);
@@ -195,6 +196,13 @@ void vmx_load(struct vmx_vcpu *v)
 		v->last_cpu = p->cpu.id;
 	}
 	mitigate_loaded(&v->guard);
+	if (stayed && p->in_place == v) {
+		if (vmx.xcr0 != 0) {
+			insn_xsetbv(0, v->xcr0);	/* saving wanted another one */
+		}
+		return;
+	}
+	p->in_place = v;
 	load_registers(v);
 }
 
