@@ -63,7 +63,7 @@ static void draw_screen(void)
 	}
 }
 
-/* What the housekeeping cpu does once a round. */
+/* What the housekeeping cpu does when it is time to. */
 static void housekeeping(void)
 {
 	vm_housekeeping();
@@ -78,15 +78,15 @@ static void housekeeping(void)
 	draw_screen();
 }
 
-static uint64_t housekeeping_next(void)
+static uint64_t housekeeping_wait(bool busy)
 {
-	uint64_t tick = machine.serial_irq && !vm_any_running() ? IDLE_TICK_NS : CONSOLE_TICK_NS, at;
+	uint64_t wait_ns = machine.serial_irq && !vm_any_running() ? IDLE_TICK_NS : CONSOLE_TICK_NS;
 
 	if (more_console) {
-		return arch_now_ns();
+		return 0;
 	}
-	at = arch_now_ns() + (cpu_this()->current != NULL ? INPUT_TICK_NS : tick);
-	return screen_left ? MIN(at, screen_next_ns) : at;
+	wait_ns = busy ? INPUT_TICK_NS : wait_ns;
+	return screen_left ? MIN(wait_ns, ns_since(arch_now_ns(), screen_next_ns)) : wait_ns;
 }
 
 static bool has_file(const void *context, const char *name)
@@ -253,7 +253,7 @@ static noreturn void start(void)
 	vm_manifest_build(&manifest);
 	housekeeper = choose_housekeeper();
 	machine.serial_irq = serial_init_irq(&machine.platform, cpu_get(housekeeper)->apic_id);
-	dispatch_set_housekeeping(housekeeping, housekeeping_next);
+	dispatch_set_housekeeping(housekeeping, housekeeping_wait);
 	start_shell();
 	ns = arch_now_ns();
 	log_printf("tarn: ready: %u cpu%s, %u node%s, %u pool%s, %u VM%s, %lu ms", online, online == 1 ? "" : "s",

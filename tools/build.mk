@@ -39,6 +39,6 @@ $(BUILD)/host/tarn-sim-asan: $(SIM_ASAN_OBJS)
 
 .PHONY: bench
 bench: all
-	@BUILD=$(BUILD) tools/bench.py
+	@BUILD=$(BUILD) /usr/bin/python3 tools/bench
 
 -include $(CHECK_OBJS:.o=.d) $(CHECK_ASAN_OBJS:.o=.d) $(SIM_OBJS:.o=.d) $(SIM_ASAN_OBJS:.o=.d)

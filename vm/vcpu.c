@@ -94,7 +94,8 @@ void vcpu_reset(struct vcpu *v, const struct virt_start *start)
 	vmtrr_reset(&v->mtrr);
 	v->tsc_adjust = 0;
 	v->virt->tsc_offset = 0 - v->vm->start_tsc;
-	v->virt->deadline_tsc = UINT64_MAX;
+	v->deadline_stale = true;
+	v->window = false;
 	if (start != NULL) {
 		virt->vcpu_reset(v->virt, start);
 	}
@@ -129,7 +130,7 @@ static void take_init(struct vcpu *v)
 	if (atomic_exchange(&v->init_requested, false)) {
 		virt->put(v->virt);
 		vlapic_reset(&v->lapic);
-		v->halted = false;
+		v->halted = v->window = false;
 		v->steal = (struct vsteal){ 0 };
 	}
 }
@@ -162,15 +163,18 @@ void vcpu_kick(struct vcpu *v)
 	pool_entity_wake(&v->entity);
 }
 
-bool vcpu_event_waits(struct vcpu *v)
+static inline bool event_waits(struct vcpu *v)
 {
 	return vlapic_pending(&v->lapic) >= 0 || vplatform_extint(&v->vm->platform, v->index);
 }
 
-/* Host TSC of the next thing that happens to v by itself. */
-static uint64_t next_deadline(const struct vcpu *v)
+bool vcpu_event_waits(struct vcpu *v)
 {
-	uint64_t lapic = vlapic_deadline(&v->lapic), platform = vplatform_deadline(&v->vm->platform);
+	return event_waits(v);
+}
+
+static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t lapic, uint64_t platform)
+{
 	uint64_t now = virt_host_tsc(), guest_now = now + v->virt->tsc_offset, at = UINT64_MAX;
 
 	/* A guest may name any deadline: what is past is now, what is too far saturates. */
@@ -179,14 +183,29 @@ static uint64_t next_deadline(const struct vcpu *v)
 
 		at = left < UINT64_MAX - 1 - now ? now + left : UINT64_MAX - 1;
 	}
-	if (platform != NS_NEVER && v->index == 0) {
+	if (platform != NS_NEVER) {
 		at = MIN(at, virt_ns_to_tsc(platform + v->vm->start_ns));
 	}
+	v->lapic_deadline = lapic;
+	v->platform_deadline = platform;
+	v->deadline_stale = false;
+	v->virt->deadline_tsc = at;
 	return at;
 }
 
-/* Timers that are due, and typed bytes that came, become interrupts. */
-static void collect_events(struct vcpu *v)
+/* Host TSC of the next thing that happens to v by itself. It is absolute, so it holds until one of its timers is set. */
+static inline uint64_t deadline(struct vcpu *v)
+{
+	uint64_t lapic = vlapic_deadline(&v->lapic);
+	uint64_t platform = v->index == 0 ? vplatform_deadline(&v->vm->platform) : NS_NEVER;
+
+	if (lapic == v->lapic_deadline && platform == v->platform_deadline && !v->deadline_stale) {
+		return v->virt->deadline_tsc;
+	}
+	return plan_deadline(v, lapic, platform);
+}
+
+static __attribute__((noinline)) void expire_timers(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
 
@@ -197,39 +216,29 @@ static void collect_events(struct vcpu *v)
 			vlapic_expire(&v->lapic, now);
 		}
 	}
-	if (v->index != 0) {
-		return;
-	}
-	if (vplatform_deadline(&vm->platform) != NS_NEVER) {
+	if (v->index == 0 && vplatform_deadline(&vm->platform) != NS_NEVER) {
 		uint64_t now_ns = arch_now_ns() - vm->start_ns;
 
 		if (now_ns >= vplatform_deadline(&vm->platform)) {
 			vplatform_expire(&vm->platform, now_ns);
 		}
 	}
+	(void)deadline(v);
+}
+
+/* Timers that are due, and typed bytes that came, become interrupts. */
+static void collect_events(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	if (virt_host_tsc() >= deadline(v)) {
+		expire_timers(v);
+	}
 	/* Pairs with the store in vconsole_type(). */
-	if (atomic_load_explicit(&vm->console->in_waiting, memory_order_relaxed) &&
+	if (v->index == 0 && atomic_load_explicit(&vm->console->in_waiting, memory_order_relaxed) &&
 	    atomic_exchange_explicit(&vm->console->in_waiting, false, memory_order_acquire)) {
 		vplatform_feed(&vm->platform);
 	}
-}
-
-static void deliver(struct vcpu *v)
-{
-	int vector;
-
-	if (vplatform_extint(&v->vm->platform, v->index)) {
-		virt->inject(v->virt, vplatform_extint_ack(&v->vm->platform));
-		v->injected++;
-		return;
-	}
-	vector = v->lapic.config.assisted ? -1 : vlapic_pending(&v->lapic);
-	if (vector < 0) {
-		return;		/* the 8259 took back what it asked for */
-	}
-	vlapic_ack(&v->lapic, (uint8_t)vector);
-	virt->inject(v->virt, (uint8_t)vector);
-	v->injected++;
 }
 
 /* The local APIC's vectors are the cpu's to deliver: it is told of what came. True: one of the 8259 waits. */
@@ -250,37 +259,57 @@ static bool hand_over(struct vcpu *v)
 
 static bool must_inject(struct vcpu *v)
 {
-	return v->lapic.config.assisted ? hand_over(v) : vcpu_event_waits(v);
+	return v->lapic.config.assisted ? hand_over(v) : event_waits(v);
+}
+
+/* True: another one could be delivered but for this one. */
+static bool deliver(struct vcpu *v)
+{
+	int vector;
+
+	if (vplatform_extint(&v->vm->platform, v->index)) {
+		virt->inject(v->virt, vplatform_extint_ack(&v->vm->platform));
+		v->injected++;
+		return must_inject(v);
+	}
+	vector = v->lapic.config.assisted ? -1 : vlapic_pending(&v->lapic);
+	if (vector < 0) {
+		return false;		/* the 8259 took back what it asked for */
+	}
+	vlapic_ack(&v->lapic, (uint8_t)vector);
+	virt->inject(v->virt, (uint8_t)vector);
+	v->injected++;
+	return false;			/* it was the highest: no other one is above the priority now, and who comes kicks */
 }
 
 static void before_entry(struct virt_vcpu *virt_v)
 {
 	struct vcpu *v = virt_v->owner;
+	bool waits;
 
 	collect_events(v);
 	if (atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) && virt->inject_nmi(virt_v)) {
 		atomic_store_explicit(&v->nmi_requested, false, memory_order_relaxed);
 		v->injected++;
 	}
-	if (must_inject(v)) {
-		if (virt->can_inject(virt_v)) {
-			deliver(v);
-		}
-		virt->want_window(virt_v, must_inject(v));
-	} else {
-		virt->want_window(virt_v, false);
+	waits = must_inject(v);
+	if (waits && virt->can_inject(virt_v)) {
+		waits = deliver(v);
 	}
-	virt_v->deadline_tsc = next_deadline(v);
+	if (waits != v->window) {
+		v->window = waits;
+		virt->want_window(virt_v, waits);
+	}
 }
 
 /* Stays halted: wakes at the deadline, if there is one. */
 static enum dispatch_why block(struct vcpu *v)
 {
-	uint64_t deadline = v->halted_with_if ? next_deadline(v) : UINT64_MAX;
+	uint64_t at = v->halted_with_if ? deadline(v) : UINT64_MAX;
 
-	if (deadline != UINT64_MAX) {
+	if (at != UINT64_MAX) {
 		/* One nanosecond late rather than early: the conversion rounds down. */
-		timer_set(&v->timer, arch_this_cpu(), virt_tsc_to_ns(deadline) + 1);
+		timer_set(&v->timer, arch_this_cpu(), virt_tsc_to_ns(at) + 1);
 	}
 	return DISPATCH_BLOCKED;
 }
@@ -306,7 +335,7 @@ static bool leaves_halt(struct vcpu *v)
 {
 	collect_events(v);
 	v->halted = !atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) &&
-		    !(v->halted_with_if && vcpu_event_waits(v));
+		    !(v->halted_with_if && event_waits(v));
 	return !v->halted;
 }
 
@@ -326,7 +355,9 @@ static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
 	if (v->halted && !leaves_halt(v)) {
 		return block(v);
 	}
-	(void)timer_cancel(&v->timer);
+	if (timer_is_set(&v->timer)) {
+		(void)timer_cancel(&v->timer);
+	}
 	if (vsteal_is_on(&v->steal)) {
 		vsteal_run(&v->steal, &v->vm->mem, e->wait_ns);
 	}

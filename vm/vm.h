@@ -82,6 +82,9 @@ struct vcpu {
 	/* The running cpu's. */
 	bool halted;			/* in HLT: runs again when an interrupt can be delivered */
 	bool halted_with_if;		/* RFLAGS.IF at that HLT: without it only a reset ends it */
+	bool window;			/* an exit was asked for when interrupts can be delivered */
+	bool deadline_stale;		/* virt->deadline_tsc is not of the two below any more */
+	uint64_t lapic_deadline, platform_deadline;	/* what virt->deadline_tsc was made of */
 	struct vsteal steal;
 	uint64_t tsc_adjust;		/* IA32_TSC_ADJUST: INIT leaves it (SDM 3A table 9-1) */
 	uint64_t injected;		/* interrupts and NMIs given to the guest, ever */

@@ -60,6 +60,7 @@ static bool move_tsc(struct vcpu *v, uint64_t by)
 	vlapic_tsc_moved(&v->lapic, by);
 	virt->set_tsc_offset(v->virt, v->virt->tsc_offset + by);
 	v->tsc_adjust += by;
+	v->deadline_stale = true;
 	return true;
 }
 

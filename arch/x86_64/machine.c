@@ -151,5 +151,7 @@ void arch_idle(uint64_t until_ns)
 	mitigate_before_halt();
 	insn_sti_hlt_cli();
 	mitigate_after_halt();
-	apic_timer_arm(UINT64_MAX);
+	if (insn_rdtsc() < tsc) {
+		apic_timer_arm(UINT64_MAX);	/* else it has fired */
+	}
 }

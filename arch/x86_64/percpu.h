@@ -45,6 +45,7 @@ struct percpu {
 	bool vmx_on;
 	bool launched;				/* the current VMCS's launch state, for enter.asm */
 	struct vmx_vcpu *loaded;		/* whose VMCS is current here; NULL: none */
+	const struct vmx_vcpu *in_place;	/* whose other registers were loaded here last: they are in the cpu, if it ran nowhere else */
 	struct mitigate_cpu mitigate;
 };
 

@@ -60,7 +60,7 @@ void sim_leave(unsigned cpu, struct sim_pool *p)
 	sl->pool = NULL;
 	sl->until_ns = sl->poke_ns = NS_NEVER;
 	if (sched_pokes(&out, cpu)) {
-		cpuset_del(&out.poke, cpu);	/* it is off already, and asks whoever it joins */
+		cpuset_del(sched_poked(&out), cpu);	/* it is off already, and asks whoever it joins */
 	}
 	sim_send_pokes(sim, &out);
 	sim_arm(sim, cpu);
@@ -246,7 +246,7 @@ void sim_go(struct sim_pool *p, struct sim_group *g, struct sched_snapshot *stan
 	SIM_FOREACH_ENTITY(se, g) {
 		if (standing != NULL) {
 			standing[se->e.number] = (struct sched_snapshot){
-				.used_ns = se->e.used_ns, .hard = se->e.hard, .soft = se->e.soft,
+				.used_ns = se->e.used_ns,
 			};
 		}
 		if (standing != NULL && p->sched.ops->export != NULL) {

@@ -159,7 +159,7 @@ void sim_send_pokes(struct sim *sim, struct sched_out *out)
 	if (!out->any) {
 		return;
 	}
-	CPUSET_FOREACH(slot, &out->poke) {
+	CPUSET_FOREACH(slot, sched_poked(out)) {
 		struct sim_slot *sl = slot < sim->cpus ? &sim->slot[slot] : NULL;
 
 		if (sl == NULL || sl->pool == NULL) {

@@ -191,12 +191,19 @@ static __attribute__((noinline)) unsigned after_rare(struct vmx_vcpu *v, unsigne
 	if ((next & VIRT_SKIP) != 0) {
 		vmx_skip(vmread(VMCS_EXIT_INSN_LENGTH));
 	}
-	if ((next & (VIRT_RECHECK | VIRT_LEAVE)) == 0) {
-		arm_timer(v);
-		return VMX_ENTER_AGAIN;
+	if ((next & VIRT_LEAVE) != 0) {
+		v->again = false;
+		return VMX_LEAVE;
 	}
-	v->recheck = (next & VIRT_LEAVE) == 0;
-	return VMX_LEAVE;
+	if (v->again) {
+		return VMX_LEAVE;
+	}
+	if ((next & VIRT_RECHECK) != 0) {
+		vmx_recheck(v);
+	} else {
+		arm_timer(v);
+	}
+	return VMX_ENTER_AGAIN;
 }
 
 static inline unsigned after(struct vmx_vcpu *v, unsigned next)
@@ -336,6 +343,5 @@ unsigned vmx_entry_failed(struct vmx_vcpu *v)
 	v->virt.info.qualification = error;
 	v->virt.exits[VIRT_EXIT_ENTRY_FAILED]++;
 	(void)v->virt.handlers[VIRT_EXIT_ENTRY_FAILED](&v->virt);
-	v->recheck = false;
 	return VMX_LEAVE;
 }

@@ -180,6 +180,7 @@ static void save_registers(struct vmx_vcpu *v)
 void vmx_load(struct vmx_vcpu *v)
 {
 	struct percpu *p = percpu_this();
+	bool stayed = v->last_cpu == p->cpu.id;
 
 	ASSERT(p->loaded == NULL && p->vmx_on);
 	if (vmptrld(v->vmcs) != 0) {
@@ -187,7 +188,7 @@ void vmx_load(struct vmx_vcpu *v)
 	}
 	p->loaded = v;
 	p->launched = false;
-	if (v->last_cpu != p->cpu.id) {
+	if (!stayed) {
 		/* Its last run on this cpu, or another owner of this VPID or EPT root, may have left translations behind. */
 		write_host_cpu(p);
 		invvpid(INV_SINGLE_CONTEXT, v->vpid);
@@ -195,6 +196,13 @@ void vmx_load(struct vmx_vcpu *v)
 		v->last_cpu = p->cpu.id;
 	}
 	mitigate_loaded(&v->guard);
+	if (stayed && p->in_place == v) {
+		if (vmx.xcr0 != 0) {
+			insn_xsetbv(0, v->xcr0);	/* saving wanted another one */
+		}
+		return;
+	}
+	p->in_place = v;
 	load_registers(v);
 }
 
@@ -226,7 +234,6 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 	mitigate_reset(&v->guard);
 	v->proc_controls = vmx.controls.proc;
 	vmx_cpuid_flush(v);
-	v->recheck = true;
 	v->last_cpu = CPU_NONE;
 	memcpy(v->virt.gpr, start->gpr, sizeof(v->virt.gpr));
 	(void)vmclear(v->vmcs);
@@ -239,14 +246,16 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 }
 
 /*
- * Absolute end of the coming entries, at most the timer's 32 bits away: where that is earlier than asked, the handler finds
+ * Events may have changed. Sets the absolute end of the coming entries, at most the timer's 32 bits away: where that is earlier than asked, the handler finds
  * nothing due and the limit is set anew.
  */
-static void set_limit(struct vmx_vcpu *v)
+void vmx_recheck(struct vmx_vcpu *v)
 {
-	uint64_t now = insn_rdtsc(), range = (uint64_t)UINT32_MAX << vmx.preemption_shift;
-	uint64_t limit = MIN(MIN(v->virt.until_tsc, v->virt.deadline_tsc), now + range);
+	uint64_t now, limit, range = (uint64_t)UINT32_MAX << vmx.preemption_shift;
 
+	v->virt.before_entry(&v->virt);
+	now = insn_rdtsc();
+	limit = MIN(MIN(v->virt.until_tsc, v->virt.deadline_tsc), now + range);
 	v->limit_tsc = limit;
 	vmwrite(VMCS_PREEMPTION_TIMER, limit > now ? (limit - now) >> vmx.preemption_shift : 0);
 }
@@ -261,10 +270,9 @@ static int vcpu_run(struct virt_vcpu *virt_v)
 	}
 	mitigate_run_vm(v->space->vm);
 	do {
-		v->recheck = false;
+		v->again = false;
 		v->virt.leave_code = VIRT_LEFT_POKED;
-		v->virt.before_entry(virt_v);
-		set_limit(v);
+		vmx_recheck(v);
 		if (v->guard.guarded) {
 			mitigate_before_entry(&v->guard);
 		}
@@ -272,7 +280,7 @@ static int vcpu_run(struct virt_vcpu *virt_v)
 		if (v->guard.guarded) {
 			mitigate_loaded(&v->guard);	/* it may have come back without an exit */
 		}
-	} while (v->recheck);
+	} while (v->again);
 	return virt_v->leave_code;
 }
 
@@ -410,6 +418,7 @@ static void write_spec_ctrl(struct virt_vcpu *virt_v, uint64_t value)
 
 	mitigate_written(&v->guard, value);
 	vmx_vmcs_guard(v);
+	v->again = true;
 }
 
 static void dump(struct virt_vcpu *virt_v, struct text *t)

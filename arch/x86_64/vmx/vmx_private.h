@@ -34,11 +34,11 @@ struct vmx_vcpu {
 	uint64_t eoi_exits[4];
 	uint64_t cr4_allowed, xcr0_allowed;
 	uint64_t limit_tsc;		/* when the preemption timer ends this entry; at most its range away */
-	bool recheck;			/* before_entry() is due */
 	/* Guest state that is in registers while loaded, here while put. */
 	uint64_t cr2, dr[4], dr6;
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
 	uint64_t xcr0;
+	bool again;			/* the guard changed: the next entry begins a call of vmx_enter() */
 	struct mitigate_vcpu guard;	/* IA32_SPEC_CTRL, and whether exits and entries have measures to take */
 	void *fpu;			/* XSAVE area, 64-byte aligned, fpu_bytes */
 };
@@ -108,6 +108,8 @@ enum vmx_msr_access { VMX_MSR_READ = 1, VMX_MSR_WRITE = 2 };
 void vmx_msr_open(uint8_t *bitmap, uint32_t msr, unsigned access);
 /* enter.asm */
 void vmx_enter(struct vmx_vcpu *v);
+/* before_entry() is due, and then what limits the coming entries. */
+void vmx_recheck(struct vmx_vcpu *v);
 
 /* Forgets the kept answers to CPUID: something they depend on changed. */
 static inline void vmx_cpuid_flush(struct vmx_vcpu *v)
