@@ -145,6 +145,8 @@ def charts_are_right(folder):
     boxes = [b for b in tree.iter("{http://www.w3.org/2000/svg}rect") if len(b)]
     for want in (DEMO + ", rr", "cpu 0 web", "cpu 2 web", "sensor", "batch1", "10ms", "60ms", "idle", "waits", "parked"):
         need(want in texts, "no", want, "in", texts)
+    marks = [m[0].text for m in tree.iter("{http://www.w3.org/2000/svg}path") if len(m)]
+    need(marks == ["30ms vm migrate control web", "50ms pool cpu-add web 2", "60ms pool set web timeslice=2ms"], marks)
     need(len(boxes) > 50, len(boxes), "boxes")
     for box in boxes:
         x, width = float(box.get("x")), float(box.get("width"))

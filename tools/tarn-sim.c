@@ -213,8 +213,8 @@ static void name_output(char *name, size_t size, const char *path, const struct 
 	}
 }
 
-static bool draw(const struct options *o, const struct timeline *t, struct window w,
-		 const struct sched_ops *ops)
+static bool draw(const struct options *o, const struct plan *plan, const struct timeline *t,
+		 struct window w, const struct sched_ops *ops)
 {
 	char name[4096], title[256];
 	bool good = true;
@@ -237,7 +237,7 @@ static bool draw(const struct options *o, const struct timeline *t, struct windo
 		name_output(name, sizeof(name), path, ops);
 		good = open_output(name, &f);
 		if (good) {
-			i == 0 ? draw_svg(f, t, w, title) : draw_perfetto(f, t, w);
+			i == 0 ? draw_svg(f, t, w, plan, title) : draw_perfetto(f, t, w);
 			good = close_output(name, f);
 		}
 	}
@@ -289,7 +289,7 @@ static bool run_under(const struct options *o, const struct plan *plan, const st
 			timeline_record(&t, run.sim);
 		}
 		good = go(&run);
-		good = (!draws || draw(o, &t, w, ops)) && good;
+		good = (!draws || draw(o, plan, &t, w, ops)) && good;
 		report_take(report, &run, ops != NULL ? ops->name : NULL);
 		report_pools(stdout, &run);
 		if (o->cost) {

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "tools/sim/sim.h"
+#include "tools/sim/plan.h"
 
 struct timeline {
 	struct sim *sim;
@@ -24,8 +24,9 @@ void timeline_free(struct timeline *t);
 
 /* A line a cpu: who ran, and until when. */
 void draw_table(FILE *to, const struct timeline *t, struct window w);
-/* A Gantt chart: a row a cpu, and where they are few a row an entity. title: one line. */
-void draw_svg(FILE *to, const struct timeline *t, struct window w, const char *title);
+/* A Gantt chart: a row a cpu, and where they are few a row an entity; the plan's events are marked. */
+void draw_svg(FILE *to, const struct timeline *t, struct window w, const struct plan *plan,
+	      const char *title);
 /*
  * Trace Event JSON, as the Perfetto UI and chrome://tracing open it: a track a cpu, a track an
  * entity.

@@ -175,6 +175,22 @@ static void put_axis(const struct chart *c, double bottom)
 	}
 }
 
+static void put_events(const struct chart *c, const struct plan *plan, double bottom)
+{
+	for (unsigned i = 0; i < plan->events; i++) {
+		const struct plan_event *e = &plan->event[i];
+		const double x = e->at_ns >= c->w.from_ns ? x_of(c, e->at_ns) : 0;
+
+		if (e->at_ns < c->w.from_ns || e->at_ns > c->w.to_ns) {
+			continue;
+		}
+		fprintf(c->to, "<path d=\"M%.2f %.1fl-4 -7h8zV%.1f\" class=\"event\"><title>", x,
+			TOP, bottom);
+		put_text(c->to, e->words);
+		fputs("</title></path>\n", c->to);
+	}
+}
+
 static void put_rows(const struct chart *c)
 {
 	char name[SIM_NAME_LEN];
@@ -232,7 +248,8 @@ static void put_legend(const struct chart *c, double y)
 static const char head[] =
 	"<style>text{font:12px sans-serif;fill:#223}.in{fill:#fff;text-anchor:middle}"
 	".mid{text-anchor:middle}.row{text-anchor:end}.idle{fill:#eef0f2}"
-	".tick{stroke:#bcc;stroke-width:0.6}.title{font-size:15px;font-weight:bold}</style>\n"
+	".event{stroke:#222;stroke-dasharray:3 2;fill:#222}.tick{stroke:#bcc;stroke-width:0.6}"
+	".title{font-size:15px;font-weight:bold}</style>\n"
 	"<defs><pattern id=\"waits\" width=\"5\" height=\"5\" patternUnits=\"userSpaceOnUse\" "
 	"patternTransform=\"rotate(45)\"><rect width=\"5\" height=\"5\" fill=\"#fff\"/>"
 	"<rect width=\"2\" height=\"5\" fill=\"#c77\"/></pattern>"
@@ -241,7 +258,8 @@ static const char head[] =
 	"<path d=\"M0 0L6 6M6 0L0 6\" stroke=\"#888\" stroke-width=\"0.8\"/></pattern></defs>\n"
 	"<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n";
 
-void draw_svg(FILE *to, const struct timeline *t, struct window w, const char *title)
+void draw_svg(FILE *to, const struct timeline *t, struct window w, const struct plan *plan,
+	      const char *title)
 {
 	struct chart c = { .to = to, .t = t, .w = w, .entities = t->entities <= ENTITY_ROWS_MAX };
 	double bottom;
@@ -257,6 +275,7 @@ void draw_svg(FILE *to, const struct timeline *t, struct window w, const char *t
 	put_rows(&c);
 	put_axis(&c, bottom);
 	put_stretches(&c);
+	put_events(&c, plan, bottom);
 	put_legend(&c, bottom + 8);
 	fputs("</svg>\n", to);
 }
