@@ -87,7 +87,7 @@ static struct sched_ops logging_rr(void)
 	return ops;
 }
 
-/* --- The guests: primes, so that no two things but the end of a job and of a slice fall together. */
+/* --- The guests: odd times, so that no two things fall together by chance. */
 
 static const struct sim_pattern pattern[JOBS] = {
 	{ .kind = SIM_PERIODIC, .run_ns = 1000003, .every_ns = 7000003, .phase_ns = 101 },

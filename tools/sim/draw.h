@@ -24,7 +24,7 @@ void timeline_free(struct timeline *t);
 
 /* A line a cpu: who ran, and until when. */
 void draw_table(FILE *to, const struct timeline *t, struct window w);
-/* A Gantt chart: a row a cpu, and where they are few a row an entity; the plan's events are marked. */
+/* A Gantt chart: a row a cpu, and where they are few a row an entity; events are marked. */
 void draw_svg(FILE *to, const struct timeline *t, struct window w, const struct plan *plan,
 	      const char *title);
 /*
