@@ -256,5 +256,6 @@ void guest_main(const void *start_info)
 	}
 	attack_check(trap_counts[2] > 100 && trap_counts[IPI] > 100, "NMIs and IPIs from the others", trap_counts[2], trap_counts[IPI]);
 	races();
+	attack_check(trap_early == 0, "interrupts that came with interrupts off", 0, trap_early);
 	attack_done("smp");
 }

@@ -7,6 +7,7 @@ global	trap_counts
 global	trap_passive
 global	trap_x2apic
 global	trap_once
+global	trap_early
 
 R_RFLAGS	equ	128
 R_RIP		equ	136
@@ -114,7 +115,10 @@ passive:
 	inc	qword [trap_counts + rax * 8]
 	cmp	rax, VECTOR_NMI
 	je	.back
-	cmp	qword [trap_x2apic], 0
+	test	qword [rsp + 40], 0x200		; RFLAGS in the frame: IF
+	jnz	.due
+	inc	qword [trap_early]
+.due:	cmp	qword [trap_x2apic], 0
 	jne	.x2
 	mov	eax, LAPIC_EOI
 	mov	dword [rax], 0
@@ -154,4 +158,5 @@ regs:		resq	1
 trap_passive:	resq	1
 trap_x2apic:	resq	1
 trap_once:	resq	1
+trap_early:	resq	1
 trap_counts:	resq	256

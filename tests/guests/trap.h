@@ -48,6 +48,7 @@ unsigned trap_enter(struct trap_regs *r);	/* runs from r until an exception; r h
 extern uint64_t trap_counts[256];		/* external interrupts taken while trap_passive, and NMIs */
 extern uint64_t trap_passive;			/* 1: vectors from 32 on but TRAP_END are counted, EOI'd, and the code goes on */
 extern uint64_t trap_x2apic;			/* 1: EOI by MSR */
+extern uint64_t trap_early;			/* external interrupts that came with RFLAGS.IF = 0: must stay 0 */
 extern uint64_t trap_once;			/* 1: the code goes on with interrupts off */
 extern struct trap_gate trap_idt[256];
 
