@@ -83,7 +83,9 @@ CONF += "".join(vm_text(f"r{n}", "near", "attack_random", line) for n, line in e
 # On the cpu that does housekeeping, alone.
 CONF += "".join(vm_text(f"here-{line}", "pool0", "attack_end", line) for line in ("db", "ac", "icebp"))
 
-attacks = Machine("Bochs with hostile guests", emulator="bochs", ips=20_000_000, cpus=5, nodes=1, mem=1024, vtx=True,
+# A cpu without virtual-interrupt delivery: Bochs 2.7 delivers a virtual interrupt to a guest with interrupts off when an interrupt
+# of the host's comes (HandleExtInterrupt in its event.cc looks at what is pending, not at what is unmasked).
+attacks = Machine("Bochs with hostile guests", emulator="bochs", model="corei7_haswell_4770", ips=20_000_000, cpus=5, nodes=1, mem=1024, vtx=True,
                   manifest=CONF, files=["guests/counter.elf", "guests/attack_end.elf"] +
                   [f"guests/attack_{f}.elf" for f in (*FAMILIES, "smp", "random")])
 
@@ -225,7 +227,7 @@ def _(r):
 
 
 # Exits that no guest brings about: the control is off, the emulator has none of it, or it is the host's own.
-NO_GUESTS = {"debug register", "bus lock", "failed entry", "nmi"}
+NO_GUESTS = {"debug register", "bus lock", "failed entry", "nmi", "apic write", "apic eoi"}
 
 
 @attacks.test("what the attacks met: every kind of exit but those that no guest brings about, and every port")
