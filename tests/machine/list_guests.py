@@ -33,11 +33,12 @@ def conf(**sections):
 # --- Cheap: every `make test` --------------------------------------------------------------------------------------
 
 SMALL_CONF = conf(mach="memory = 64M\nkernel = gnumach\ncmdline = console=com0",
+                  invaders="memory = 16M\nkernel = invaders",
                   pvh="memory = 256M\nkernel = vmlinux\ninitrd = initrd.gz\n"
                       'cmdline = "console=ttyS0 quiet cryptomgr.notests tarn.run=true"')
 
 small = Machine("Bochs with GNU Mach and a PVH Linux", emulator="bochs", mem=768, manifest=SMALL_CONF, vtx=True,
-                files=["guest/gnumach", "guest/vmlinux", "guest/initrd.gz"], boot_seconds=240)
+                files=["guest/gnumach", "guest/invaders", "guest/vmlinux", "guest/initrd.gz"], boot_seconds=240)
 
 
 @small.test("GNU Mach, a Multiboot ELF64, finds its memory, clock and serial port, and asks for a bootstrap module")
@@ -49,6 +50,15 @@ def _(r):
         check(re.search(pattern, text), f"GNU Mach did not print '{pattern}':\n{text}")
     r.sh.detach()
     r.sh.cmd("vm stop mach")
+
+
+@small.test("grub-invaders, a flat Multiboot image, polls the clock and the keyboard of its text screen")
+def _(r):
+    r.sh.cmd("vm start invaders")
+    # It prints nothing but on the screen: it must still be at its game loop, reading the 8254 and port 0x64.
+    r.sh.until("vm show invaders", r"exits io +\d{4,}", 60)
+    r.sh.cmd_has("vm list", r"^invaders\b.*\brunning\b")
+    r.sh.cmd("vm stop invaders")
 
 
 @small.test("Linux starts by its PVH entry note, runs /init and powers off")
@@ -118,6 +128,19 @@ def _(r):
 @linux.test("Debian's PREEMPT_RT Linux kernel runs /init and powers off")
 def _(r):
     linux_runs(r, "rt", "-rt-amd64")
+
+
+# Mach's delay() is a loop of instructions, not of time: 1,000 times 20 million of them after a panic.
+mach = Machine("Bochs with GNU Mach to its reset", emulator="bochs", mem=256, vtx=True, files=["guest/gnumach"], slow=True,
+               manifest=conf(mach="memory = 64M\nkernel = gnumach\ncmdline = console=com0"))
+
+
+@mach.test("GNU Mach resets itself when its wait after the panic is over")
+def _(r):
+    start(r, "mach")
+    r.console.expect(r"No bootstrap code loaded with the kernel!", 120)
+    r.sh.detach()
+    ended(r, "mach", "stopped", "the guest reset itself", 1800)
 
 
 memtest = Machine("Bochs with memtest86+", emulator="bochs", mem=256, vtx=True, files=["guest/memtest"], slow=True,
