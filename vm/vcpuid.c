@@ -41,6 +41,7 @@
 #define XCR0_AVX	(1ul << 2)
 #define XCR0_AVX512	(7ul << 5)
 #define LEAF_D1_EAX	(BIT(0) | BIT(1) | BIT(2))	/* XSAVEOPT, XSAVEC, XGETBV of 1; not XSAVES */
+#define LEAF_D1_EAX_XSAVEC	BIT(1)
 #define EXT1_ECX	(BIT(0) | BIT(5) | BIT(8))
 #define EXT1_EDX_RDTSCP	BIT(27)
 #define LEAF7_EBX_INVPCID	BIT(10)
@@ -149,8 +150,9 @@ static void fix_xsave(struct virt_cpuid *c, uint32_t subleaf, const struct vcpui
 		c->ecx = f->xsave_bytes;
 		c->edx = (uint32_t)(f->xcr0_allowed >> 32);
 	} else if (subleaf == 1) {
-		/* EBX: bytes of the compacted form for XCR0 as it is; XSS is 0 in host and guest. */
-		*c = (struct virt_cpuid){ .eax = c->eax & LEAF_D1_EAX, .ebx = c->ebx };
+		/* EBX goes with XSAVEC; XSS is 0. Linux does without XSAVE where this is not the sum of its parts. */
+		c->eax &= LEAF_D1_EAX;
+		*c = (struct virt_cpuid){ .eax = c->eax, .ebx = (c->eax & LEAF_D1_EAX_XSAVEC) != 0 ? f->compact_bytes : 0 };
 	}
 }
 
@@ -301,7 +303,7 @@ struct virt_cpuid vcpuid_answer(uint32_t leaf, uint32_t subleaf, const struct vc
 	return c;
 }
 
-uint32_t vcpuid_xsave_bytes(uint64_t xcr0, struct virt_cpuid (*host)(uint32_t leaf, uint32_t subleaf))
+uint32_t vcpuid_xsave_bytes(uint64_t xcr0, bool compacted, struct virt_cpuid (*host)(uint32_t leaf, uint32_t subleaf))
 {
 	uint32_t bytes = 576;		/* x87 and SSE with the header (SDM 1 13.4) */
 
@@ -309,7 +311,11 @@ uint32_t vcpuid_xsave_bytes(uint64_t xcr0, struct virt_cpuid (*host)(uint32_t le
 		if ((xcr0 >> i & 1) != 0) {
 			struct virt_cpuid c = host(LEAF_XSAVE, i);
 
-			bytes = MAX(bytes, c.ebx + c.eax);
+			if (compacted) {	/* one after the other, those with ECX[1] on a line of 64 (SDM 1 13.4.3) */
+				bytes = ((c.ecx & BIT(1)) != 0 ? (uint32_t)align_up(bytes, 64) : bytes) + c.eax;
+			} else {
+				bytes = MAX(bytes, c.ebx + c.eax);
+			}
 		}
 	}
 	return xcr0 == 0 ? 0 : bytes;

@@ -46,7 +46,8 @@ static unsigned on_cpuid(struct virt_vcpu *v)
 	struct vcpuid_facts f = {
 		.apic_id = vcpu->index, .vcpus = vcpu->vm->vcpu_count, .tsc_hz = virt_host_tsc_hz(),
 		.cr4 = virt->read_cr4(v), .xcr0_allowed = virt_guest_xcr0(),
-		.xsave_bytes = vcpuid_xsave_bytes(virt_guest_xcr0(), virt_host_cpuid),
+		.xsave_bytes = vcpuid_xsave_bytes(virt_guest_xcr0(), false, virt_host_cpuid),
+		.compact_bytes = vcpuid_xsave_bytes(virt->read_xcr0(v), true, virt_host_cpuid),
 		.has_rdtscp = virt->offers(VIRT_RDTSCP), .has_invpcid = virt->offers(VIRT_INVPCID),
 	};
 	uint32_t leaf = (uint32_t)v->gpr[VIRT_RAX], subleaf = (uint32_t)v->gpr[VIRT_RCX];

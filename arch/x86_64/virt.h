@@ -220,6 +220,7 @@ struct virt_ops {
 	bool (*write_efer)(struct virt_vcpu *v, uint64_t value);
 	uint64_t (*read_efer)(struct virt_vcpu *v);
 	bool (*write_xcr0)(struct virt_vcpu *v, uint64_t value);
+	uint64_t (*read_xcr0)(struct virt_vcpu *v);
 	/* Where the host enumerates it, and with bits that it has only. RECHECK must follow a write: its entries may change. */
 	uint64_t (*read_spec_ctrl)(struct virt_vcpu *v);
 	void (*write_spec_ctrl)(struct virt_vcpu *v, uint64_t value);

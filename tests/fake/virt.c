@@ -491,6 +491,11 @@ static uint64_t read_efer(struct virt_vcpu *v)
 	return fake_virt_of(v)->efer;
 }
 
+static uint64_t read_xcr0(struct virt_vcpu *v)
+{
+	return fake_virt_of(v)->xcr0;
+}
+
 static bool write_xcr0(struct virt_vcpu *v, uint64_t value)
 {
 	fake_virt_of(v)->xcr0 = value;
@@ -530,6 +535,7 @@ static const struct virt_ops ops = {
 	.interrupts_on = interrupts_on,
 	.string_operand = string_operand, .get_state = get_state, .skip = skip, .set_rflags = set_rflags,
 	.set_tsc_offset = set_tsc_offset, .write_efer = write_efer, .read_efer = read_efer, .write_xcr0 = write_xcr0,
+	.read_xcr0 = read_xcr0,
 	.space_map_apic = space_map_apic, .apic_sync = apic_sync, .read_spec_ctrl = read_spec_ctrl,
 	.write_spec_ctrl = write_spec_ctrl, .read_cr4 = read_cr4, .dump = dump, .inject_nmi = inject_nmi, .offers = offers,
 };

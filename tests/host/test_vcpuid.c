@@ -32,6 +32,8 @@ static const struct answer skylake[] = {
 	{ 0xd, 1, { 0xf, 0xa00, 0x100, 0 } },
 	{ 0xd, 2, { 0x100, 0x240, 0, 0 } },
 	{ 0xd, 5, { 0x40, 0x440, 0, 0 } },
+	{ 0xd, 6, { 0x200, 0x480, 0, 0 } },
+	{ 0xd, 7, { 0x400, 0x680, 0, 0 } },
 	{ 0xd, 9, { 8, 0xa80, 0, 0 } },
 	{ 0x15, 0, { 2, 0xa8, 0, 0 } },
 	{ 0x16, 0, { 0x834, 0xe74, 0x64, 0 } },
@@ -118,7 +120,8 @@ static struct vcpuid_facts facts(unsigned family)
 	all_ones = false;
 	return (struct vcpuid_facts){
 		.vcpus = 1, .tsc_hz = 2600000000ul, .xcr0_allowed = now->xcr0, .has_rdtscp = true, .has_invpcid = true,
-		.xsave_bytes = vcpuid_xsave_bytes(now->xcr0, host),
+		.xsave_bytes = vcpuid_xsave_bytes(now->xcr0, false, host),
+		.compact_bytes = vcpuid_xsave_bytes(now->xcr0, true, host),
 	};
 }
 
@@ -276,6 +279,8 @@ TEST(xsave, "leaf 0DH shows what XCR0 may hold and nothing of supervisor state")
 		} else {
 			CHECK_EQ(ask(&f, 0xd, 1).eax, host(0xd, 1).eax & 7);
 			CHECK_EQ(ask(&f, 0xd, 1).ecx | ask(&f, 0xd, 1).edx, 0);
+			/* 576 + AVX 256, + opmask 64, ZMM_Hi256 512, Hi16_ZMM 1024 where they are */
+			CHECK_EQ(ask(&f, 0xd, 1).ebx, i == 0 ? 2432 : i == 3 ? 576 : i == 4 ? 832 : 0);
 		}
 		for (uint32_t s = 2; s < 70; s++) {
 			c = ask(&f, 0xd, s);
@@ -377,6 +382,7 @@ static void check_subset(const struct vcpuid_facts *f, uint32_t leaf, uint32_t s
 		break;
 	case 0xd:
 		has.ecx = subleaf == 0 ? f->xsave_bytes : has.ecx;
+		has.ebx = subleaf == 1 ? f->compact_bytes : has.ebx;
 		break;
 	case 4:
 		has.eax |= (f->vcpus - 1) << 26;

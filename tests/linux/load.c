@@ -176,12 +176,17 @@ static bool all_are(uint32_t value)
 	return true;
 }
 
-/* Not sched_yield(): that hands the cpu to the counter for a tick. */
-static void spin_for(const _Atomic uint32_t *word, uint32_t value)
+static void wait_for(_Atomic uint32_t *word, uint32_t value)
 {
 	while (atomic_load(word) != value) {
-		__builtin_ia32_pause();
+		syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value - 1, NULL, NULL, 0);
 	}
+}
+
+static void tell(_Atomic uint32_t *word, uint32_t value)
+{
+	atomic_store(word, value);
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, CPUS_MAX, NULL, NULL, 0);
 }
 
 /* On every cpu but the first one's: keeps the pages in the TLB until they are dropped, then must find them gone. */
@@ -191,20 +196,18 @@ static void *reader(void *arg)
 
 	pin(me);
 	for (uint32_t round = 1;; round++) {
-		while (atomic_load(&go) != round) {
-			syscall(SYS_futex, &go, FUTEX_WAIT_PRIVATE, round - 1, NULL, NULL, 0);
-		}
+		wait_for(&go, round);
 		if (!all_are(round)) {
 			fail("round %u: cpu %u does not see what the first cpu wrote", round, me);
 		}
-		atomic_store(&seen[me], round);
+		tell(&seen[me], round);
 		while (atomic_load(&dropped) != round) {
 			(void)all_are(round);
 		}
 		if (!all_are(0)) {
 			fail("round %u: cpu %u still sees a page that was dropped", round, me);
 		}
-		atomic_store(&done[me], round);
+		tell(&done[me], round);
 	}
 	return NULL;
 }
@@ -216,10 +219,9 @@ static void translations(uint32_t round)
 	for (unsigned i = 0; i < PAGES; i++) {
 		shared[i * PAGE / 4] = round;
 	}
-	atomic_store(&go, round);
-	syscall(SYS_futex, &go, FUTEX_WAKE_PRIVATE, CPUS_MAX, NULL, NULL, 0);
+	tell(&go, round);
 	for (unsigned i = 1; i < cpus; i++) {
-		spin_for(&seen[i], round);
+		wait_for(&seen[i], round);
 	}
 	if (mprotect(pages, PAGES * PAGE, PROT_READ) != 0 || mprotect(pages, PAGES * PAGE, PROT_READ | PROT_WRITE) != 0 ||
 	    madvise(pages, PAGES * PAGE, MADV_DONTNEED) != 0) {
@@ -227,7 +229,7 @@ static void translations(uint32_t round)
 	}
 	atomic_store(&dropped, round);
 	for (unsigned i = 1; i < cpus; i++) {
-		spin_for(&done[i], round);
+		wait_for(&done[i], round);
 	}
 }
 

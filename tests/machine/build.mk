@@ -35,7 +35,7 @@ $(BUILD)/guest/load: tests/linux/load.c
 	@$(CC) -std=gnu17 -O2 $(WARN) -static -o $@ $< -pthread
 
 # Guests that nobody here wrote (tests/machine/guests.py); `make test SLOW=1` runs the slow ones too.
-test-guests: $(BUILD)/guest/gnumach $(BUILD)/guest/vmlinux
+test-guests: $(BUILD)/guest/gnumach $(BUILD)/guest/invaders $(BUILD)/guest/vmlinux
 
 REAL_GUESTS := gnumach invaders memtest vmlinuz-full vmlinuz-rt xen
 $(REAL_GUESTS:%=$(BUILD)/guest/%): tools/guest-images.sh

@@ -73,16 +73,20 @@ def _(r):
         r.sh.cmd("vm destroy again")
 
 
-@life.test("after rounds of create, start and destroy each node has exactly as much free memory as before")
-def _(r):
+def rounds(r, count):
     before = free_bytes(r)
-    for i in range(50):
+    for i in range(count):
         r.sh.cmd(f"vm create v{i % 3} kernel=end.elf memory=16M vcpus={1 + i % 4} cmdline=exit={i}")
         r.sh.cmd(f"vm start v{i % 3}")
         if i % 2 == 0:
             r.sh.until("vm list", vm_state(f"v{i % 3}", "stopped", f"code {i}"), 30, every=0.1)
         r.sh.cmd(f"vm destroy v{i % 3}")
     check(free_bytes(r) == before, f"free bytes by node: {before} before, {free_bytes(r)} after")
+
+
+@life.test("after 50 rounds of create, start and destroy each node has exactly as much free memory as before")
+def _(r):
+    rounds(r, 50)
 
 
 @life.test("a VM of 64 vCPUs on two cpus starts all of them, and each counts")
@@ -101,3 +105,12 @@ def _(r):
         r.sh.cmd(f"vm create bad kernel=bad-{name}.elf memory=16M")
         r.sh.cmd_error("vm start bad", why)
         r.sh.cmd("vm destroy bad")
+
+
+many = Machine("Bochs with 1,000 VMs one after the other", emulator="bochs", ips=10_000_000, cpus=3, nodes=2, mem=1024, vtx=True,
+               slow=True, manifest=CONF, files=life.files)
+
+
+@many.test("after 1,000 rounds of create, start and destroy each node has exactly as much free memory as before")
+def _(r):
+    rounds(r, 1000)

@@ -391,6 +391,11 @@ static void set_tsc_offset(struct virt_vcpu *v, uint64_t offset)
 	vmwrite(VMCS_TSC_OFFSET, offset);
 }
 
+static uint64_t read_xcr0(struct virt_vcpu *v)
+{
+	return vmx_of(v)->xcr0;
+}
+
 /* SDM 1 13.3: bit 0 stays on, AVX needs SSE, AVX-512's three go together and need AVX. */
 static bool write_xcr0(struct virt_vcpu *virt_v, uint64_t value)
 {
@@ -475,6 +480,7 @@ const struct virt_ops vmx_ops = {
 	.write_efer = vmx_write_efer,
 	.read_efer = vmx_read_efer,
 	.write_xcr0 = write_xcr0,
+	.read_xcr0 = read_xcr0,
 	.read_spec_ctrl = read_spec_ctrl,
 	.write_spec_ctrl = write_spec_ctrl,
 	.read_cr4 = vmx_read_cr4,
