@@ -64,12 +64,14 @@ static void set_mode(struct vmx_vcpu *v, enum virt_apic mode)
 void vmx_apic_sync(struct virt_vcpu *virt_v, enum virt_apic mode)
 {
 	struct vmx_vcpu *v = vmx_of(virt_v);
-	unsigned request = (reg(v, REG_SVR) & SVR_ENABLE) != 0 ? virt_apic_highest(v->apic, REG_IRR) : 0;
+	bool enabled = (reg(v, REG_SVR) & SVR_ENABLE) != 0;
+	unsigned request = enabled ? virt_apic_highest(v->apic, REG_IRR) : 0;
+	unsigned service = virt_apic_highest(v->apic, REG_ISR);
 
 	if (mode != v->apic_mode) {
 		set_mode(v, mode);
 	}
-	vmwrite(VMCS_GUEST_INTERRUPT_STATUS, request | virt_apic_highest(v->apic, REG_ISR) << SVI_SHIFT);
+	vmwrite(VMCS_GUEST_INTERRUPT_STATUS, request | service << SVI_SHIFT);
 	for (unsigned i = 0; i < ARRAY_SIZE(v->eoi_exits); i++) {
 		uint64_t high = reg(v, REG_TMR + 2 * i + 1);
 		uint64_t level = high << 32 | reg(v, REG_TMR + 2 * i);
