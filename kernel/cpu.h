@@ -59,9 +59,9 @@ struct cpu {
 	unsigned why;				/* enum dispatch_why of the run that is not charged yet */
 	bool uncharged;				/* current ran since it was charged */
 	bool in_run;				/* inside dispatch_ops.run(): current cannot be taken off */
-	bool again;				/* poked by itself since its last pick, outside of run() */
+	bool again;				/* poked by itself since its last pick, not in run() */
 	uint64_t house_due_ns;			/* of the housekeeping cpu: when it is due, */
-	uint64_t house_busy_ns, house_idle_ns;	/* and when it would be with a guest to run, and without */
+	uint64_t house_busy_ns, house_idle_ns;	/* and would be with a guest to run, and without */
 	uint64_t run_start_ns, run_end_ns;
 	_Atomic uint64_t busy_ns, idle_ns;	/* written by this cpu; read by anyone */
 	_Atomic uint64_t switches;		/* entities taken on; as above */
@@ -118,7 +118,7 @@ void cpu_poke(unsigned id);
 static inline void cpu_poke_by(struct cpu *self, unsigned id)
 {
 	if (id == self->id && !self->in_run) {
-		self->again = true;	/* its loop picks again before it runs or halts: what a timer woke is picked in the same round */
+		self->again = true;	/* its loop picks again before it runs or halts */
 	} else {
 		cpu_poke(id);
 	}

@@ -183,7 +183,7 @@ static void idle(struct cpu *self, uint64_t now_ns, uint64_t until_ns)
 	count(&self->idle_ns, arch_now_ns() - now_ns);
 }
 
-/* When it is due depends on whether a guest will run: both are kept, so that most rounds need not ask. */
+/* When it is due depends on whether a guest will run: both are kept, so that few rounds ask. */
 static void keep_house(struct cpu *self)
 {
 	housekeeping();
@@ -195,7 +195,7 @@ static void keep_house(struct cpu *self)
 	}
 }
 
-/* Poked, by whoever leaves it work or by its serial port; after calls, which may be such work; and when the time has come. */
+/* Urged: poked by whoever leaves it work, or its serial port; after calls, which may be work. */
 static bool house_is_due(const struct cpu *self, bool urged, uint64_t now_ns)
 {
 	return housekeeping != NULL && (urged || now_ns >= self->house_due_ns);

@@ -34,8 +34,8 @@ struct dispatch_ops {
 /* vm/ registers itself; once, before any entity runs. */
 void dispatch_set_ops(const struct dispatch_ops *ops);
 /*
- * What the housekeeping cpu does now and then (console, shell): when it was poked, after calls, and wait_ns after the last time;
- * busy: a guest runs there meanwhile. wait_ns NULL: every round.
+ * What the housekeeping cpu does now and then (console, shell): when it was poked, after calls, and
+ * wait_ns after the last time; busy: a guest runs there meanwhile. wait_ns NULL: every round.
  */
 void dispatch_set_housekeeping(void (*fn)(void), uint64_t (*wait_ns)(bool busy));
 

@@ -210,8 +210,8 @@ void pool_group_remove(struct sched_group *g)
 /* --- Moving. */
 
 /*
- * Values of one policy as another's: those of the same name, type and scope that are in range; else the default. Returns them
- * where they are already, or in room.
+ * Values of one policy as another's: those of the same name, type and scope that are in range; else
+ * the default. Returns them where they are already, or in room.
  */
 static const struct sched_values *translate(const struct sched_ops *from, const struct sched_ops *to,
 					    const struct sched_values *values, struct sched_values *room)
@@ -233,7 +233,8 @@ static const struct sched_values *translate(const struct sched_ops *from, const 
 	return room;
 }
 
-static void translate_own(const struct sched_ops *from, const struct sched_ops *to, struct sched_values *values)
+static void translate_own(const struct sched_ops *from, const struct sched_ops *to,
+			  struct sched_values *values)
 {
 	struct sched_values room;
 

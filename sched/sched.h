@@ -116,7 +116,7 @@ struct sched_place {
 	unsigned core, llc, package, node;
 };
 
-/* What carries an entity's standing into another policy, which takes what it knows. Its affinity stays in the entity itself. */
+/* An entity's standing, for another policy, which takes what it knows. Affinity is the entity's. */
 struct sched_snapshot {
 	int64_t weight, cap;		/* group values, 0: unset */
 	int64_t period_ns, budget_ns;	/* reservation, 0: unset */

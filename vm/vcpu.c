@@ -193,7 +193,7 @@ static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t
 	return at;
 }
 
-/* Host TSC of the next thing that happens to v by itself. It is absolute, so it holds until one of its timers is set. */
+/* Host TSC of the next thing that happens to v by itself: absolute, so it holds until a timer is set. */
 static inline uint64_t deadline(struct vcpu *v)
 {
 	uint64_t lapic = vlapic_deadline(&v->lapic);
@@ -279,7 +279,7 @@ static bool deliver(struct vcpu *v)
 	vlapic_ack(&v->lapic, (uint8_t)vector);
 	virt->inject(v->virt, (uint8_t)vector);
 	v->injected++;
-	return false;			/* it was the highest: no other one is above the priority now, and who comes kicks */
+	return false;			/* none that waits is above it; who comes now kicks */
 }
 
 static void before_entry(struct virt_vcpu *virt_v)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A vector's way through the local APIC: IRR, ISR, EOI, and the priorities that order them (SDM
  * 3A 11.8.3, 11.8.4). */
+#include "arch/x86_64/virt.h"
 #include "kernel/lib/util.h"
 #include "vm/vlapic_regs.h"
 
@@ -9,17 +10,9 @@ static inline uint32_t bit_of(unsigned vector)
 	return 1u << (vector % 32);
 }
 
-/* The highest vector of the eight registers from `first` on; 0: none. */
 static uint8_t highest(const struct vlapic *l, unsigned first)
 {
-	for (unsigned word = VLAPIC_WORDS; word-- > 0;) {
-		uint32_t bits = *reg_at(l, first + word);
-
-		if (bits != 0) {
-			return (uint8_t)(word * 32 + 31 - (unsigned)__builtin_clz(bits));
-		}
-	}
-	return 0;
+	return (uint8_t)virt_apic_highest(l->page, first);
 }
 
 /* Assisted, the cpu has moved vectors on behind our back. */
@@ -108,7 +101,9 @@ void vlapic_take(struct vlapic *l)
 int vlapic_pending(struct vlapic *l)
 {
 	vlapic_take(l);
-	refresh(l);
+	if (l->config.assisted) {
+		l->irr_highest = highest(l, REG_IRR);
+	}
 	return vlapic_has(l, VLAPIC_ACCEPTING) && l->irr_highest >> 4 > *reg_at(l, REG_PPR) >> 4
 		       ? l->irr_highest
 		       : -1;

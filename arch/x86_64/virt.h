@@ -163,6 +163,21 @@ enum virt_feature { VIRT_RDTSCP, VIRT_INVPCID, VIRT_APIC };
 
 enum virt_apic { VIRT_APIC_OFF, VIRT_XAPIC, VIRT_X2APIC };
 
+/* The highest vector of the eight registers from number `first` on in such a page; 0: none, which is the common case. */
+static inline unsigned virt_apic_highest(const uint32_t *page, unsigned first)
+{
+	const uint32_t *r = &page[4 * first];
+	unsigned word = 7;
+
+	if ((r[0] | r[4] | r[8] | r[12] | r[16] | r[20] | r[24] | r[28]) == 0) {
+		return 0;
+	}
+	while (r[4 * word] == 0) {
+		word--;
+	}
+	return word * 32 + 31 - (unsigned)__builtin_clz(r[4 * word]);
+}
+
 struct text;
 
 /*

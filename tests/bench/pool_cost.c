@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What pool operations cost, for tools/bench/pools.py: over the fake machine, without sanitizers. Callgrind counts what measured()
- * executes, which is one operation: `pool_cost NAME`.
+ * What pool operations cost, for tools/bench/pools.py: over the fake machine, without sanitizers.
+ * Callgrind counts what measured() executes, which is one operation: `pool_cost NAME`.
  */
 #include "tests/host/test.h"
 
@@ -16,7 +16,10 @@
 
 #define NODE_BYTES	(4 * LARGE_SIZE)
 
-/* What the fake machine has of the C library, the product has of its slab: the linker sends calls here (--wrap). */
+/*
+ * What the fake machine has of the C library, the product has of its slab: the linker sends calls
+ * here (--wrap).
+ */
 void *__wrap_heap_alloc(size_t bytes, unsigned node);
 void __wrap_heap_free(void *ptr, size_t bytes);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Test guest: what an exit and the way back cost, in TSC ticks; on Bochs with one cpu a tick is an instruction. Each figure
- * is the least of ROUNDS, less the same sequence without the instruction: so it counts that instruction and all that
- * the hypervisor executes before the next one. The end of an interrupt is that of one in service. `make bench` reads the lines.
+ * Test guest: what an exit and the way back cost, in TSC ticks; on Bochs with one cpu a tick is an
+ * instruction. Each figure is the least of ROUNDS, less the same sequence without the instruction:
+ * so it counts that instruction and all that the hypervisor executes before the next one. The end
+ * of an interrupt is that of one in service. `make bench` reads the lines.
  */
 #include "tests/guests/lapic.h"
 #include "tests/guests/trap.h"
@@ -14,7 +15,9 @@
 #define MSR_APIC_BASE	0x1bu
 #define FAR		0x40000000u	/* a count and half a deadline that do not come */
 
-/* Ticks between two RDTSC with INSN in between, after EAX, ECX and EDX were set as INSN wants them. */
+/*
+ * Ticks between two RDTSC with INSN in between, after EAX, ECX and EDX were set as INSN wants them.
+ */
 #define TICKS(insn, a, c, d) ({ \
 	uint32_t before_, after_; \
 	__asm__ volatile("rdtsc\n\tmov %%eax, %[before]\n\tmov %[a_], %%eax\n\tmov %[c_], %%ecx\n\tmov %[d_], %%edx\n\t" \

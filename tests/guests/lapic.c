@@ -21,7 +21,8 @@ static __attribute__((naked)) void handler(void)
 
 static void wrmsr(uint32_t msr, uint64_t value)
 {
-	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+			 : "memory");
 }
 
 void lapic_write(unsigned reg, uint64_t value)
@@ -76,11 +77,13 @@ void lapic_self_ipi(void)
 
 void lapic_run(void)
 {
-	__asm__ volatile("sti\n1:\tcmpl $0, %0\n\tje 1b\n\tcli" : : "m"(lapic_stamp) : "rax", "rdx", "memory");
+	__asm__ volatile("sti\n1:\tcmpl $0, %0\n\tje 1b\n\tcli" : : "m"(lapic_stamp)
+			 : "rax", "rdx", "memory");
 }
 
 void lapic_halt(void)
 {
 	/* A halt may end for another reason; what has come before it does not end it again. */
-	__asm__ volatile("1:\tsti\n\thlt\n\tcli\n\tcmpl $0, %0\n\tje 1b" : : "m"(lapic_stamp) : "rax", "rdx", "memory");
+	__asm__ volatile("1:\tsti\n\thlt\n\tcli\n\tcmpl $0, %0\n\tje 1b" : : "m"(lapic_stamp)
+			 : "rax", "rdx", "memory");
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* For guests that measure: the local APIC in either mode, and one vector whose handler notes the TSC and does not end it. */
+/*
+ * For guests that measure: the local APIC in either mode, and one vector whose handler notes the
+ * TSC and does not end it.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -21,7 +24,10 @@
 #define APIC_DEADLINE		(2u << 17)
 #define APIC_VECTOR		0x50u
 
-/* TSC at the first instruction of the handler. It clobbers RAX and RDX and ends no interrupt: wait by lapic_run() or lapic_halt(). */
+/*
+ * TSC at the first instruction of the handler. It clobbers RAX and RDX and ends no interrupt: wait
+ * by lapic_run() or lapic_halt().
+ */
 extern volatile uint64_t lapic_stamp;
 
 void lapic_start(void);			/* after trap_init(); xAPIC mode */

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Test guest: how late an interrupt and another vCPU come, in TSC ticks. Two vCPUs, which share the VM's TSC, on one cpu. The
- * second stays in real mode: while the first measures its timer it is not started; then it notes the TSC in a loop, and so
- * does the first: what lies between the last note of one and the first of the other is a switch. Last it waits for an IPI.
- * A figure is the median of ROUNDS. `make bench` reads the lines.
+ * Test guest: how late an interrupt and another vCPU come, in TSC ticks. Two vCPUs, which share the
+ * VM's TSC, on one cpu. The second stays in real mode: while the first measures its timer it is not
+ * started; then it notes the TSC in a loop, and so does the first: what lies between the last note
+ * of one and the first of the other is a switch. Last it waits for an IPI. A figure is the median
+ * of ROUNDS. `make bench` reads the lines.
  */
 #include "tests/guests/lapic.h"
 #include "tests/guests/trap.h"
 
 #define ROUNDS		101u
-#define SOON		20000u		/* ticks to a deadline: past everything that setting it takes */
+#define SOON		20000u		/* ticks to a deadline: past all that setting it takes */
 #define AWAY		60u		/* ticks between two notes: another vCPU may have run */
 
 #define AP_CODE		0x8000u

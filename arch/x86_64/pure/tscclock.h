@@ -30,7 +30,7 @@ static inline uint64_t tscclock_ns(const struct tscclock *c, uint64_t tsc)
 static inline uint64_t tscclock_tsc(const struct tscclock *c, uint64_t ns)
 {
 	unsigned __int128 guess = ((unsigned __int128)ns * c->to_tsc >> TSCCLOCK_SHIFT) + c->zero;
-	uint64_t tsc = (uint64_t)guess, at;
+	uint64_t tsc = (uint64_t)guess + 1, at;		/* rounded down, it is mostly one too low */
 
 	if (ns == TSCCLOCK_NEVER || guess > INT64_MAX) {
 		return TSCCLOCK_NEVER;

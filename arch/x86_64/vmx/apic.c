@@ -30,18 +30,6 @@ static inline uint32_t reg(const struct vmx_vcpu *v, unsigned number)
 	return v->apic[number * 4];
 }
 
-static unsigned highest(const struct vmx_vcpu *v, unsigned first)
-{
-	for (unsigned word = 8; word-- > 0;) {
-		uint32_t bits = reg(v, first + word);
-
-		if (bits != 0) {
-			return word * 32 + 31 - (unsigned)__builtin_clz(bits);
-		}
-	}
-	return 0;
-}
-
 void vmx_apic_init(struct vmx_vcpu *v)
 {
 	v->apic_mode = VIRT_APIC_OFF;
@@ -76,12 +64,14 @@ static void set_mode(struct vmx_vcpu *v, enum virt_apic mode)
 void vmx_apic_sync(struct virt_vcpu *virt_v, enum virt_apic mode)
 {
 	struct vmx_vcpu *v = vmx_of(virt_v);
-	unsigned request = (reg(v, REG_SVR) & SVR_ENABLE) != 0 ? highest(v, REG_IRR) : 0;
+	bool enabled = (reg(v, REG_SVR) & SVR_ENABLE) != 0;
+	unsigned request = enabled ? virt_apic_highest(v->apic, REG_IRR) : 0;
+	unsigned service = virt_apic_highest(v->apic, REG_ISR);
 
 	if (mode != v->apic_mode) {
 		set_mode(v, mode);
 	}
-	vmwrite(VMCS_GUEST_INTERRUPT_STATUS, request | highest(v, REG_ISR) << SVI_SHIFT);
+	vmwrite(VMCS_GUEST_INTERRUPT_STATUS, request | service << SVI_SHIFT);
 	for (unsigned i = 0; i < ARRAY_SIZE(v->eoi_exits); i++) {
 		uint64_t high = reg(v, REG_TMR + 2 * i + 1);
 		uint64_t level = high << 32 | reg(v, REG_TMR + 2 * i);

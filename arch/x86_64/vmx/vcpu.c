@@ -246,8 +246,8 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 }
 
 /*
- * Events may have changed. Sets the absolute end of the coming entries, at most the timer's 32 bits away: where that is earlier than asked, the handler finds
- * nothing due and the limit is set anew.
+ * Events may have changed. Sets the absolute end of the coming entries, at most the timer's 32 bits
+ * away: where that is earlier than asked, the handler finds nothing due and the limit is set anew.
  */
 void vmx_recheck(struct vmx_vcpu *v)
 {

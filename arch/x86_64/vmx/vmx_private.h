@@ -38,7 +38,7 @@ struct vmx_vcpu {
 	uint64_t cr2, dr[4], dr6;
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
 	uint64_t xcr0;
-	bool again;			/* the guard changed: the next entry begins a call of vmx_enter() */
+	bool again;			/* the guard changed: the next entry is a call's first */
 	struct mitigate_vcpu guard;	/* IA32_SPEC_CTRL, and whether exits and entries have measures to take */
 	void *fpu;			/* XSAVE area, 64-byte aligned, fpu_bytes */
 };
