@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The console's output side.
+ * The console's output side; console_input.c is the other.
  *
  * All writers put bytes into one ring under one short lock; only the housekeeping cpu takes them out, so no cpu ever
  * waits for a serial port. A line is put whole or, where the ring is full, not at all (counted, and told later).
@@ -56,7 +56,6 @@ static struct {
 	/* Housekeeping cpu only. */
 	void (*attached_input)(void *ctx, uint8_t byte);
 	void (*redraw)(void);
-	void (*receiver)(uint8_t byte);
 	/* Any cpu, no order needed: each is a lone flag. */
 	atomic_bool pumped, panicked, detach_wanted;
 	_Atomic(void *) attached;	/* ctx of the attached side or NULL; read without the lock by guests' cpus */
@@ -270,31 +269,6 @@ void console_flush(void)
 	if (lock()) {
 		send_all();
 		unlock();
-	}
-}
-
-void console_set_receiver(void (*input)(uint8_t byte))
-{
-	con.receiver = input;
-}
-
-void console_receive(void)
-{
-	/* Bounded, so that a port that answers nonsense for ever does not keep this cpu. */
-	for (unsigned i = 0; i < 256; i++) {
-		int byte;
-
-		if (!lock()) {
-			return;
-		}
-		byte = arch_serial_present() ? arch_serial_rx() : -1;
-		unlock();
-		if (byte < 0) {
-			return;
-		}
-		if (con.receiver != NULL) {
-			con.receiver((uint8_t)byte);
-		}
 	}
 }
 

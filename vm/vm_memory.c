@@ -3,6 +3,7 @@
 #include "vm/vm_memory.h"
 
 #include "kernel/arch.h"
+#include "kernel/console.h"
 #include "kernel/heap.h"
 #include "kernel/lib/string.h"
 #include "kernel/mem.h"
@@ -137,5 +138,6 @@ void vm_memory_zero(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->mem.block_count; i++) {
 		arch_zero(arch_direct(vm->mem.block[i]), block_pages(&vm->mem, i) * PAGE_SIZE);
+		console_catch();
 	}
 }
