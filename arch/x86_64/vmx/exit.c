@@ -144,7 +144,7 @@ static __attribute__((noinline, cold)) void wrap_rip(uint64_t rip)
 }
 
 /* Past the instruction that exited: its shadow ends, and a single-step trap becomes due (SDM 3C 31.3, 24.4.2). */
-void vmx_skip(uint64_t bytes)
+static inline __attribute__((always_inline)) void skip(uint64_t bytes)
 {
 	uint32_t shadow = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
 	uint64_t rip = vmread(VMCS_GUEST_RIP) + bytes, rflags;
@@ -160,6 +160,11 @@ void vmx_skip(uint64_t bytes)
 	if ((rflags & (RFLAGS_TF | RFLAGS_RF)) != 0) {
 		end_of_instruction(rflags);
 	}
+}
+
+void vmx_skip(uint64_t bytes)
+{
+	skip(bytes);
 }
 
 /* The preemption timer counts from the entry on, so it is set from the absolute time at every entry. */
@@ -211,7 +216,7 @@ static inline unsigned after(struct vmx_vcpu *v, unsigned next)
 	if (next != VIRT_SKIP) {
 		return after_rare(v, next);
 	}
-	vmx_skip(vmread(VMCS_EXIT_INSN_LENGTH));
+	skip(vmread(VMCS_EXIT_INSN_LENGTH));
 	arm_timer(v);
 	return VMX_ENTER_AGAIN;
 }
@@ -262,7 +267,7 @@ unsigned vmx_exit_fast(struct vmx_vcpu *v)
 
 	if (reason == REASON_CPUID && cpuid_from_slot(v)) {
 		v->virt.exits[VIRT_EXIT_CPUID]++;
-		vmx_skip(vmread(VMCS_EXIT_INSN_LENGTH));
+		skip(vmread(VMCS_EXIT_INSN_LENGTH));
 		arm_timer(v);
 		return VMX_ENTER_AGAIN;
 	}
