@@ -17,7 +17,7 @@
 
 static unsigned domain_of(const struct pool *p, unsigned slot)
 {
-	return slot == SCHED_NO_SLOT ? 0 : p->slot_domain[slot];
+	return slot == SCHED_NO_SLOT ? 0 : __atomic_load_n(&p->slot_domain[slot], __ATOMIC_RELAXED);
 }
 
 struct spinlock *pool_entity_lock(struct sched_entity *e)
@@ -36,7 +36,8 @@ struct spinlock *pool_entity_lock(struct sched_entity *e)
 		}
 		lock = &p->domain[domain_of(p, slot)].lock;
 		spin_lock(lock);
-		if (e->pool == p && e->slot == slot) {
+		/* The slot may have left and come back with another domain. */
+		if (e->pool == p && e->slot == slot && lock == &p->domain[domain_of(p, slot)].lock) {
 			return lock;
 		}
 		spin_unlock(lock);

@@ -147,6 +147,22 @@ static void check_pick(struct core *c, unsigned slot, const struct sched_pick *p
 	}
 }
 
+static struct sched_pick pick(struct core *c, unsigned slot, struct sched_out *out)
+{
+	struct sched_pick p = c->s.ops->pick(&c->s, slot, c->now_ns, out);
+
+	if (!p.pull) {
+		return p;
+	}
+	if (c->s.ops->pull == NULL || p.from == slot || p.from >= SLOTS || !c->slot[p.from].joined) {
+		WRONG(c, "pick: asks slot %u to pull from slot %u", slot, p.from);
+	} else if (dice(c, 16) > 0) {		/* else the slot to pull from has just left */
+		c->s.ops->pull(&c->s, p.from, slot, c->now_ns, out);
+		check(c, "pull");
+	}
+	return c->s.ops->pick(&c->s, slot, c->now_ns, out);
+}
+
 enum end { END_TIME, END_BLOCK, END_YIELD };
 
 /* A round of the loop on slot. The one that goes off stays unreleased until somebody calls release(). */
@@ -166,7 +182,7 @@ static void round_on(struct core *c, unsigned slot, enum end end)
 	} else if (last != NULL && end == END_YIELD) {
 		c->s.ops->yield(&c->s, last, c->now_ns, &out);
 	}
-	p = c->s.ops->pick(&c->s, slot, c->now_ns, &out);
+	p = pick(c, slot, &out);
 	check_pick(c, slot, &p);
 	if (c->wrong[0] != '\0') {
 		return;
@@ -239,8 +255,8 @@ static void join_or_leave(struct core *c, unsigned slot)
 		c->slot[slot] = (struct slot){ .joined = true, .poked = true };
 		c->slot_priv[slot] = calloc(1, c->s.ops->slot_size + 1);
 		cpuset_add(&c->s.slots, slot);
-		if (c->s.ops->join(&c->s, slot, &place, c->now_ns, &out) > slot) {
-			WRONG(c, "join: the domain is above the slot");
+		if (c->s.ops->join(&c->s, slot, &place, c->now_ns, &out) >= SLOTS) {
+			WRONG(c, "join: more domains than slots");
 		}
 	} else {
 		cpuset_del(&rest, slot);

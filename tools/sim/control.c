@@ -23,8 +23,8 @@ void sim_join(struct sim_pool *p, unsigned cpu)
 	sl->pool = p;
 	SIM_COUNTED(p, join, sl->domain = p->sched.ops->join(&p->sched, cpu, &sl->place, sim->now_ns, &out));
 	sim_let_go(p);
-	if (sl->domain > cpu) {
-		sim_fail(sim, "join of slot %u: its domain %u is above it", cpu, sl->domain);
+	if (sl->domain >= sim->cpus) {
+		sim_fail(sim, "join of slot %u: there cannot be a domain %u", cpu, sl->domain);
 		sl->domain = 0;
 	}
 	sl->until_ns = NS_NEVER;

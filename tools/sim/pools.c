@@ -259,7 +259,8 @@ enum err sim_pin(struct sim_entity *se, const struct cpuset *hard, const struct 
 	if (se->group->started) {
 		sched_out_init(&out);
 		sim_hold_all(p);
-		SIM_ENTITY_OP(p, set_affinity, se, p->sim->now_ns, &out);
+		SIM_CALL(p, set_affinity, &p->sched, &se->e, p->sim->now_ns, &out);	/* may write its slot */
+		sim_observe(se);
 		sim_let_go(p);
 		sim_send_pokes(p->sim, &out);
 	}
