@@ -100,6 +100,7 @@ struct c2_queue {
 
 struct c2_sched {
 	_Atomic uint64_t loaded, idle;		/* by domain: somebody waits and no slot there is idle; a slot is idle */
+	_Atomic unsigned calls;			/* how often an idle slot was called to another queue */
 	_Atomic unsigned strays;		/* waiters whose own queue has no slot for them */
 	struct c2_queue *queue[QUEUES];		/* by domain; this and the rest change with all domains held */
 	unsigned queue_count;
@@ -115,7 +116,9 @@ struct c2_slot {
 	uint64_t picked_ns;
 	bool yielded;
 	enum ask asked;
-	uint64_t tried;				/* domains asked for work in vain, for this idle period */
+	_Atomic bool called;			/* by another domain, to pull: set there, cleared here */
+	uint64_t tried;				/* domains asked for work in vain, since `calls` was c2_sched.calls */
+	unsigned calls;
 	struct c2_queue memory;			/* used by one slot of each queue */
 };
 
@@ -323,11 +326,21 @@ static bool poke_idle_here(struct c2_sched *c2, struct c2_queue *q, const struct
 	return true;
 }
 
-/* An idle slot of another queue comes and pulls. Its queue is not ours: what we read may be old, then somebody else saw re. */
-static bool poke_idle_elsewhere(struct c2_sched *c2, const struct c2_queue *q, const struct c2_entity *re,
-				struct sched_out *out)
+static void call(struct sched *s, unsigned slot, struct sched_out *out)
 {
-	uint64_t domains = atomic_load(&c2->idle) & re->domains & ~(1ul << q->domain);
+	atomic_fetch_add(&((struct c2_sched *)s->priv)->calls, 1);
+	atomic_store_explicit(&slot_of(s, slot)->called, true, memory_order_relaxed);
+	sched_poke(out, slot);
+}
+
+/*
+ * An idle slot of another queue is called to pull re, or, for NULL, any waiter. We do not hold that queue: what we read of it
+ * may be old, and then its slot sees that we are loaded.
+ */
+static bool poke_idle_elsewhere(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
+{
+	struct c2_sched *c2 = s->priv;
+	uint64_t domains = atomic_load(&c2->idle) & ~(1ul << q->domain);
 
 	for (; domains != 0; domains &= domains - 1) {
 		const struct c2_queue *other = c2->queue[first_bit(domains)];
@@ -335,8 +348,9 @@ static bool poke_idle_elsewhere(struct c2_sched *c2, const struct c2_queue *q, c
 		for (uint32_t m = atomic_load_explicit(&other->idle, memory_order_relaxed); m != 0; m &= m - 1) {
 			unsigned slot = other->slot[first_bit(m)];
 
-			if (re->full || cpuset_has(&re->entity->hard, slot)) {
-				sched_poke(out, slot);
+			if (re == NULL ? first_movable(q, other->domain, slot, false) != NULL :
+			    re->full || cpuset_has(&re->entity->hard, slot)) {
+				call(s, slot, out);
 				return true;
 			}
 		}
@@ -394,20 +408,22 @@ static void preempt(struct sched *s, struct c2_queue *q, const struct c2_entity 
 }
 
 /* True: an idle slot comes for re. */
-static bool find_idle(struct c2_sched *c2, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
+static bool find_idle(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
 {
+	struct c2_sched *c2 = s->priv;
+
 	if (poke_idle_here(c2, q, re, out)) {
 		return true;
 	}
 	set_loaded(c2, q, true);
-	return (get(&c2->idle) & ~(1ul << q->domain)) != 0 && poke_idle_elsewhere(c2, q, re, out);
+	return (get(&c2->idle) & ~(1ul << q->domain)) != 0 && poke_idle_elsewhere(s, q, re, out);
 }
 
 /* Waiters are left after a pick, or slots went: idle slots that may run one are told. */
-static void poke_for_waiters(struct c2_sched *c2, struct c2_queue *q, struct sched_out *out)
+static void poke_for_waiters(struct sched *s, struct c2_queue *q, struct sched_out *out)
 {
+	struct c2_sched *c2 = s->priv;
 	uint32_t idle = atomic_load_explicit(&q->idle, memory_order_relaxed);
-	struct c2_entity *re = entity_of(tree_first(q->full_count > 0 ? &q->full : &q->some));
 
 	for (unsigned n = q->full_count + q->some_count; idle != 0 && n > 0; idle &= idle - 1) {
 		if (first_for(q, first_bit(idle)) != NULL) {
@@ -416,10 +432,8 @@ static void poke_for_waiters(struct c2_sched *c2, struct c2_queue *q, struct sch
 			n--;
 		}
 	}
-	if (!q->loaded && re != NULL) {
-		set_loaded(c2, q, true);
-		(void)poke_idle_elsewhere(c2, q, re, out);
-	}
+	set_loaded(c2, q, true);
+	(void)poke_idle_elsewhere(s, q, NULL, out);
 }
 
 /* --- Caps. */
@@ -526,7 +540,7 @@ static void unpark_due(struct sched *s, struct c2_queue *q, unsigned slot, uint6
 		unpark(q, re);
 		if (!re->entity->on_slot) {
 			enqueue(s->priv, q, re);
-			if (!find_idle(s->priv, q, re, out)) {
+			if (!find_idle(s, q, re, out)) {
 				preempt(s, q, re, now_ns, out);
 			}
 		}
@@ -616,7 +630,7 @@ static void set_home(struct sched *s, struct c2_entity *re, unsigned slot)
 static void queue_up(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
 {
 	enqueue(s->priv, re->queue, re);
-	if (!find_idle(s->priv, re->queue, re, out)) {
+	if (!find_idle(s, re->queue, re, out)) {
 		preempt(s, re->queue, re, now_ns, out);
 	}
 }
@@ -928,7 +942,7 @@ static void c2_released(struct sched *s, struct sched_entity *e, uint64_t now_ns
 		return;
 	}
 	enqueue(s->priv, q, re);
-	if (find_idle(s->priv, q, re, out)) {
+	if (find_idle(s, q, re, out)) {
 		return;
 	}
 	if (is_stray(re)) {
@@ -936,7 +950,7 @@ static void c2_released(struct sched *s, struct sched_entity *e, uint64_t now_ns
 
 		for (uint32_t m = other->members; m != 0; m &= m - 1) {
 			if (cpuset_has(&e->hard, other->slot[first_bit(m)])) {
-				sched_poke(out, other->slot[first_bit(m)]);
+				call(s, other->slot[first_bit(m)], out);
 				return;
 			}
 		}
@@ -979,9 +993,14 @@ static struct sched_pick ask(struct c2_slot *sl, const struct c2_queue *from, en
 }
 
 /* Should sl fetch somebody before it picks? */
-static const struct c2_queue *should_fetch(struct c2_sched *c2, struct c2_queue *q, uint64_t now_ns, enum ask *what)
+static const struct c2_queue *should_fetch(struct c2_sched *c2, struct c2_slot *sl, uint64_t now_ns, enum ask *what)
 {
-	if (atomic_load_explicit(&c2->strays, memory_order_relaxed) > 0) {
+	struct c2_queue *q = sl->queue;
+	bool called = sl->on != NULL && atomic_load_explicit(&sl->called, memory_order_relaxed);
+	bool due = now_ns >= q->balance_ns;
+
+	if ((called || due) && atomic_load_explicit(&c2->strays, memory_order_relaxed) > 0) {
+		q->balance_ns = now_ns + BALANCE_NS;
 		*what = ASK_STRAY;
 		for (unsigned d = 0; d < QUEUES; d++) {
 			if (d != q->domain && c2->queue[d] != NULL && c2->queue[d]->strays > 0) {
@@ -990,7 +1009,7 @@ static const struct c2_queue *should_fetch(struct c2_sched *c2, struct c2_queue 
 		}
 	}
 	*what = ASK_BALANCE;
-	return now_ns >= q->balance_ns ? behind(c2, q, now_ns) : NULL;
+	return due ? behind(c2, q, now_ns) : NULL;
 }
 
 /* Nothing to run: fetches from the most loaded of the queues that this idle slot has not asked in vain yet. */
@@ -1000,15 +1019,19 @@ static struct sched_pick pick_idle(struct sched *s, struct c2_slot *sl, unsigned
 	struct c2_sched *c2 = s->priv;
 	const struct c2_queue *most = NULL;
 	uint64_t domains;
+	unsigned calls;
 
 	sl->queue->vt[sl->index] = 0;
 	sl->queue->alone &= ~(1u << sl->index);
 	set_idle(c2, sl->queue, sl->index, true);
-	if (asked == ASK_WORK) {
-		sl->tried = 0;			/* the slot to pull from had gone */
+	calls = atomic_load(&c2->calls);
+	if (asked == ASK_WORK || calls != sl->calls) {
+		sl->tried = 0;			/* the slot to pull from had gone; or there is new work somewhere */
+		sl->calls = calls;
 	}
 	domains = atomic_load(&c2->loaded) & ~(sl->tried | 1ul << sl->queue->domain);
 	if (domains == 0) {
+		atomic_store_explicit(&sl->called, false, memory_order_relaxed);
 		sl->tried = 0;
 		return (struct sched_pick){ .until_ns = until_ns };
 	}
@@ -1025,6 +1048,24 @@ static struct sched_pick pick_idle(struct sched *s, struct c2_slot *sl, unsigned
 	}
 	sl->tried |= 1ul << most->domain;
 	return ask(sl, most, ASK_WORK);
+}
+
+/* sl was called to pull, and runs one, maybe not who it was called for: the other idle slots shall look. */
+static void pass_on(struct sched *s, struct c2_slot *sl, struct sched_out *out)
+{
+	struct c2_sched *c2 = s->priv;
+
+	atomic_store_explicit(&sl->called, false, memory_order_relaxed);
+	if ((atomic_load(&c2->loaded) & ~(1ul << sl->queue->domain)) == 0) {
+		return;
+	}
+	for (uint64_t domains = atomic_load(&c2->idle); domains != 0; domains &= domains - 1) {
+		const struct c2_queue *q = c2->queue[first_bit(domains)];
+
+		for (uint32_t m = atomic_load_explicit(&q->idle, memory_order_relaxed); m != 0; m &= m - 1) {
+			call(s, q->slot[first_bit(m)], out);
+		}
+	}
 }
 
 /* Whom sl runs next: on, who runs there, or a waiter. Parks those without budget. */
@@ -1158,13 +1199,12 @@ static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns
 
 	sl->asked = ASK_NOTHING;
 	if (c2->queue_count > 1 && asked == ASK_NOTHING) {
-		const struct c2_queue *from = should_fetch(c2, q, now_ns, &what);
+		const struct c2_queue *from = should_fetch(c2, sl, now_ns, &what);
 
 		if (from != NULL) {
 			return ask(sl, from, what);
 		}
 	}
-	set_idle(c2, q, sl->index, false);
 	if (q->parked_count > 0) {
 		unpark_due(s, q, slot, now_ns, out);
 	}
@@ -1180,9 +1220,13 @@ static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns
 	if (next == NULL) {
 		return pick_idle(s, sl, slot, asked, carry(q, sl->index, NS_NEVER, now_ns), out);
 	}
+	set_idle(c2, q, sl->index, false);
+	if (atomic_load_explicit(&sl->called, memory_order_relaxed)) {
+		pass_on(s, sl, out);
+	}
 	until_ns = carry(q, sl->index, run(s, sl, last, next, now_ns), now_ns);
-	if (waiters(q) > 0 && (!q->loaded || q->idle != 0)) {
-		poke_for_waiters(c2, q, out);
+	if (waiters(q) > 0 && (last == NULL || !q->loaded || q->idle != 0)) {
+		poke_for_waiters(s, q, out);
 	}
 	return (struct sched_pick){ .entity = next, .until_ns = until_ns };
 }
@@ -1213,9 +1257,9 @@ static void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns
 	set_home(s, re, to);
 	enqueue(c2, q, re);
 	set_idle(c2, q, sl->index, false);
-	if (waiters(other) > 0) {
-		(void)poke_idle_elsewhere(c2, other, entity_of(tree_first(other->full_count > 0 ? &other->full : &other->some)),
-					  out);
+	(void)poke_idle_elsewhere(s, other, NULL, out);
+	if (q->loaded) {
+		(void)poke_idle_elsewhere(s, q, re, out);	/* else the pick that follows does so, if it leaves it */
 	}
 }
 
