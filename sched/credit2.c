@@ -78,7 +78,7 @@ static const struct sched_tunable c2_tunables[] = {
 /* Bits of idle, members, whole, alone and mates are places of slots in the queue. Lives in the memory of one of its slots. */
 struct c2_queue {
 	/* Written under the domain, read by others without it. */
-	_Atomic uint64_t clock, weight, rate;	/* weight: of all that is runnable and not parked; rate: of clock, of 1024 */
+	_Atomic uint64_t clock, weight, rate;	/* weight: of all that is runnable and not parked; rate: of clock, a ns, times 2^20 */
 	_Atomic uint32_t idle;			/* found nothing and was not poked since */
 
 	struct tree full, some, parked;		/* may run on every slot of the pool; on some; until parked_until_ns */
@@ -235,9 +235,6 @@ static uint64_t clock_for(const struct c2_queue *q, const struct c2_entity *re)
 
 static void enqueue(struct c2_sched *c2, struct c2_queue *q, struct c2_entity *re)
 {
-	uint64_t least = minus(clock_for(q, re), lag_of(re));
-
-	re->vt = MAX(re->vt, least);
 	re->node.key = re->vt;
 	if (re->full) {
 		q->full_count++;
@@ -436,6 +433,16 @@ static void poke_for_waiters(struct sched *s, struct c2_queue *q, struct sched_o
 	(void)poke_idle_elsewhere(s, q, NULL, out);
 }
 
+/* re waits from now on. The past it did not use is worth LAG_NS at most. */
+static void queue_up(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
+{
+	re->vt = MAX(re->vt, minus(clock_for(re->queue, re), lag_of(re)));
+	enqueue(s->priv, re->queue, re);
+	if (!find_idle(s, re->queue, re, out)) {
+		preempt(s, re->queue, re, now_ns, out);
+	}
+}
+
 /* --- Caps. */
 
 static uint64_t period_of(const struct sched *s, const struct c2_group *g, uint64_t now_ns)
@@ -539,10 +546,7 @@ static void unpark_due(struct sched *s, struct c2_queue *q, unsigned slot, uint6
 		}
 		unpark(q, re);
 		if (!re->entity->on_slot) {
-			enqueue(s->priv, q, re);
-			if (!find_idle(s, q, re, out)) {
-				preempt(s, q, re, now_ns, out);
-			}
+			queue_up(s, re, now_ns, out);
 		}
 	}
 }
@@ -620,18 +624,10 @@ static void set_home(struct sched *s, struct c2_entity *re, unsigned slot)
 	re->queue = q;
 	if (q != NULL) {
 		clock = get(&q->clock);
-		re->vt = MIN(MAX(re->vt, minus(clock, lag_of(re))), clock + lag_of(re));
+		re->vt = MIN(MAX(re->vt, minus(clock, 10 * lag_of(re))), clock + 10 * lag_of(re));
 		q->homed += re->weight;
 		count_weight(re, re->entity->runnable);
 		find_places(re);
-	}
-}
-
-static void queue_up(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
-{
-	enqueue(s->priv, re->queue, re);
-	if (!find_idle(s, re->queue, re, out)) {
-		preempt(s, re->queue, re, now_ns, out);
 	}
 }
 
@@ -968,7 +964,7 @@ static const struct c2_queue *behind(struct c2_sched *c2, struct c2_queue *q, ui
 	const struct c2_queue *last = NULL;
 	uint64_t domains = get(&c2->loaded) & ~(1ul << q->domain);
 
-	put(&q->rate, (3 * get(&q->rate) + (clock - q->seen_clock) * 1024 / span_ns) / 4);
+	put(&q->rate, (get(&q->rate) + (MIN(clock - q->seen_clock, 1ul << 43) << 20) / span_ns) / 2);
 	q->seen_ns = now_ns;
 	q->seen_clock = clock;
 	q->balance_ns = now_ns + BALANCE_NS;

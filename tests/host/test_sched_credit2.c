@@ -88,6 +88,7 @@ TEST(shares, "shares")
 	for (unsigned i = 0; i < 640; i++) {
 		w64[i] = 64 + (unsigned)test_rand_below(&rng, 1024);
 	}
+	printf("  160 on 16 in 1: %.3f%%\n", worst_error(16, 16, w64, 160, 10 * NS_PER_S, &total));
 	double e = worst_error(64, 16, w64, 640, 10 * NS_PER_S, &total);
 	printf("  640 on 64 in 4: %.3f%%  total %.3f\n", e, total);
 	e = worst_error(64, 16, w64, 100, 10 * NS_PER_S, &total);
