@@ -175,12 +175,12 @@ static inline unsigned first_bit(uint64_t w)
 
 /* --- Idle slots and loaded queues. Both words are changed by read-modify-writes, so of two that cross one sees the other. */
 
-static void set_idle(struct c2_sched *c2, struct c2_queue *q, unsigned i, bool idle)
+static bool set_idle(struct c2_sched *c2, struct c2_queue *q, unsigned i, bool idle)
 {
 	uint32_t was = atomic_load_explicit(&q->idle, memory_order_relaxed), is = idle ? was | 1u << i : was & ~(1u << i);
 
 	if (is == was) {
-		return;
+		return false;
 	}
 	atomic_store_explicit(&q->idle, is, memory_order_relaxed);
 	q->whole = idle && (is & q->mates[i]) == q->mates[i] ? q->whole | q->mates[i] : q->whole & ~q->mates[i];
@@ -189,6 +189,7 @@ static void set_idle(struct c2_sched *c2, struct c2_queue *q, unsigned i, bool i
 	} else if (is == 0) {
 		atomic_fetch_and(&c2->idle, ~(1ul << q->domain));
 	}
+	return true;
 }
 
 static void set_loaded(struct c2_sched *c2, struct c2_queue *q, bool loaded)
@@ -318,7 +319,7 @@ static bool poke_idle_here(struct c2_sched *c2, struct c2_queue *q, const struct
 			m = w & -w;
 		}
 	}
-	set_idle(c2, q, first_bit(m), false);
+	(void)set_idle(c2, q, first_bit(m), false);
 	sched_poke(out, q->slot[first_bit(m)]);
 	return true;
 }
@@ -424,7 +425,7 @@ static void poke_for_waiters(struct sched *s, struct c2_queue *q, struct sched_o
 
 	for (unsigned n = q->full_count + q->some_count; idle != 0 && n > 0; idle &= idle - 1) {
 		if (first_for(q, first_bit(idle)) != NULL) {
-			set_idle(c2, q, first_bit(idle), false);
+			(void)set_idle(c2, q, first_bit(idle), false);
 			sched_poke(out, q->slot[first_bit(idle)]);
 			n--;
 		}
@@ -770,7 +771,7 @@ static void c2_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sch
 	struct cpuset rest = s->slots;
 
 	cpuset_del(&rest, slot);
-	set_idle(c2, q, sl->index, false);
+	(void)set_idle(c2, q, sl->index, false);
 	q->members &= ~(1u << sl->index);
 	q->alone &= q->members;
 	q->count--;
@@ -1016,13 +1017,14 @@ static struct sched_pick pick_idle(struct sched *s, struct c2_slot *sl, unsigned
 	const struct c2_queue *most = NULL;
 	uint64_t domains;
 	unsigned calls;
+	bool fresh;
 
 	sl->queue->vt[sl->index] = 0;
 	sl->queue->alone &= ~(1u << sl->index);
-	set_idle(c2, sl->queue, sl->index, true);
+	fresh = set_idle(c2, sl->queue, sl->index, true);
 	calls = atomic_load(&c2->calls);
-	if (asked == ASK_WORK || calls != sl->calls) {
-		sl->tried = 0;			/* the slot to pull from had gone; or there is new work somewhere */
+	if (fresh || asked == ASK_WORK || calls != sl->calls) {
+		sl->tried = 0;			/* ASK_WORK: the slot to pull from had gone. calls: there is new work somewhere */
 		sl->calls = calls;
 	}
 	domains = atomic_load(&c2->loaded) & ~(sl->tried | 1ul << sl->queue->domain);
@@ -1216,7 +1218,7 @@ static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns
 	if (next == NULL) {
 		return pick_idle(s, sl, slot, asked, carry(q, sl->index, NS_NEVER, now_ns), out);
 	}
-	set_idle(c2, q, sl->index, false);
+	(void)set_idle(c2, q, sl->index, false);
 	if (atomic_load_explicit(&sl->called, memory_order_relaxed)) {
 		pass_on(s, sl, out);
 	}
@@ -1252,7 +1254,7 @@ static void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns
 	dequeue(c2, other, re);
 	set_home(s, re, to);
 	enqueue(c2, q, re);
-	set_idle(c2, q, sl->index, false);
+	(void)set_idle(c2, q, sl->index, false);
 	(void)poke_idle_elsewhere(s, other, NULL, out);
 	if (q->loaded) {
 		(void)poke_idle_elsewhere(s, q, re, out);	/* else the pick that follows does so, if it leaves it */

@@ -101,7 +101,7 @@ extern const struct sched_ops sched_credit2;
 
 TEST(conf, "conform")
 {
-	for (uint64_t seed = 1; seed <= 50; seed++) {
+	for (uint64_t seed = 1; seed <= 100; seed++) {
 		const char *wrong = sched_conform(&sched_credit2, seed, 40000, false);
 
 		if (wrong[0] != '\0') {
