@@ -35,6 +35,7 @@
 #define BATCH		8u			/* entities parked or unparked in one op */
 #define VT_PER_NS	32u			/* virtual time of weight 1: lasts 18 years, and 65535 still has 2 us */
 #define LAG_NS		(10500 * NS_PER_US)
+#define MOVED_LAGS	10u			/* so many times that is what a pulled one brings along */
 #define SLICE_MIN_NS	(500 * NS_PER_US)
 #define SLICE_MAX_NS	(10 * NS_PER_MS)
 #define RESIST_NS	(500 * NS_PER_US)	/* a waker must be that much less served than whom it preempts */
@@ -608,11 +609,18 @@ static unsigned choose_home(struct sched *s, const struct c2_entity *re, const s
 	return at;
 }
 
+/* What re had beyond the clock, or missed, is worth that many lags at most from now on. */
+static void bind(struct c2_entity *re, unsigned lags)
+{
+	uint64_t clock = get(&re->queue->clock), most = lags * lag_of(re);
+
+	re->vt = MIN(MAX(re->vt, minus(clock, most)), clock + most);
+}
+
 /* re, in no tree and off every slot, belongs to slot from now on; none of the pool: SCHED_NO_SLOT. */
 static void set_home(struct sched *s, struct c2_entity *re, unsigned slot)
 {
 	struct c2_queue *q = slot == SCHED_NO_SLOT ? NULL : slot_of(s, slot)->queue;
-	uint64_t clock;
 
 	sched_set_slot(re->entity, slot);
 	if (q == re->queue) {
@@ -624,8 +632,7 @@ static void set_home(struct sched *s, struct c2_entity *re, unsigned slot)
 	}
 	re->queue = q;
 	if (q != NULL) {
-		clock = get(&q->clock);
-		re->vt = MIN(MAX(re->vt, minus(clock, 10 * lag_of(re))), clock + 10 * lag_of(re));
+		bind(re, MOVED_LAGS);
 		q->homed += re->weight;
 		count_weight(re, re->entity->runnable);
 		find_places(re);
@@ -823,6 +830,7 @@ static void set_weight(struct sched *s, struct c2_entity *re)
 	re->rest = 0;
 	if (re->queue != NULL) {
 		count_weight(re, counted);
+		bind(re, 1);
 	}
 }
 

@@ -332,22 +332,33 @@ static void set_affinity(struct core *c, struct sched_entity *e)
 	check(c, "set_affinity");
 }
 
-static void tune(struct core *c)
+static struct sched_values random_values(struct core *c, const struct sched_values *now, enum sched_scope scope)
 {
-	struct sched_out out;
+	struct sched_values set = *now;
+	struct sched_reason why;
 
-	sched_out_init(&out);
 	for (unsigned i = 0; i < c->s.ops->tunable_count; i++) {
 		const struct sched_tunable *t = &c->s.ops->tunables[i];
 
-		if (t->scope == SCHED_POOL && t->live) {
-			uint64_t span = (uint64_t)t->max - (uint64_t)t->min + 1;
+		if (t->scope == scope && t->live) {
+			uint64_t span = (uint64_t)t->max - (uint64_t)t->min + 1, size = 1ul << dice(c, 64);
 
-			c->s.values.v[i] = dice(c, 2) ? t->def : t->min + (int64_t)test_rand_below(&c->rng, span);
+			set.v[i] = dice(c, 2) ? t->def : t->min + (int64_t)test_rand_below(&c->rng, MIN(span, size));
 		}
 	}
+	return c->s.ops->validate != NULL && c->s.ops->validate(&set, scope, &why) != ERR_OK ? *now : set;
+}
+
+static void tune(struct core *c)
+{
+	struct sched_group *g = dice(c, 2) ? &c->g[dice(c, GROUPS)] : NULL;
+	struct sched_values *set = g != NULL ? &g->values : &c->s.values;
+	struct sched_out out;
+
+	sched_out_init(&out);
+	*set = random_values(c, set, g != NULL ? SCHED_GROUP : SCHED_POOL);
 	if (c->s.ops->tune != NULL) {
-		c->s.ops->tune(&c->s, NULL, NULL, c->now_ns, &out);
+		c->s.ops->tune(&c->s, g, NULL, c->now_ns, &out);
 	}
 	take_pokes(c, &out);
 	check(c, "tune");
@@ -458,6 +469,12 @@ static void check_progress(struct core *c)
 		if (!c->slot[i].joined) {
 			join_or_leave(c, i);
 		}
+	}
+	for (unsigned i = 0; i < GROUPS && c->s.ops->tune != NULL; i++) {
+		sched_out_init(&out);
+		sched_values_default(c->s.ops, &c->g[i].values);	/* a light or capped one may well wait for long */
+		c->s.ops->tune(&c->s, &c->g[i], NULL, c->now_ns, &out);
+		take_pokes(c, &out);
 	}
 	for (unsigned i = 0; i < ENTITIES; i++) {
 		if (!c->added[i]) {
