@@ -273,7 +273,7 @@ static struct sched_entity *choose(struct sched *s, struct c2_slot *sl, unsigned
 		    (keep || e == NULL || (!sl->yielded && ((struct c2_entity *)on->priv)->vt < first->vt))) {
 			e = on;
 		}
-		if (e == NULL || c2_fund(s, e, now_ns)) {
+		if (e == NULL || e->group->values.v[C2_CAP] == 0 || c2_fund(s, e, now_ns)) {
 			return e;
 		}
 		c2_park(s, q, e, now_ns);
@@ -398,7 +398,9 @@ static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns
 	if (next == NULL) {
 		return pick_idle(s, sl, slot, asked, carry(q, sl->index, NS_NEVER, now_ns), out);
 	}
-	(void)c2_set_idle(c2, q, sl->index, false);
+	if (last == NULL) {
+		(void)c2_set_idle(c2, q, sl->index, false);
+	}
 	if (atomic_load_explicit(&sl->called, memory_order_relaxed)) {
 		pass_on(s, sl, out);
 	}

@@ -32,7 +32,7 @@ static int64_t draw(struct c2_group *g, uint64_t period, int64_t total_ns, int64
 	return got_ns;
 }
 
-/* Has e budget to run on? Takes a quota where it has none. What is left of an old period is gone, what was overdrawn is not. */
+/* Has the capped e budget to run on? Takes a quota where it has none. What is left of an old period is gone, what was overdrawn is not. */
 bool c2_fund(const struct sched *s, struct sched_entity *e, uint64_t now_ns)
 {
 	struct c2_entity *re = e->priv;
@@ -40,9 +40,6 @@ bool c2_fund(const struct sched *s, struct sched_entity *e, uint64_t now_ns)
 	int64_t total_ns = s->values.v[C2_CAP_PERIOD] * e->group->values.v[C2_CAP] / 100, quota_ns;
 	uint64_t period;
 
-	if (total_ns == 0) {
-		return true;
-	}
 	period = period_of(s, g, now_ns);
 	if (re->period != period) {
 		re->period = period;

@@ -99,14 +99,11 @@ struct c2_entity *c2_first_movable(struct c2_queue *q, unsigned domain, unsigned
 
 /* --- Who should run re, which was just queued. */
 
-static bool poke_idle_here(struct c2_sched *c2, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
+static void poke_idle_here(struct c2_sched *c2, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
 {
 	const uint32_t idle = atomic_load_explicit(&q->idle, memory_order_relaxed);
 	uint32_t m = idle & re->soft;
 
-	if ((idle & re->hard) == 0) {
-		return false;
-	}
 	m = m != 0 ? m : idle & re->hard;
 	m = (m & q->whole) != 0 ? m & q->whole : m;
 	for (uint32_t w = m; w != 0; w &= w - 1) {
@@ -116,7 +113,6 @@ static bool poke_idle_here(struct c2_sched *c2, struct c2_queue *q, const struct
 	}
 	(void)c2_set_idle(c2, q, first_bit(m), false);
 	sched_poke(out, q->slot[first_bit(m)]);
-	return true;
 }
 
 void c2_call(struct sched *s, unsigned slot, struct sched_out *out)
@@ -205,7 +201,8 @@ bool c2_find_idle(struct sched *s, struct c2_queue *q, const struct c2_entity *r
 {
 	struct c2_sched *c2 = s->priv;
 
-	if (poke_idle_here(c2, q, re, out)) {
+	if ((atomic_load_explicit(&q->idle, memory_order_relaxed) & re->hard) != 0) {
+		poke_idle_here(c2, q, re, out);
 		return true;
 	}
 	c2_set_loaded(c2, q, true);
