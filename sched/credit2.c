@@ -290,11 +290,9 @@ static void go_on(struct c2_queue *q, struct c2_entity *re, const struct c2_enti
 
 	if (first != NULL) {
 		re->vt = MAX(re->vt, minus(first->start_vt, lag));
-	} else if (re->full) {
-		put(&q->clock, MAX(clock, re->vt));
-		re->vt = MAX(re->vt, minus(clock, lag));
 	} else {
-		re->vt = MIN(MAX(re->vt, minus(clock, lag)), clock + lag);
+		re->vt = MAX(re->vt, minus(clock, lag));
+		put(&q->clock, MAX(clock, re->vt));
 	}
 }
 
