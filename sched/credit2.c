@@ -424,6 +424,8 @@ static void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns
 	}
 	re = c2_first_movable(other, q->domain, to, asked == ASK_STRAY);
 	if (re == NULL) {
+		/* Whom we were called for is gone, or parked. That we call on is no news to ourselves. */
+		sl->calls += c2_poke_idle_elsewhere(s, other, NULL, out);
 		return;
 	}
 	other->gave_ns = now_ns;
