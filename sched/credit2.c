@@ -8,9 +8,9 @@
  * nothing ever walks a queue.
  *
  * The queue's clock is the highest virtual time that anybody started at. It only goes forward, and is what bounds lag: who
- * comes back from sleep is put no further behind it than 10.5 ms of running, so sleep saves no more than that. Who has a
- * slot to itself, since nobody else may or wants to run there, is kept that near the clock; a weight whose share is above one
- * slot lags no further behind the waiters than that. So nobody's past can starve anybody.
+ * comes back from sleep is put no further behind it than 10.5 ms of running, so sleep saves no more than that. Who goes on
+ * since nobody else may or wants to run there takes the clock along; a weight whose share is above one slot is put no
+ * further behind than that where the first waiter last started. So nobody's past can starve anybody.
  *
  * Clocks of all queues of a pool are one time, as far as balance() can keep them together: where the clock leads by 10 ms of
  * a slot's time and runs faster, the slot that finds this pulls one waiter from the queue furthest behind. An idle slot
