@@ -60,6 +60,7 @@ make image              build/tarn.img, a disk image; MANIFEST= FILES= CPUS= NOD
 make usb DEV=/dev/sdX   the same on a stick, for a real machine: shows what DEV is and asks first
 make check-layers       who may include whom, and the rules of form
 make build/host/tarn-check   the linter for manifests and ACPI tables
+make build/host/tarn-sim     the scheduler simulator (docs/simulator.md)
 make clean              removes build/; `make distclean` also what was downloaded (.cache/)
 
 Missing Debian packages are installed by whatever needs them (tools/deps.sh says what and why).

@@ -51,11 +51,17 @@ void arch_serial_tx(uint8_t byte);
 int arch_serial_rx(void);		/* -1: none */
 void arch_serial_want_tx_irq(bool on);	/* interrupt the housekeeping cpu when there is room again */
 
-/* --- Framebuffer text (second output); does nothing where there is none. */
-void arch_screen_putc(char c);
+/* --- Framebuffer text (second output); does nothing where there is none. One caller at a time, as kernel/console.c has it. */
+void arch_screen_putc(char c);		/* into memory: cheap */
+bool arch_screen_draw(unsigned cells);	/* draws at most so many characters that have changed; true: some are left */
+
+/* --- How VMs are run here, in words. */
+const char *arch_virtualization(void);
 
 /* --- What is done against one VM learning of another through the cpu, in words. */
 const char *arch_mitigations(void);
+struct text;
+void arch_mitigations_taken(unsigned cpu, struct text *to);	/* how often, on that cpu */
 
 /* --- The end. */
 noreturn void arch_poweroff(void);

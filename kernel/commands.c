@@ -5,6 +5,7 @@
 #include "kernel/arch.h"
 #include "kernel/bootstat.h"
 #include "kernel/console.h"
+#include "kernel/cpu.h"
 #include "kernel/lib/format.h"
 #include "kernel/lib/string.h"
 #include "kernel/lib/util.h"
@@ -134,6 +135,18 @@ SHELL_COMMAND(help, .name = "help", .usage = "[command]", .help = "Lists the com
 
 /* --- version, log, console */
 
+static void print_mitigations(void)
+{
+	con_printf("mitigations: %s\n", arch_mitigations());
+	for (unsigned i = 0; i < cpu_count(); i++) {
+		char buf[160];
+		struct text t = text_make(buf, sizeof(buf));
+
+		arch_mitigations_taken(i, &t);
+		con_printf("taken on cpu %u: %s\n", i, buf);
+	}
+}
+
 static enum err run_version(const struct shell_args *args)
 {
 	bool verbose = args->count == 1 && strcmp(args->word[0], "-v") == 0;
@@ -143,14 +156,15 @@ static enum err run_version(const struct shell_args *args)
 	}
 	con_printf("Tarn %s\n", TARN_VERSION);
 	if (verbose) {
-		con_printf("mitigations: %s\n", arch_mitigations());
+		con_printf("virtualization: %s\n", arch_virtualization());
+		print_mitigations();
 		bootstat_print();
 	}
 	return ERR_OK;
 }
 
 SHELL_COMMAND(version, .name = "version", .usage = "[-v]", .run = run_version,
-	      .help = "Prints Tarn's version; -v also mitigations and what start-up cost, in TSC ticks.");
+	      .help = "Prints Tarn's version; -v also virtualization, mitigations and what start-up cost, in TSC ticks.");
 
 static enum err run_log(const struct shell_args *args)
 {

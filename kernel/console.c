@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The console's output side.
+ * The console's output side; console_input.c is the other.
  *
  * All writers put bytes into one ring under one short lock; only the housekeeping cpu takes them out, so no cpu ever
  * waits for a serial port. A line is put whole or, where the ring is full, not at all (counted, and told later).
@@ -21,6 +21,7 @@
  */
 #include "kernel/console.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 
 #include "kernel/arch.h"
@@ -55,7 +56,6 @@ static struct {
 	/* Housekeeping cpu only. */
 	void (*attached_input)(void *ctx, uint8_t byte);
 	void (*redraw)(void);
-	void (*receiver)(uint8_t byte);
 	/* Any cpu, no order needed: each is a lone flag. */
 	atomic_bool pumped, panicked, detach_wanted;
 	_Atomic(void *) attached;	/* ctx of the attached side or NULL; read without the lock by guests' cpus */
@@ -130,7 +130,6 @@ static size_t send_some(uint8_t *copy, size_t size)
 	return sent;
 }
 
-/* Apart from send_some(), because a screen may scroll for milliseconds and no writer shall wait for that. */
 static void show_some(const uint8_t *copy, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -152,6 +151,14 @@ static bool patience_ends(struct patience *p)
 {
 	arch_relax();
 	return ++p->polls > WAIT_POLLS || arch_now_ns() - p->start_ns >= WAIT_NS;
+}
+
+static void draw_all(void)
+{
+	uint64_t start = arch_ticks();
+
+	(void)arch_screen_draw(UINT_MAX);
+	bootstat_spend(BOOTSTAT_CONSOLE, arch_ticks() - start);
 }
 
 /* Sends everything under the lock, by polling; a port that takes nothing for a second loses what waits. */
@@ -176,6 +183,7 @@ static void send_all(void)
 		}
 		bootstat_spend(BOOTSTAT_CONSOLE, arch_ticks() - start);
 	}
+	draw_all();
 }
 
 /* Ends a writer's lock hold. */
@@ -261,31 +269,6 @@ void console_flush(void)
 	if (lock()) {
 		send_all();
 		unlock();
-	}
-}
-
-void console_set_receiver(void (*input)(uint8_t byte))
-{
-	con.receiver = input;
-}
-
-void console_receive(void)
-{
-	/* Bounded, so that a port that answers nonsense for ever does not keep this cpu. */
-	for (unsigned i = 0; i < 256; i++) {
-		int byte;
-
-		if (!lock()) {
-			return;
-		}
-		byte = arch_serial_present() ? arch_serial_rx() : -1;
-		unlock();
-		if (byte < 0) {
-			return;
-		}
-		if (con.receiver != NULL) {
-			con.receiver((uint8_t)byte);
-		}
 	}
 }
 

@@ -22,6 +22,8 @@ void console_set_polled(bool polled);
 bool console_pump(void);
 /* Housekeeping: sends all that waits, giving up when the port takes nothing for a second. */
 void console_flush(void);
+/* Any cpu, in what may take a millisecond: takes what the port has received out of it, before it overruns. */
+void console_catch(void);
 /* Housekeeping: hands received bytes to the receiver. Also done while a writer waits for room. */
 void console_receive(void);
 void console_set_receiver(void (*input)(uint8_t byte));

@@ -113,9 +113,13 @@ void cpu_poke(unsigned id)
 	if (target == NULL || !cpu_is_online(id)) {
 		return;
 	}
+	if (target == self && !self->in_run) {
+		self->again = true;
+		return;
+	}
 	/* Release: what the target is to find is written before. Pairs with the exchange in cpu_poke_ack(). */
 	if (atomic_exchange_explicit(&target->remote.poked, 1, memory_order_acq_rel) != 0 || target == self) {
-		return;		/* on its way already; one's own flag is tested before a guest is entered and before a halt */
+		return;		/* on its way already; one's own flag is tested before a guest is entered */
 	}
 	arch_poke(id);
 	if (self != NULL) {

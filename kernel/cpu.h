@@ -59,6 +59,9 @@ struct cpu {
 	unsigned why;				/* enum dispatch_why of the run that is not charged yet */
 	bool uncharged;				/* current ran since it was charged */
 	bool in_run;				/* inside dispatch_ops.run(): current cannot be taken off */
+	bool again;				/* poked by itself since its last pick, not in run() */
+	uint64_t house_due_ns;			/* of the housekeeping cpu: when it is due, */
+	uint64_t house_busy_ns, house_idle_ns;	/* and would be with a guest to run, and without */
 	uint64_t run_start_ns, run_end_ns;
 	_Atomic uint64_t busy_ns, idle_ns;	/* written by this cpu; read by anyone */
 	_Atomic uint64_t switches;		/* entities taken on; as above */
@@ -111,6 +114,15 @@ static inline bool cpu_is_online(unsigned id)
 
 /* Makes cpu id go through its loop soon: leave its guest, end its halt. Any cpu, any lock held; does not wait. */
 void cpu_poke(unsigned id);
+/* The same, where self is known to be this cpu. */
+static inline void cpu_poke_by(struct cpu *self, unsigned id)
+{
+	if (id == self->id && !self->in_run) {
+		self->again = true;	/* its loop picks again before it runs or halts */
+	} else {
+		cpu_poke(id);
+	}
+}
 /* Top of the loop: clears this cpu's poked. True when it was set. */
 static inline bool cpu_poke_ack(struct cpu *self)
 {

@@ -105,6 +105,7 @@ void log_printf(const char *fmt, ...)
 		klog.shown = klog.head;
 	}
 	unlock();
+	console_catch();		/* a crash report is many lines */
 }
 
 bool log_read(uint64_t *at, char *line, size_t *len)

@@ -31,8 +31,13 @@
 #define INPUT_TICK_NS	NS_PER_MS		/* a guest runs here: the port's 16 bytes fill in 1.4 ms, interrupt or not */
 #define IDLE_TICK_NS	(100 * NS_PER_MS)	/* input all the same: its interrupt may be lost on the way */
 
+#define SCREEN_TICK_NS	(2 * NS_PER_MS)		/* between two pieces of drawing */
+#define SCREEN_CELLS	256u			/* characters of a piece: some 50 us */
+
 static struct manifest manifest;
 static bool more_console;
+static bool screen_left;		/* to draw, from screen_next_ns on */
+static uint64_t screen_next_ns;
 
 static void say_text(const char *text, uint64_t size)
 {
@@ -48,7 +53,17 @@ static void say_text(const char *text, uint64_t size)
 	}
 }
 
-/* What the housekeeping cpu does once a round. */
+static void draw_screen(void)
+{
+	uint64_t now_ns = arch_now_ns();
+
+	screen_left = now_ns < screen_next_ns || arch_screen_draw(SCREEN_CELLS);
+	if (now_ns >= screen_next_ns) {
+		screen_next_ns = now_ns + SCREEN_TICK_NS;
+	}
+}
+
+/* What the housekeeping cpu does when it is time to. */
 static void housekeeping(void)
 {
 	vm_housekeeping();
@@ -60,17 +75,18 @@ static void housekeeping(void)
 	} else {
 		arch_serial_want_tx_irq(false);
 	}
+	draw_screen();
 }
 
-static uint64_t housekeeping_next(void)
+static uint64_t housekeeping_wait(bool busy)
 {
+	uint64_t wait_ns = machine.serial_irq && !vm_any_running() ? IDLE_TICK_NS : CONSOLE_TICK_NS;
+
 	if (more_console) {
-		return arch_now_ns();
+		return 0;
 	}
-	if (cpu_this()->current != NULL) {
-		return arch_now_ns() + INPUT_TICK_NS;
-	}
-	return arch_now_ns() + (machine.serial_irq && !vm_any_running() ? IDLE_TICK_NS : CONSOLE_TICK_NS);
+	wait_ns = busy ? INPUT_TICK_NS : wait_ns;
+	return screen_left ? MIN(wait_ns, ns_since(arch_now_ns(), screen_next_ns)) : wait_ns;
 }
 
 static bool has_file(const void *context, const char *name)
@@ -167,7 +183,7 @@ static void start_virt(void)
 			}
 		}
 	}
-	log_printf("virt: %s is on", virt->name);
+	log_printf("virt: on: %s", arch_virtualization());
 }
 
 static unsigned count_online(void)
@@ -237,7 +253,7 @@ static noreturn void start(void)
 	vm_manifest_build(&manifest);
 	housekeeper = choose_housekeeper();
 	machine.serial_irq = serial_init_irq(&machine.platform, cpu_get(housekeeper)->apic_id);
-	dispatch_set_housekeeping(housekeeping, housekeeping_next);
+	dispatch_set_housekeeping(housekeeping, housekeeping_wait);
 	start_shell();
 	ns = arch_now_ns();
 	log_printf("tarn: ready: %u cpu%s, %u node%s, %u pool%s, %u VM%s, %lu ms", online, online == 1 ? "" : "s",
@@ -277,6 +293,7 @@ void kernel_main(const struct boot_info *info)
 	mem_boot_compare(machine.map, info->mem_count, &machine.topology);
 	mem_boot_add(&mem, machine.map, info->mem_count, BOOT_MEM_FREE, &machine.topology);
 	paging_init(info);
+	screen_map(&info->framebuffer);
 	if (machine.platform.serial_port != 0x3f8) {
 		serial_init(machine.platform.serial_port);
 	}

@@ -168,7 +168,10 @@ static enum err fail_unknown(const struct shell_args *args)
 	struct text t = text_make(name, sizeof(name));
 
 	text_puts(&t, args->word[0]);
-	if (args->count > 1 && shell_is_group(args->word[0])) {
+	if (shell_is_group(args->word[0])) {
+		if (args->count == 1) {
+			return shell_fail(ERR_NOENT, name, "expected one more word; try help %s", name);
+		}
 		text_printf(&t, " %s", args->word[1]);
 	}
 	return shell_fail(ERR_NOENT, name, "no such command; try help");

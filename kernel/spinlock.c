@@ -64,7 +64,13 @@ _Noreturn void spin_panic_owner(const struct spinlock *l)
 
 void spin_lock(struct spinlock *l)
 {
-	spin_lock_as(l, held_here(), arch_this_cpu() + 1);
+	struct cpu *self = cpu_this();
+
+	if (self != NULL) {
+		spin_lock_as(l, &self->held, self->id + 1);
+	} else {
+		spin_lock_as(l, &early, arch_this_cpu() + 1);
+	}
 }
 
 void spin_lock_next(struct spinlock *l)
@@ -100,7 +106,13 @@ bool spin_try(struct spinlock *l)
 
 void spin_unlock(struct spinlock *l)
 {
-	spin_unlock_as(l, held_here(), arch_this_cpu() + 1);
+	struct cpu *self = cpu_this();
+
+	if (self != NULL) {
+		spin_unlock_as(l, &self->held, self->id + 1);
+	} else {
+		spin_unlock_as(l, &early, arch_this_cpu() + 1);
+	}
 }
 
 void spin_assert_none(void)

@@ -186,19 +186,20 @@ void timer_cancel_sync(struct timer *t)
 	}
 }
 
-/* Takes the earliest out when it is due. */
+/* Takes the earliest out when it is due. On the way from a guest's deadline to its handler. */
 static struct timer *take_due(struct timer_queue *q, uint64_t now_ns)
 {
+	struct cpu *self = cpu_this();
 	struct timer *t;
 
-	spin_lock(&q->lock);
+	spin_lock_as(&q->lock, &self->held, self->id + 1);
 	t = q->root;
 	if (t != NULL && t->at_ns <= now_ns) {
 		take_out(q, t);
 	} else {
 		t = NULL;
 	}
-	spin_unlock(&q->lock);
+	spin_unlock_as(&q->lock, &self->held, self->id + 1);
 	return t;
 }
 

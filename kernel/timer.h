@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernel/lib/cpuset.h"
 #include "kernel/lib/util.h"
 #include "kernel/spinlock.h"
 
@@ -43,6 +44,11 @@ bool timer_cancel(struct timer *t);
  * set t again. May wait: no lock may be held, not from inside dispatch_ops.run().
  */
 void timer_cancel_sync(struct timer *t);
+
+static inline bool timer_is_set(const struct timer *t)
+{
+	return atomic_load_explicit(&t->cpu, memory_order_relaxed) != CPU_NONE;
+}
 
 /* Calls what is due on this cpu, a bounded number of them. True when any was. */
 bool timer_expire(struct timer_queue *q, uint64_t now_ns);

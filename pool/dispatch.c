@@ -23,17 +23,17 @@
 
 static const struct dispatch_ops *guest;
 static void (*housekeeping)(void);
-static uint64_t (*housekeeping_next_ns)(void);
+static uint64_t (*housekeeping_wait_ns)(bool busy);
 
 void dispatch_set_ops(const struct dispatch_ops *ops)
 {
 	guest = ops;
 }
 
-void dispatch_set_housekeeping(void (*fn)(void), uint64_t (*next_ns)(void))
+void dispatch_set_housekeeping(void (*fn)(void), uint64_t (*wait_ns)(bool busy))
 {
 	housekeeping = fn;
-	housekeeping_next_ns = next_ns;
+	housekeeping_wait_ns = wait_ns;
 }
 
 /* Adds to a counter that only this cpu writes. */
@@ -136,6 +136,7 @@ static struct sched_pick schedule(struct cpu *self, uint64_t now_ns)
 	struct sched_pick next;
 	struct sched_out out;
 
+	self->again = false;
 	if (p == NULL) {
 		return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 	}
@@ -208,20 +209,35 @@ static void idle(struct cpu *self, uint64_t now_ns, uint64_t until_ns)
 	count(&self->idle_ns, arch_now_ns() - now_ns);
 }
 
-void dispatch_once(void)
+/* When it is due depends on whether a guest will run: both are kept, so that few rounds ask. */
+static void keep_house(struct cpu *self)
 {
-	struct cpu *self = cpu_this();
-	struct sched_pick next;
-	uint64_t now_ns, until_ns;
-	bool worked;
+	housekeeping();
+	if (housekeeping_wait_ns != NULL) {
+		uint64_t now_ns = arch_now_ns();
 
-	cpu_poke_ack(self);
-	worked = atomic_load_explicit(&self->remote.calls, memory_order_relaxed) != NULL && call_run();
-	if (self->housekeeping && housekeeping != NULL) {
-		housekeeping();
-		worked = true;
+		self->house_busy_ns = now_ns + housekeeping_wait_ns(true);
+		self->house_idle_ns = now_ns + housekeeping_wait_ns(false);
 	}
-	now_ns = self->uncharged && !worked ? self->run_end_ns : arch_now_ns();
+}
+
+/* Urged: poked by whoever leaves it work, or its serial port; after calls, which may be work. */
+static bool house_is_due(const struct cpu *self, bool urged, uint64_t now_ns)
+{
+	return housekeeping != NULL && (urged || now_ns >= self->house_due_ns);
+}
+
+static inline __attribute__((always_inline)) void round_of(struct cpu *self)
+{
+	bool poked = cpu_poke_ack(self);
+	bool worked = atomic_load_explicit(&self->remote.calls, memory_order_relaxed) != NULL && call_run();
+	uint64_t now_ns = self->uncharged && !worked ? self->run_end_ns : arch_now_ns(), until_ns;
+	struct sched_pick next;
+
+	if (self->housekeeping && house_is_due(self, poked || worked, now_ns)) {
+		keep_house(self);
+		now_ns = arch_now_ns();
+	}
 	if (timer_next(&self->timers) <= now_ns && timer_expire(&self->timers, now_ns)) {
 		now_ns = arch_now_ns();
 	}
@@ -230,13 +246,17 @@ void dispatch_once(void)
 	}
 
 	next = schedule(self, now_ns);
+	if (self->again) {
+		return;
+	}
 
 	until_ns = MIN(next.until_ns, timer_next(&self->timers));
 	if (self->poke_count > 0) {
 		until_ns = MIN(until_ns, cpu_poke_next(self));
 	}
-	if (self->housekeeping && housekeeping_next_ns != NULL) {
-		until_ns = MIN(until_ns, housekeeping_next_ns());
+	if (self->housekeeping && housekeeping_wait_ns != NULL) {
+		self->house_due_ns = next.entity != NULL ? self->house_busy_ns : self->house_idle_ns;
+		until_ns = MIN(until_ns, self->house_due_ns);
 	}
 	if (next.entity != NULL) {
 		run(self, next.entity, now_ns, until_ns);
@@ -245,9 +265,16 @@ void dispatch_once(void)
 	}
 }
 
+void dispatch_once(void)
+{
+	round_of(cpu_this());
+}
+
 noreturn void dispatch_loop(void)
 {
+	struct cpu *self = cpu_this();
+
 	for (;;) {
-		dispatch_once();
+		round_of(self);
 	}
 }

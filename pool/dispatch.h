@@ -34,10 +34,10 @@ struct dispatch_ops {
 /* vm/ registers itself; once, before any entity runs. */
 void dispatch_set_ops(const struct dispatch_ops *ops);
 /*
- * What the housekeeping cpu does once a round (console, shell), and when it has work again at the latest (NS_NEVER:
- * when poked).
+ * What the housekeeping cpu does now and then (console, shell): when it was poked, after calls, and
+ * wait_ns after the last time; busy: a guest runs there meanwhile. wait_ns NULL: every round.
  */
-void dispatch_set_housekeeping(void (*fn)(void), uint64_t (*next_ns)(void));
+void dispatch_set_housekeeping(void (*fn)(void), uint64_t (*wait_ns)(bool busy));
 
 /* The loop. This cpu must be installed and online. */
 noreturn void dispatch_loop(void);

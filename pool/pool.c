@@ -36,8 +36,12 @@ void pool_send_pokes(struct sched_out *out)
 	if (!out->any) {
 		return;
 	}
-	CPUSET_FOREACH(slot, &out->poke) {
-		cpu_poke(slot);
+	if (!out->many) {
+		cpu_poke(out->first);
+	} else {
+		CPUSET_FOREACH(slot, &out->poke) {
+			cpu_poke(slot);
+		}
 	}
 	sched_out_init(out);
 }

@@ -297,6 +297,70 @@ static enum err cpu_remove(const struct shell_args *args)
 	return change_cpus(args, false);
 }
 
+static struct cpuset cpus_on(const struct pool *p, unsigned node)
+{
+	struct cpuset set = { 0 };
+
+	CPUSET_FOREACH(cpu, &p->cpus) {
+		if (cpu_get(cpu)->node == node) {
+			cpuset_add(&set, cpu);
+		}
+	}
+	return set;
+}
+
+/* Gives the cpus of one node a pool like p of their own. */
+static enum err split_node(struct pool *p, unsigned node)
+{
+	struct cpuset set = cpus_on(p, node);
+	struct sched_reason why;
+	struct pool *to;
+	char name[16];
+	struct text t = text_make(name, sizeof(name));
+	enum err e;
+
+	text_printf(&t, "node%u", node);
+	e = pool_create(name, p->sched.ops, &p->sched.values, node, &to, &why);
+	if (e != ERR_OK) {
+		return shell_fail(e, name, "%s", why.words);
+	}
+	e = move_all(p, to, &set);
+	if (e != ERR_OK) {
+		(void)pool_destroy(to, &why);
+	}
+	return e;
+}
+
+/* As Xen's: the node of the first cpu stays, every other one becomes a pool. All of them, or none. */
+static enum err numa_split(const struct shell_args *args)
+{
+	struct pool *p = pool_at(0), *made;
+	struct cpuset all = p->cpus;
+	unsigned stays = cpuset_empty(&all) ? 0 : cpu_get(cpuset_first(&all))->node, before = pool_count();
+	struct sched_reason why;
+	enum err e = args->count == 0 ? ERR_OK : shell_usage();
+
+	CPUSET_FOREACH(cpu, &all) {
+		if (e == ERR_OK && cpu_get(cpu)->node != stays && pool_of_cpu(cpu) == p) {
+			e = split_node(p, cpu_get(cpu)->node);
+		}
+	}
+	if (e == ERR_OK && pool_count() == before) {
+		return shell_fail(ERR_STATE, p->name, "found cpus of no other node than %u in it", stays);
+	}
+	while (e != ERR_OK && pool_count() > before && (made = pool_at(pool_count() - 1)) != NULL) {
+		struct cpuset back = made->cpus;
+
+		CPUSET_FOREACH(cpu, &back) {
+			(void)pool_move_cpu(made, p, cpu, &why);
+		}
+		if (pool_destroy(made, &why) != ERR_OK) {
+			break;
+		}
+	}
+	return e;
+}
+
 static enum err set(const struct shell_args *args)
 {
 	struct sched_values values;
@@ -334,3 +398,6 @@ SHELL_COMMAND(pool_cpu_remove, .name = "pool cpu-remove", .usage = "P SET", .run
 	      .alias = "cpupool-cpu-remove", .help = "Makes cpus of a pool free: all of SET, or none.");
 SHELL_COMMAND(pool_set, .name = "pool set", .usage = "P key=value...", .run = set, .complete = SHELL_POOL,
 	      .help = "Changes settings of a pool's scheduler while it runs.");
+SHELL_COMMAND(pool_numa_split, .name = "pool numa-split", .usage = "", .run = numa_split, .complete = SHELL_NOTHING,
+	      .alias = "cpupool-numa-split",
+	      .help = "Splits the first pool: each other node's cpus become a pool nodeN like it.");

@@ -12,6 +12,7 @@
 #include "pool/pool_internal.h"
 
 #include "kernel/call.h"
+#include "kernel/cpu.h"
 #include "kernel/log.h"
 #include "pool/dispatch.h"
 
@@ -20,7 +21,7 @@ static unsigned domain_of(const struct pool *p, unsigned slot)
 	return slot == SCHED_NO_SLOT ? 0 : __atomic_load_n(&p->slot_domain[slot], __ATOMIC_RELAXED);
 }
 
-struct spinlock *pool_entity_lock(struct sched_entity *e)
+static inline struct spinlock *lock_of(struct sched_entity *e, struct cpu *self)
 {
 	for (;;) {
 		/* Both may change until the lock is held; a pool lives on until every cpu has been through its loop. */
@@ -35,20 +36,26 @@ struct spinlock *pool_entity_lock(struct sched_entity *e)
 			continue;	/* slot of one pool, width of another */
 		}
 		lock = &p->domain[domain_of(p, slot)].lock;
-		spin_lock(lock);
+		spin_lock_as(lock, &self->held, self->id + 1);
 		/* The slot may have left and come back with another domain. */
 		if (e->pool == p && e->slot == slot && lock == &p->domain[domain_of(p, slot)].lock) {
 			return lock;
 		}
-		spin_unlock(lock);
+		spin_unlock_as(lock, &self->held, self->id + 1);
 	}
+}
+
+struct spinlock *pool_entity_lock(struct sched_entity *e)
+{
+	return lock_of(e, cpu_this());
 }
 
 void pool_entity_wake(struct sched_entity *e)
 {
+	struct cpu *self = cpu_this();
 	unsigned kick = CPU_NONE;
 	struct sched_out out;
-	struct spinlock *lock = pool_entity_lock(e);
+	struct spinlock *lock = lock_of(e, self);
 
 	if (lock == NULL) {
 		return;
@@ -56,7 +63,7 @@ void pool_entity_wake(struct sched_entity *e)
 	sched_out_init(&out);
 	if (e->awake) {
 		e->wake_pending = true;
-		if (e->on_slot && e->slot != arch_this_cpu()) {
+		if (e->on_slot && e->slot != self->id) {
 			kick = e->slot;
 		}
 	} else {
@@ -65,8 +72,12 @@ void pool_entity_wake(struct sched_entity *e)
 			pool_make_runnable(e, arch_now_ns(), &out);
 		}
 	}
-	spin_unlock(lock);
-	pool_send_pokes(&out);
+	spin_unlock_as(lock, &self->held, self->id + 1);
+	if (out.any && !out.many) {
+		cpu_poke_by(self, out.first);
+	} else if (out.any) {
+		pool_send_pokes(&out);
+	}
 	if (kick != CPU_NONE) {
 		cpu_poke(kick);
 	}

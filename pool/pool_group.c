@@ -67,14 +67,16 @@ static enum err may_enter(struct pool *p, const struct sched_group *g, unsigned 
 	return e;
 }
 
-static enum err may_run_there(const struct pool *p, const struct sched_entity *e, struct sched_reason *why)
+/* With those values. */
+static enum err may_run_there(const struct pool *p, const struct sched_entity *e, const struct sched_values *values,
+			      struct sched_reason *why)
 {
 	const struct sched_ops *ops = p->sched.ops;
 
 	if (!cpuset_empty(&e->hard) && !cpuset_intersects(&e->hard, &p->cpus)) {
 		return sched_refuse(ERR_INVAL, why, "vCPU %u is pinned to cpus that pool %s lacks", e->number, p->name);
 	}
-	return ops->validate == NULL ? ERR_OK : ops->validate(&e->values, SCHED_ENTITY, why);
+	return ops->validate == NULL ? ERR_OK : ops->validate(values, SCHED_ENTITY, why);
 }
 
 /* --- Coming and going. */
@@ -143,7 +145,7 @@ enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_enti
 	ASSERT(g->pool == NULL);
 	err = may_enter(p, g, n, why);
 	for (unsigned i = 0; i < n && err == ERR_OK; i++) {
-		err = may_run_there(p, e[i], why);
+		err = may_run_there(p, e[i], &e[i]->values, why);
 	}
 	if (err != ERR_OK) {
 		return err;
@@ -207,13 +209,17 @@ void pool_group_remove(struct sched_group *g)
 
 /* --- Moving. */
 
-/* Values of one policy as another's: those of the same name, type and scope that are in range; else the default. */
-static struct sched_values translate(const struct sched_ops *from, const struct sched_ops *to,
-				     const struct sched_values *values)
+/*
+ * Values of one policy as another's: those of the same name, type and scope that are in range; else
+ * the default. Returns them where they are already, or in room.
+ */
+static const struct sched_values *translate(const struct sched_ops *from, const struct sched_ops *to,
+					    const struct sched_values *values, struct sched_values *room)
 {
-	struct sched_values v;
-
-	sched_values_default(to, &v);
+	if (from == to) {
+		return values;
+	}
+	sched_values_default(to, room);
 	for (unsigned i = 0; i < to->tunable_count; i++) {
 		const struct sched_tunable *t = &to->tunables[i];
 		unsigned at = 0;
@@ -221,10 +227,20 @@ static struct sched_values translate(const struct sched_ops *from, const struct 
 
 		if (old != NULL && old->type == t->type && old->scope == t->scope && values->v[at] >= t->min &&
 		    values->v[at] <= t->max) {
-			v.v[i] = values->v[at];
+			room->v[i] = values->v[at];
 		}
 	}
-	return v;
+	return room;
+}
+
+static void translate_own(const struct sched_ops *from, const struct sched_ops *to,
+			  struct sched_values *values)
+{
+	struct sched_values room;
+
+	if (from != to) {
+		*values = *translate(from, to, values, &room);
+	}
 }
 
 /* All of g, paused, leaves `from`. A wake finds it in `to` from here on, held, and only notes itself. */
@@ -240,7 +256,7 @@ static void leave_pool(struct pool *from, struct pool *to, struct sched_group *g
 	while ((e = next_of(from, g, from->entities.next)) != NULL) {
 		struct sched_snapshot *s = &standing[i++];
 
-		*s = (struct sched_snapshot){ .used_ns = e->used_ns, .hard = e->hard, .soft = e->soft };
+		s->used_ns = e->used_ns;
 		if (from->sched.ops->export != NULL) {
 			from->sched.ops->export(&from->sched, e, s);
 		}
@@ -269,7 +285,7 @@ static void enter_pool(struct pool *from, struct pool *to, struct list *transit,
 
 		list_remove(node);
 		e->priv = m->entity[i];
-		e->values = translate(from->sched.ops, to->sched.ops, &e->values);
+		translate_own(from->sched.ops, to->sched.ops, &e->values);
 		enter(to, e, now_ns, &out);
 		if (to->sched.ops->import != NULL) {
 			to->sched.ops->import(&to->sched, e, &standing[i], now_ns);
@@ -296,7 +312,7 @@ static void change_hands(struct pool *from, struct pool *to, struct sched_group 
 	}
 	heap_free(g->priv, from->sched.ops->group_size);
 	g->priv = m->group;
-	g->values = translate(from->sched.ops, to->sched.ops, &g->values);
+	translate_own(from->sched.ops, to->sched.ops, &g->values);
 	unlist_group(g);
 	list_group(to, g);
 	enter_pool(from, to, &transit, m, standing);
@@ -306,17 +322,17 @@ static void change_hands(struct pool *from, struct pool *to, struct sched_group 
 }
 
 /* May g come to `to`, with its values as that policy knows them? */
-static enum err ask_move(struct sched_group *g, struct pool *to, const struct sched_values *values,
-			 struct sched_reason *why)
+static enum err ask_move(struct sched_group *g, struct pool *to, struct sched_reason *why)
 {
-	struct sched_group there = { .values = *values };
-	enum err err = may_enter(to, &there, g->entity_count, why);
+	const struct sched_ops *from = g->pool->sched.ops;
+	struct sched_values room;
+	struct sched_group probe = { .values = *translate(from, to->sched.ops, &g->values, &room) };
+	enum err err = may_enter(to, &probe, g->entity_count, why);
 
 	FOREACH_OF_GROUP(e, g->pool, g) {
-		struct sched_entity probe = { .number = e->number, .hard = e->hard };
+		const struct sched_values *there = translate(from, to->sched.ops, &e->values, &room);
 
-		probe.values = translate(g->pool->sched.ops, to->sched.ops, &e->values);
-		err = err == ERR_OK ? may_run_there(to, &probe, why) : err;
+		err = err == ERR_OK ? may_run_there(to, e, there, why) : err;
 	}
 	return err;
 }
@@ -327,7 +343,6 @@ enum err pool_group_move(struct sched_group *g, struct pool *to, struct sched_re
 	const unsigned n = g->entity_count;
 	const size_t bytes = n * sizeof(*standing);
 	struct pool *from = g->pool;
-	struct sched_values values;
 	struct memory m;
 	enum err err;
 
@@ -336,8 +351,7 @@ enum err pool_group_move(struct sched_group *g, struct pool *to, struct sched_re
 	if (from == to) {
 		return ERR_OK;
 	}
-	values = translate(from->sched.ops, to->sched.ops, &g->values);
-	err = ask_move(g, to, &values, why);
+	err = ask_move(g, to, why);
 	if (err != ERR_OK) {
 		return err;
 	}

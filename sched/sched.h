@@ -123,40 +123,53 @@ static inline void sched_set_slot(struct sched_entity *e, unsigned slot)
 	__atomic_store_n(&e->slot, slot, __ATOMIC_RELAXED);
 }
 
-/* What is needed to carry an entity's standing into another policy; a policy takes from it what it knows. */
+/* An entity's standing, for another policy, which takes what it knows. Affinity is the entity's. */
 struct sched_snapshot {
 	int64_t weight, cap;		/* group values, 0: unset */
 	int64_t period_ns, budget_ns;	/* reservation, 0: unset */
 	int64_t latency;		/* latency class, 0: ordinary */
 	uint64_t used_ns;
-	struct cpuset hard, soft;
 };
 
 /* --- Decisions. ------------------------------------------------------------------------------------------------- */
 
 struct sched_out {
-	bool any;			/* false: poke has not been written yet, not even cleared */
-	struct cpuset poke;		/* slots that must pick again now */
+	bool any, many;			/* many: poke has them all; else it is not even cleared */
+	unsigned first;
+	struct cpuset poke;		/* slots that must pick again now: sched_poked() */
 };
 
 /* Empty. Costs nothing until something is poked: most calls poke nobody. */
 static inline void sched_out_init(struct sched_out *out)
 {
-	out->any = false;
+	out->any = out->many = false;
+}
+
+/* All that are poked, of which there is at least one. */
+static inline struct cpuset *sched_poked(struct sched_out *out)
+{
+	if (!out->many) {
+		out->many = true;
+		cpuset_clear(&out->poke);
+		cpuset_add(&out->poke, out->first);
+	}
+	return &out->poke;
 }
 
 static inline void sched_poke(struct sched_out *out, unsigned slot)
 {
 	if (!out->any) {
 		out->any = true;
-		cpuset_clear(&out->poke);
+		out->first = slot;
 	}
-	cpuset_add(&out->poke, slot);
+	if (out->first != slot || out->many) {
+		cpuset_add(sched_poked(out), slot);
+	}
 }
 
 static inline bool sched_pokes(const struct sched_out *out, unsigned slot)
 {
-	return out->any && cpuset_has(&out->poke, slot);
+	return out->many ? cpuset_has(&out->poke, slot) : out->any && out->first == slot;
 }
 
 struct sched_pick {
@@ -265,7 +278,7 @@ struct sched_ops {
 	void (*tune)(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns,
 		     struct sched_out *out);
 	/*
-	 * The standing of e in s, beside used time and affinity, which the core fills in; then, in another s, what add()
+	 * The standing of e in s, beside the used time, which the core fills in; then, in another s, what add()
 	 * made of e is adjusted to it. e is blocked. NULL op: nothing to carry.
 	 */
 	void (*export)(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to);

@@ -29,6 +29,7 @@ $(BUILD)/host/test_%: $(BUILD)/host/obj/tests/host/test_%.o $(BUILD)/host/obj/te
 	@$(CC) $(HOST_CFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(BUILD)/host/libtarn.a -Wl,--end-group
 
 # Commands register themselves and export nothing: an archive would leave them out.
+$(BUILD)/host/test_manifest_commands: $(BUILD)/host/obj/pool/manifest_commands.o
 $(BUILD)/host/test_pool_commands: $(BUILD)/host/obj/pool/pool_commands.o $(BUILD)/host/obj/pool/sched_commands.o
 VM_TESTS := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_vm.c tests/host/test_vm_*.c tests/host/test_vsteal.c))
 $(VM_TESTS): $(patsubst %.c,$(BUILD)/host/obj/%.o,$(wildcard vm/*commands.c) pool/pool_commands.c kernel/file_commands.c)
@@ -46,3 +47,4 @@ include tests/machine/build.mk
 -include $(patsubst tests/host/%.c,$(BUILD)/host/obj/tests/host/%.d,$(wildcard tests/host/*.c))
 include tests/guests/build.mk
 include tests/leak/build.mk
+include tests/bench/build.mk

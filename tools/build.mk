@@ -23,8 +23,22 @@ $(BUILD)/host/tarn-check-asan: $(CHECK_ASAN_OBJS)
 	@echo "  LINK  $@"
 	@$(CC) $(HOST_CFLAGS) -o $@ $(CHECK_ASAN_OBJS)
 
+# tarn-sim: the scheduler simulator.
+SIM_SRCS := tools/tarn-sim.c $(wildcard tools/sim/*.c) kernel/cpusetexpr.c $(wildcard sched/*.c) \
+	   $(filter-out kernel/lib/mem.c,$(wildcard kernel/lib/*.c))
+SIM_OBJS := $(SIM_SRCS:%.c=$(BUILD)/host/tool/%.o)
+SIM_ASAN_OBJS := $(SIM_SRCS:%.c=$(BUILD)/host/obj/%.o)
+
+$(BUILD)/host/tarn-sim: $(SIM_OBJS)
+	@echo "  LINK  $@"
+	@$(CC) $(TOOL_CFLAGS) -o $@ $(SIM_OBJS)
+
+$(BUILD)/host/tarn-sim-asan: $(SIM_ASAN_OBJS)
+	@echo "  LINK  $@"
+	@$(CC) $(HOST_CFLAGS) -o $@ $(SIM_ASAN_OBJS)
+
 .PHONY: bench
 bench: all
-	@BUILD=$(BUILD) tools/bench.py
+	@BUILD=$(BUILD) /usr/bin/python3 tools/bench
 
--include $(CHECK_OBJS:.o=.d) $(CHECK_ASAN_OBJS:.o=.d)
+-include $(CHECK_OBJS:.o=.d) $(CHECK_ASAN_OBJS:.o=.d) $(SIM_OBJS:.o=.d) $(SIM_ASAN_OBJS:.o=.d)

@@ -3,9 +3,9 @@
 # Fetches a Linux kernel and a busybox out of Debian's packages, unpacked and never installed, and makes
 #
 #	OUT/vmlinuz	Debian's newest cloud kernel
-#	OUT/initrd.gz	busybox and tools/guest-init.sh
+#	OUT/initrd.gz	busybox, tools/guest-init.sh and PROGRAMs
 #
-#	tools/guest-kernel.sh OUT
+#	tools/guest-kernel.sh OUT [PROGRAM...]
 #
 # Packages stay in .cache/debs (TARN_CACHE=DIR: elsewhere), so the network is needed once. Needs no root: where the
 # system's package lists are missing or out of date, lists of our own are fetched beside the packages.
@@ -14,7 +14,8 @@ set -eu
 umask 022
 
 here=$(dirname "$0")
-out=${1:?usage: guest-kernel.sh OUT}
+out=${1:?usage: guest-kernel.sh OUT [PROGRAM...]}
+shift
 cache=${TARN_CACHE:-$here/../.cache}
 mkdir -p "$cache/debs" "$out"
 cache=$(cd "$cache" && pwd)
@@ -90,6 +91,6 @@ unpack()
 
 fetch
 unpack
-/usr/bin/python3 "$here/mkinitrd.py" "$out/busybox" "$here/guest-init.sh" "$out/initrd.gz.new"
+/usr/bin/python3 "$here/mkinitrd.py" "$out/busybox" "$here/guest-init.sh" "$out/initrd.gz.new" "$@"
 mv "$out/vmlinuz.new" "$out/vmlinuz"
 mv "$out/initrd.gz.new" "$out/initrd.gz"

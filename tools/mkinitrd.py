@@ -1,14 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Packs the guest's initramfs: busybox, links for its applets, and an /init.
+"""Packs the guest's initramfs: busybox, links for its applets, an /init, and programs that go to /bin.
 
-    mkinitrd.py BUSYBOX INIT OUTPUT
+    mkinitrd.py BUSYBOX INIT OUTPUT [PROGRAM...]
 
 The archive (cpio newc, gzip) is written here, not by cpio: that needs no root for /dev/console, and the same input
 gives the same bytes.
 """
 
 import gzip
+import os
 import stat
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def applets(busybox):
     return [n for n in names if n not in ("busybox", "init", "linuxrc")]
 
 
-def main(busybox, init, output):
+def main(busybox, init, output, *programs):
     archive = Archive()
     for name in ("bin", "dev", "etc", "proc", "root", "sys", "tmp"):
         archive.directory(name)
@@ -69,13 +70,14 @@ def main(busybox, init, output):
         archive.file("bin/busybox", f.read())
     for name in applets(busybox):
         archive.link("bin/" + name, "busybox")
-    with open(init, "rb") as f:
-        archive.file("init", f.read())
+    for path, name in [(init, "init")] + [(p, "bin/" + os.path.basename(p)) for p in programs]:
+        with open(path, "rb") as f:
+            archive.file(name, f.read())
     with open(output, "wb") as f:
         f.write(gzip.compress(archive.finish(), mtime=0))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
+    if len(sys.argv) < 4:
         sys.exit(__doc__)
     main(*sys.argv[1:])

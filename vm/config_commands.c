@@ -86,6 +86,10 @@ static enum err write_section(const struct shell_args *args, struct wish *w)
 		if (equals == NULL) {
 			return shell_fail(ERR_INVAL, args->word[i], "found no \"=\", expected key=value");
 		}
+		/* What a manifest would take for a comment, a section or nothing at all is no key either. */
+		if (args->word[i][0] < 'a' || args->word[i][0] > 'z') {
+			return shell_fail(ERR_INVAL, args->word[i], "found no key before \"=\", expected key=value");
+		}
 		text_printf(&t, "%.*s = \"%s\"\n", (int)(equals - args->word[i]), args->word[i], equals + 1);
 	}
 	return ERR_OK;
@@ -174,6 +178,11 @@ static enum err create(const struct shell_args *args)
 
 	if (args->count == 0) {
 		return shell_usage();
+	}
+	/* Before it becomes a section's head, where a manifest would say other things about it. */
+	if (!manifest_name_ok(args->word[0], strlen(args->word[0]))) {
+		return shell_fail(ERR_INVAL, args->word[0], "expected a name of at most %u letters, digits and . _ -",
+				  MANIFEST_NAME_MAX - 1);
 	}
 	w = heap_alloc(sizeof(*w), cpu_this()->node);
 	if (w == NULL) {

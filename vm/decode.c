@@ -27,6 +27,7 @@ enum form {
 #define ROW_WORD	(1u << 2)	/* MOVZX, MOVSX of a 16-bit source */
 #define ROW_GROUP	(1u << 3)	/* the operation depends on ModRM bits 3..5: see group() */
 #define ROW_NO66	(1u << 4)	/* a 66 prefix makes it something else */
+#define ROW_LONG	(1u << 5)	/* MOVSXD: a source of at most 32 bits; another instruction outside 64-bit code */
 
 struct row {
 	uint8_t form, op, flags;
@@ -45,6 +46,7 @@ static const struct row one_byte[256] = {
 	ALU_ROWS(0x28, DECODE_SUB, ROW_LOCK),
 	ALU_ROWS(0x30, DECODE_XOR, ROW_LOCK),
 	ALU_ROWS(0x38, DECODE_CMP, 0),
+	[0x63] = { FORM_G_E, DECODE_MOVSX, ROW_LONG },
 	[0x80] = { FORM_E_IB, DECODE_ADD, ROW_GROUP | ROW_BYTE | ROW_LOCK },
 	[0x81] = { FORM_E_IZ, DECODE_ADD, ROW_GROUP | ROW_LOCK },
 	[0x83] = { FORM_E_IB, DECODE_ADD, ROW_GROUP | ROW_LOCK },
@@ -294,7 +296,8 @@ static void sizes(unsigned code_bits, const struct prefixes *p, const struct row
 	} else {
 		d->addr_size = (code_bits == 16) != p->address ? 2 : 4;
 	}
-	d->size = (row->flags & ROW_BYTE) != 0 ? 1 : (row->flags & ROW_WORD) != 0 ? 2 : operand;
+	d->size = (row->flags & ROW_BYTE) != 0 ? 1 : (row->flags & ROW_WORD) != 0 ? 2 :
+		  (row->flags & ROW_LONG) != 0 ? MIN(operand, 4) : operand;
 	d->reg_size = row->op == DECODE_MOVZX || row->op == DECODE_MOVSX ? operand : d->size;
 }
 

@@ -335,13 +335,80 @@ static size_t write_madt(struct area *a, unsigned vcpus)
 	return start;
 }
 
+/* --- 5.2.16 System resource affinity table. */
+
+static void srat_cpu(struct area *a, unsigned id, unsigned node)
+{
+	if (id < X2APIC_FROM) {
+		put(a, 0, 1);
+		put(a, 16, 1);
+		put(a, node, 1);
+		put(a, id, 1);
+		put(a, 1, 4);			/* enabled */
+		put(a, 0, 8);			/* SAPIC, node's upper bytes, clock domain */
+		return;
+	}
+	put(a, 2, 1);
+	put(a, 24, 1);
+	put(a, 0, 2);
+	put(a, node, 4);
+	put(a, id, 4);
+	put(a, 1, 4);
+	put(a, 0, 8);
+}
+
+static void srat_memory(struct area *a, const struct guest_numa_range *r)
+{
+	put(a, 1, 1);
+	put(a, 40, 1);
+	put(a, r->node, 4);
+	put(a, 0, 2);
+	put(a, r->base, 8);
+	put(a, r->length, 8);
+	put(a, 0, 4);
+	put(a, 1, 4);				/* enabled */
+	put(a, 0, 8);
+}
+
+static size_t write_srat(struct area *a, unsigned vcpus, const struct guest_numa *numa)
+{
+	size_t start = table_begin(a, "SRAT", 3);
+
+	put(a, 1, 4);
+	put(a, 0, 8);
+	for (unsigned i = 0; i < vcpus && !a->overrun; i++) {
+		srat_cpu(a, i, guest_numa_share(i, vcpus, numa->vcpu_nodes));
+	}
+	for (unsigned i = 0; i < numa->range_count; i++) {
+		srat_memory(a, &numa->range[i]);
+	}
+	table_end(a, start);
+	return start;
+}
+
+/* --- 5.2.17 System locality information table. */
+static size_t write_slit(struct area *a, const struct guest_numa *numa)
+{
+	size_t start = table_begin(a, "SLIT", 1);
+
+	put(a, numa->node_count, 8);
+	for (unsigned i = 0; i < numa->node_count; i++) {
+		for (unsigned k = 0; k < numa->node_count; k++) {
+			put(a, numa->distance[i][k], 1);
+		}
+	}
+	table_end(a, start);
+	return start;
+}
+
 /* --- 5.2.7 RSDT and 5.2.8 XSDT: the same with 4 and 8 bytes an entry. */
-static size_t write_root(struct area *a, const char *signature, unsigned width, size_t fadt, size_t madt)
+static size_t write_root(struct area *a, const char *signature, unsigned width, const size_t *tables, unsigned count)
 {
 	size_t start = table_begin(a, signature, 1);
 
-	put(a, address(fadt), width);
-	put(a, address(madt), width);
+	for (unsigned i = 0; i < count; i++) {
+		put(a, address(tables[i]), width);
+	}
 	table_end(a, start);
 	return start;
 }
@@ -363,9 +430,10 @@ static void write_rsdp(struct area *a, size_t rsdt, size_t xsdt)
 	checksum(&r, 0, 36, 32);
 }
 
-enum err guest_acpi_write(const struct gmem *g, unsigned vcpus, gpa_t *rsdp)
+enum err guest_acpi_write(const struct gmem *g, unsigned vcpus, const struct guest_numa *numa, gpa_t *rsdp)
 {
-	size_t size = VMAP_ACPI_END - VMAP_ACPI_BASE, dsdt, facs, fadt, madt, rsdt, xsdt;
+	size_t size = VMAP_ACPI_END - VMAP_ACPI_BASE, dsdt, facs, rsdt, xsdt, tables[4];
+	unsigned count = 0;
 	struct area a = { gmem_ptr(g, gpa(VMAP_ACPI_BASE), size), size, 0, false };
 
 	if (a.bytes == NULL) {
@@ -375,10 +443,14 @@ enum err guest_acpi_write(const struct gmem *g, unsigned vcpus, gpa_t *rsdp)
 	put_zeros(&a, HEADER_BYTES);		/* the RSDP's place */
 	facs = write_facs(&a);
 	dsdt = write_dsdt(&a);
-	fadt = write_fadt(&a, facs, dsdt);
-	madt = write_madt(&a, vcpus);
-	rsdt = write_root(&a, "RSDT", 4, fadt, madt);
-	xsdt = write_root(&a, "XSDT", 8, fadt, madt);
+	tables[count++] = write_fadt(&a, facs, dsdt);
+	tables[count++] = write_madt(&a, vcpus);
+	if (numa != NULL && numa->node_count > 1) {
+		tables[count++] = write_srat(&a, vcpus, numa);
+		tables[count++] = write_slit(&a, numa);
+	}
+	rsdt = write_root(&a, "RSDT", 4, tables, count);
+	xsdt = write_root(&a, "XSDT", 8, tables, count);
 	write_rsdp(&a, rsdt, xsdt);
 	if (a.overrun) {
 		memset(a.bytes, 0, size);

@@ -74,7 +74,7 @@ static enum err check_request(struct load *l, unsigned vcpus)
 	if (!load_bios_area(l->mem)) {
 		return load_fail(l, ERR_NOMEM, "memory: no RAM below 0x%lx", LOAD_GDT);
 	}
-	e = guest_acpi_write(l->mem, vcpus, &l->rsdp);
+	e = guest_acpi_write(l->mem, vcpus, l->files->numa, &l->rsdp);
 	return e == ERR_OK ? e : load_fail(l, e, "acpi tables for %u vcpus: %s", vcpus, err_words(e));
 }
 

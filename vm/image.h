@@ -27,6 +27,7 @@ struct image_files {
 	const struct image_blob *modules;
 	unsigned module_count;
 	const char *cmdline;			/* NULL: empty */
+	const struct guest_numa *numa;		/* NULL: one node */
 };
 
 enum image_kind { IMAGE_BZIMAGE, IMAGE_PVH, IMAGE_MULTIBOOT, IMAGE_UNKNOWN };

@@ -13,7 +13,7 @@
 /* Of a VM: all of its vCPUs. */
 struct sum {
 	struct pool_entity_times times;
-	uint64_t exits[VIRT_EXIT_COUNT], all_exits, injected;
+	uint64_t exits[VIRT_EXIT_COUNT], all_exits, injected, eois;
 };
 
 static void add_vcpu(struct sum *s, struct vcpu *v)
@@ -25,6 +25,7 @@ static void add_vcpu(struct sum *s, struct vcpu *v)
 	s->times.blocked_ns += t.blocked_ns;
 	s->times.switches += t.switches;
 	s->injected += __atomic_load_n(&v->injected, __ATOMIC_RELAXED);
+	s->eois += __atomic_load_n(&v->lapic.eoi_exits, __ATOMIC_RELAXED);
 	for (unsigned kind = 0; kind < VIRT_EXIT_COUNT; kind++) {
 		uint64_t n = __atomic_load_n(&v->virt->exits[kind], __ATOMIC_RELAXED);
 
@@ -90,6 +91,7 @@ static void vm_details(const struct vm *vm)
 			con_printf("  exits: %-22s %12lu\n", vm_exit_words(kind), all.exits[kind]);
 		}
 	}
+	con_printf("  of them for an EOI            %12lu\n", all.eois);
 }
 
 struct cpu_times {
@@ -182,6 +184,7 @@ static void vcpu_json(struct json *j, struct vcpu *v)
 	json_uint(j, "blocked_ns", s.times.blocked_ns);
 	json_uint(j, "switches", s.times.switches);
 	json_uint(j, "interrupts", s.injected);
+	json_uint(j, "eoi_exits", s.eois);
 	json_object(j, "exits");
 	for (unsigned kind = 0; kind < VIRT_EXIT_COUNT; kind++) {
 		if (s.exits[kind] > 0) {

@@ -5,11 +5,13 @@
 #include "kernel/arch.h"
 #include "kernel/console.h"
 #include "kernel/heap.h"
+#include "kernel/lib/format.h"
 #include "kernel/lib/util.h"
 #include "kernel/log.h"
 
 #define PIECE_BYTES	256u
 #define SAY_EVERY_NS	(10 * NS_PER_S)
+#define MARK_EVERY_NS	NS_PER_S
 
 struct vconsole *vconsole_create(unsigned node)
 {
@@ -86,16 +88,15 @@ static void line_add(struct vconsole *c, const char *name, uint8_t byte)
 	}
 }
 
-/* Goes past bytes that were shown or are lost; what a replay loses was not. */
-static void advance(struct vconsole *c, uint64_t bytes, bool lost)
+/* Goes past bytes that are gone; what a replay loses was shown before. */
+static void lose(struct vconsole *c, uint64_t bytes, bool attached)
 {
 	c->shown += bytes;
+	c->missed += attached ? bytes : 0;
+	c->line_len = 0;	/* the line it was in the middle of */
 	if (c->shown > c->seen) {
-		c->dropped += lost ? c->shown - c->seen : 0;
+		c->dropped += c->shown - c->seen;
 		c->seen = c->shown;
-	}
-	if (lost) {
-		c->line_len = 0;	/* the line it was in the middle of */
 	}
 }
 
@@ -120,33 +121,60 @@ void vconsole_show(struct vconsole *c, const char *name, bool attached, unsigned
 		c->shown = c->seen;	/* the end of an attachment, in the middle of its replay */
 	}
 	if (written - c->shown > VCONSOLE_KEPT_BYTES) {
-		advance(c, written - c->shown - VCONSOLE_KEPT_BYTES, true);
+		lose(c, written - c->shown - VCONSOLE_KEPT_BYTES, attached);
 	}
 	while (c->shown < written && budget > 0) {
 		unsigned n = MIN((unsigned)MIN(written - c->shown, (uint64_t)PIECE_BYTES), budget);
 		unsigned lost = fetch(c, c->shown, piece, n);
 
 		if (lost > 0) {
-			advance(c, lost, true);
+			lose(c, lost, attached);
 		}
 		show_piece(c, name, attached, piece + lost, n - lost);
-		advance(c, n - lost, false);
+		c->shown += n - lost;
+		c->seen = MAX(c->seen, c->shown);
 		budget -= n;
 	}
 }
 
-void vconsole_replay(struct vconsole *c)
+uint64_t vconsole_replay(struct vconsole *c)
 {
 	uint64_t written = atomic_load_explicit(&c->written, memory_order_acquire);
+	uint64_t gone = written > VCONSOLE_KEPT_BYTES ? written - VCONSOLE_KEPT_BYTES : 0;
 
-	c->shown = MIN(c->shown, written > VCONSOLE_KEPT_BYTES ? written - VCONSOLE_KEPT_BYTES : 0);
+	if (c->shown < gone) {
+		lose(c, gone - c->shown, false);	/* the caller tells */
+	}
+	c->shown = gone;
+	c->said_missed = c->missed;
 	c->line_len = 0;
+	return gone;
 }
 
-void vconsole_tell_dropped(struct vconsole *c, const char *name)
+static void tell_attached(struct vconsole *c)
+{
+	uint64_t now_ns = arch_now_ns();
+	char mark[64];
+	struct text t = text_make(mark, sizeof(mark));
+
+	if (c->said_missed_ns != 0 && now_ns - c->said_missed_ns < MARK_EVERY_NS) {
+		return;
+	}
+	text_printf(&t, "\r\n[tarn: %lu bytes dropped]\r\n", c->missed - c->said_missed);
+	console_raw_write((const uint8_t *)mark, t.len);
+	c->said_missed = c->missed;
+	c->said_missed_ns = now_ns;
+}
+
+void vconsole_tell_dropped(struct vconsole *c, const char *name, bool attached)
 {
 	uint64_t out = c->dropped - c->said_dropped, in = c->in_dropped - c->said_in_dropped, now_ns;
 
+	if (!attached) {
+		c->said_missed = c->missed;
+	} else if (c->missed != c->said_missed) {
+		tell_attached(c);
+	}
 	if (out + in == 0) {
 		return;
 	}

@@ -34,6 +34,8 @@ struct vconsole {
 	uint64_t in_dropped;		/* typed bytes that found `in` full */
 	uint64_t said_dropped, said_in_dropped;	/* of which the log knows */
 	uint64_t said_ns;		/* when it was told */
+	uint64_t missed, said_missed;	/* bytes overwritten before who is attached saw them; of which that one knows */
+	uint64_t said_missed_ns;
 	unsigned line_len;
 	uint8_t line[VCONSOLE_LINE_MAX];
 	uint8_t in_bytes[VCONSOLE_IN_BYTES];
@@ -50,13 +52,16 @@ int vconsole_get(struct vconsole *c);
 bool vconsole_type(struct vconsole *c, uint8_t byte);
 /* Housekeeping: shows at most `budget` new bytes, as lines with name in front, or raw where attached. */
 void vconsole_show(struct vconsole *c, const char *name, bool attached, unsigned budget);
-/* Housekeeping, while attached: vconsole_show() begins with what is kept of the past. */
-void vconsole_replay(struct vconsole *c);
+/* Housekeeping, while attached: vconsole_show() begins with what is kept of the past. Returns how much is no longer kept. */
+uint64_t vconsole_replay(struct vconsole *c);
 /* Housekeeping: is there anything for the two calls around this one to do? */
 static inline bool vconsole_has_news(const struct vconsole *c)
 {
 	return atomic_load_explicit(&c->written, memory_order_relaxed) != c->shown ||
-	       c->dropped + c->in_dropped != c->said_dropped + c->said_in_dropped;
+	       c->dropped + c->in_dropped != c->said_dropped + c->said_in_dropped || c->missed != c->said_missed;
 }
-/* Housekeeping, once a round: tells the log what was dropped since it was told last, at most every ten seconds. */
-void vconsole_tell_dropped(struct vconsole *c, const char *name);
+/*
+ * Housekeeping, once a round: tells the log what was dropped since it was told last, at most every ten seconds, and who is
+ * attached what is missing in between, at most every second.
+ */
+void vconsole_tell_dropped(struct vconsole *c, const char *name, bool attached);

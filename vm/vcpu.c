@@ -10,8 +10,13 @@
 #include "kernel/lib/format.h"
 #include "kernel/lib/string.h"
 #include "kernel/log.h"
+#include "kernel/mem.h"
 #include "pool/pool.h"
 #include "vm/vcpuid.h"
+#include "vm/vm_numa.h"
+
+/* A bus lock takes about a microsecond: so a vCPU's take 1% of the bus at most. */
+#define BUS_LOCK_PAUSE_NS	100000ul
 
 static void before_entry(struct virt_vcpu *virt_v);
 
@@ -22,35 +27,58 @@ static void timer_fired(void *arg)
 	pool_entity_wake(&v->entity);
 }
 
+/* Where the VM spans nodes and does not say, its memory's: all cpus of the vCPU's node. */
+static struct cpuset soft_affinity(const struct vm *vm, unsigned index)
+{
+	struct cpuset soft = vm->config.soft_affinity;
+
+	for (unsigned i = 0; vm->span_count > 1 && cpuset_empty(&vm->config.soft_affinity) && i < cpu_count(); i++) {
+		if (cpu_get(i) != NULL && cpu_get(i)->node == vm_numa_vcpu_node(vm, index)) {
+			cpuset_add(&soft, i);
+		}
+	}
+	return soft;
+}
+
 struct vcpu *vcpu_create(struct vm *vm, unsigned index)
 {
 	struct vcpu *v = heap_alloc(sizeof(*v), vm->node);
+	hpa_t page = mem_alloc(&mem, vm->node, 1, MEM_STRICT);
 	struct virt_config config = {
 		.node = vm->node, .space = vm->space, .handlers = vexit_handlers, .before_entry = before_entry, .owner = v,
 		.cr4_allowed = vcpuid_cr4_allowed(virt_host_cpuid), .xcr0_allowed = virt_guest_xcr0(),
 	};
 
-	if (v == NULL) {
-		return NULL;
+	if (v == NULL || hpa_is_none(page)) {
+		goto fail;
 	}
+	v->lapic.page = config.apic_page = arch_direct(page);
 	if (virt->vcpu_create(&config, &v->virt) != ERR_OK) {
-		heap_free(v, sizeof(*v));
-		return NULL;
+		goto fail;
 	}
 	v->vm = vm;
 	v->index = index;
 	v->entity.number = index;
 	v->entity.values = vm->config.values;
 	v->entity.hard = vm->config.affinity;
-	v->entity.soft = vm->config.soft_affinity;
+	v->entity.soft = soft_affinity(vm, index);
 	timer_init(&v->timer, timer_fired, v);
 	return v;
+fail:
+	if (!hpa_is_none(page)) {
+		mem_free(&mem, page, 1);
+	}
+	if (v != NULL) {
+		heap_free(v, sizeof(*v));
+	}
+	return NULL;
 }
 
 void vcpu_destroy(struct vcpu *v)
 {
 	timer_cancel_sync(&v->timer);
 	virt->vcpu_destroy(v->virt);
+	mem_free(&mem, arch_direct_hpa(v->lapic.page), 1);
 	heap_free(v, sizeof(*v));
 }
 
@@ -64,8 +92,10 @@ void vcpu_reset(struct vcpu *v, const struct virt_start *start)
 	atomic_store(&v->startup, 0);
 	atomic_store(&v->waits_for_sipi, start == NULL);
 	vmtrr_reset(&v->mtrr);
+	v->tsc_adjust = 0;
 	v->virt->tsc_offset = 0 - v->vm->start_tsc;
-	v->virt->deadline_tsc = UINT64_MAX;
+	v->deadline_stale = true;
+	v->window = false;
 	if (start != NULL) {
 		virt->vcpu_reset(v->virt, start);
 	}
@@ -95,12 +125,13 @@ void vcpu_nmi(struct vcpu *v)
 /* INIT: the vCPU forgets what it did and waits (SDM 3A 8.4.1). */
 static void take_init(struct vcpu *v)
 {
+	/* First this, then that: a SIPI must find one of them at any time (vcpu_startup_signal). */
+	atomic_store(&v->waits_for_sipi, true);
 	if (atomic_exchange(&v->init_requested, false)) {
 		virt->put(v->virt);
 		vlapic_reset(&v->lapic);
-		v->halted = false;
+		v->halted = v->window = false;
 		v->steal = (struct vsteal){ 0 };
-		atomic_store(&v->waits_for_sipi, true);
 	}
 }
 
@@ -124,7 +155,7 @@ static bool take_startup(struct vcpu *v)
 
 uint64_t vcpu_bytes(void)
 {
-	return sizeof(struct vcpu) + virt->vcpu_bytes();
+	return sizeof(struct vcpu) + VLAPIC_PAGE_BYTES + virt->vcpu_bytes();
 }
 
 void vcpu_kick(struct vcpu *v)
@@ -132,15 +163,18 @@ void vcpu_kick(struct vcpu *v)
 	pool_entity_wake(&v->entity);
 }
 
-bool vcpu_event_waits(const struct vcpu *v)
+static inline bool event_waits(struct vcpu *v)
 {
 	return vlapic_pending(&v->lapic) >= 0 || vplatform_extint(&v->vm->platform, v->index);
 }
 
-/* Host TSC of the next thing that happens to v by itself. */
-static uint64_t next_deadline(const struct vcpu *v)
+bool vcpu_event_waits(struct vcpu *v)
 {
-	uint64_t lapic = vlapic_deadline(&v->lapic), platform = vplatform_deadline(&v->vm->platform);
+	return event_waits(v);
+}
+
+static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t lapic, uint64_t platform)
+{
 	uint64_t now = virt_host_tsc(), guest_now = now + v->virt->tsc_offset, at = UINT64_MAX;
 
 	/* A guest may name any deadline: what is past is now, what is too far saturates. */
@@ -149,14 +183,29 @@ static uint64_t next_deadline(const struct vcpu *v)
 
 		at = left < UINT64_MAX - 1 - now ? now + left : UINT64_MAX - 1;
 	}
-	if (platform != NS_NEVER && v->index == 0) {
+	if (platform != NS_NEVER) {
 		at = MIN(at, virt_ns_to_tsc(platform + v->vm->start_ns));
 	}
+	v->lapic_deadline = lapic;
+	v->platform_deadline = platform;
+	v->deadline_stale = false;
+	v->virt->deadline_tsc = at;
 	return at;
 }
 
-/* Timers that are due, and typed bytes that came, become interrupts. */
-static void collect_events(struct vcpu *v)
+/* Host TSC of the next thing that happens to v by itself: absolute, so it holds until a timer is set. */
+static inline uint64_t deadline(struct vcpu *v)
+{
+	uint64_t lapic = vlapic_deadline(&v->lapic);
+	uint64_t platform = v->index == 0 ? vplatform_deadline(&v->vm->platform) : NS_NEVER;
+
+	if (lapic == v->lapic_deadline && platform == v->platform_deadline && !v->deadline_stale) {
+		return v->virt->deadline_tsc;
+	}
+	return plan_deadline(v, lapic, platform);
+}
+
+static __attribute__((noinline)) void expire_timers(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
 
@@ -167,69 +216,100 @@ static void collect_events(struct vcpu *v)
 			vlapic_expire(&v->lapic, now);
 		}
 	}
-	if (v->index != 0) {
-		return;
-	}
-	if (vplatform_deadline(&vm->platform) != NS_NEVER) {
+	if (v->index == 0 && vplatform_deadline(&vm->platform) != NS_NEVER) {
 		uint64_t now_ns = arch_now_ns() - vm->start_ns;
 
 		if (now_ns >= vplatform_deadline(&vm->platform)) {
 			vplatform_expire(&vm->platform, now_ns);
 		}
 	}
+	(void)deadline(v);
+}
+
+/* Timers that are due, and typed bytes that came, become interrupts. */
+static void collect_events(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	if (virt_host_tsc() >= deadline(v)) {
+		expire_timers(v);
+	}
 	/* Pairs with the store in vconsole_type(). */
-	if (atomic_load_explicit(&vm->console->in_waiting, memory_order_relaxed) &&
+	if (v->index == 0 && atomic_load_explicit(&vm->console->in_waiting, memory_order_relaxed) &&
 	    atomic_exchange_explicit(&vm->console->in_waiting, false, memory_order_acquire)) {
 		vplatform_feed(&vm->platform);
 	}
 }
 
-static void deliver(struct vcpu *v)
+/* The local APIC's vectors are the cpu's to deliver: it is told of what came. True: one of the 8259 waits. */
+static bool hand_over(struct vcpu *v)
+{
+	struct vlapic *l = &v->lapic;
+
+	vlapic_take(l);
+	if (l->changed) {
+		l->changed = false;
+		virt->apic_sync(v->virt, vlapic_has(l, VLAPIC_X2APIC) ? VIRT_X2APIC :
+				vlapic_has(l, VLAPIC_ENABLED) ? VIRT_XAPIC : VIRT_APIC_OFF);
+		v->injected += l->taken;
+		l->taken = 0;
+	}
+	return vplatform_extint(&v->vm->platform, v->index);
+}
+
+static bool must_inject(struct vcpu *v)
+{
+	return v->lapic.config.assisted ? hand_over(v) : event_waits(v);
+}
+
+/* True: another one could be delivered but for this one. */
+static bool deliver(struct vcpu *v)
 {
 	int vector;
 
 	if (vplatform_extint(&v->vm->platform, v->index)) {
 		virt->inject(v->virt, vplatform_extint_ack(&v->vm->platform));
 		v->injected++;
-		return;
+		return must_inject(v);
 	}
-	vector = vlapic_pending(&v->lapic);
+	vector = v->lapic.config.assisted ? -1 : vlapic_pending(&v->lapic);
 	if (vector < 0) {
-		return;		/* the 8259 took back what it asked for */
+		return false;		/* the 8259 took back what it asked for */
 	}
 	vlapic_ack(&v->lapic, (uint8_t)vector);
 	virt->inject(v->virt, (uint8_t)vector);
 	v->injected++;
+	return false;			/* none that waits is above it; who comes now kicks */
 }
 
 static void before_entry(struct virt_vcpu *virt_v)
 {
 	struct vcpu *v = virt_v->owner;
+	bool waits;
 
 	collect_events(v);
 	if (atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) && virt->inject_nmi(virt_v)) {
 		atomic_store_explicit(&v->nmi_requested, false, memory_order_relaxed);
 		v->injected++;
 	}
-	if (vcpu_event_waits(v)) {
-		if (virt->can_inject(virt_v)) {
-			deliver(v);
-		}
-		virt->want_window(virt_v, vcpu_event_waits(v));
-	} else {
-		virt->want_window(virt_v, false);
+	waits = must_inject(v);
+	if (waits && virt->can_inject(virt_v)) {
+		waits = deliver(v);
 	}
-	virt_v->deadline_tsc = next_deadline(v);
+	if (waits != v->window) {
+		v->window = waits;
+		virt->want_window(virt_v, waits);
+	}
 }
 
 /* Stays halted: wakes at the deadline, if there is one. */
 static enum dispatch_why block(struct vcpu *v)
 {
-	uint64_t deadline = v->halted_with_if ? next_deadline(v) : UINT64_MAX;
+	uint64_t at = v->halted_with_if ? deadline(v) : UINT64_MAX;
 
-	if (deadline != UINT64_MAX) {
+	if (at != UINT64_MAX) {
 		/* One nanosecond late rather than early: the conversion rounds down. */
-		timer_set(&v->timer, arch_this_cpu(), virt_tsc_to_ns(deadline) + 1);
+		timer_set(&v->timer, arch_this_cpu(), virt_tsc_to_ns(at) + 1);
 	}
 	return DISPATCH_BLOCKED;
 }
@@ -255,7 +335,7 @@ static bool leaves_halt(struct vcpu *v)
 {
 	collect_events(v);
 	v->halted = !atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) &&
-		    !(v->halted_with_if && vcpu_event_waits(v));
+		    !(v->halted_with_if && event_waits(v));
 	return !v->halted;
 }
 
@@ -275,7 +355,9 @@ static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
 	if (v->halted && !leaves_halt(v)) {
 		return block(v);
 	}
-	(void)timer_cancel(&v->timer);
+	if (timer_is_set(&v->timer)) {
+		(void)timer_cancel(&v->timer);
+	}
 	if (vsteal_is_on(&v->steal)) {
 		vsteal_run(&v->steal, &v->vm->mem, e->wait_ns);
 	}
@@ -285,6 +367,9 @@ static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
 		return DISPATCH_TIME;
 	case VCPU_LEFT_HALTED:
 		return block(v);
+	case VCPU_LEFT_PAUSED:
+		timer_set(&v->timer, arch_this_cpu(), arch_now_ns() + BUS_LOCK_PAUSE_NS);
+		return DISPATCH_BLOCKED;
 	case VCPU_LEFT_YIELDED:
 		return DISPATCH_YIELDED;
 	case VCPU_LEFT_CRASHED:

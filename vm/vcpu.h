@@ -33,4 +33,4 @@ static inline uint64_t vcpu_tsc(const struct vcpu *v)
 }
 
 /* R: does an interrupt wait that the local APIC or the 8259 would deliver now? */
-bool vcpu_event_waits(const struct vcpu *v);
+bool vcpu_event_waits(struct vcpu *v);

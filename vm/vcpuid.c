@@ -10,6 +10,7 @@
 
 #include "kernel/lib/string.h"
 #include "kernel/lib/util.h"
+#include "vm/vspec.h"
 #include "vm/vsteal.h"
 
 #define BIT(n)		(1u << (n))
@@ -31,13 +32,16 @@
 #define LEAF7_EBX	(BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(17) | BIT(18) | \
 			 BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
 #define LEAF7_ECX	(BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14))
+#define LEAF7_EDX	(BIT(4) | VSPEC_LEAF7_EDX)	/* FSRM */
 #define LEAF7_EBX_FSGSBASE	BIT(0)
+#define LEAF7_EBX_TSC_ADJUST	BIT(1)
 #define LEAF7_EBX_SMEP		BIT(7)
 #define LEAF7_EBX_SMAP		BIT(20)
 #define LEAF7_ECX_UMIP		BIT(2)
 #define XCR0_AVX	(1ul << 2)
 #define XCR0_AVX512	(7ul << 5)
 #define LEAF_D1_EAX	(BIT(0) | BIT(1) | BIT(2))	/* XSAVEOPT, XSAVEC, XGETBV of 1; not XSAVES */
+#define LEAF_D1_EAX_XSAVEC	BIT(1)
 #define EXT1_ECX	(BIT(0) | BIT(5) | BIT(8))
 #define EXT1_EDX_RDTSCP	BIT(27)
 #define LEAF7_EBX_INVPCID	BIT(10)
@@ -85,13 +89,20 @@ static void fix_4(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_fa
 	}
 }
 
+/* Subleaf 2 is only asked for where subleaf 0 says that it is there: others answer with zeros (SDM 2A, CPUID). */
 static void fix_7(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
 	if (subleaf != 0) {
-		*c = (struct virt_cpuid){ 0 };
+		*c = (struct virt_cpuid){ .edx = subleaf == 2 ? c->edx & VSPEC_LEAF7_2_EDX : 0 };
 		return;
 	}
-	c->eax = 0;
+	/*
+	 * Emulated. Without it Linux holds the TSC against its count of jiffies while it boots, finds that those of a vCPU that waited
+	 * for its cpu fell behind, and gives the TSC up.
+	 */
+	c->ebx |= LEAF7_EBX_TSC_ADJUST;
+	c->eax = c->eax >= 2 ? 2 : 0;			/* of subleaf 1 nothing is offered */
+	c->edx &= LEAF7_EDX;
 	if (!f->has_invpcid) {
 		c->ebx &= ~LEAF7_EBX_INVPCID;
 	}
@@ -139,8 +150,9 @@ static void fix_xsave(struct virt_cpuid *c, uint32_t subleaf, const struct vcpui
 		c->ecx = f->xsave_bytes;
 		c->edx = (uint32_t)(f->xcr0_allowed >> 32);
 	} else if (subleaf == 1) {
-		/* EBX: bytes of the compacted form for XCR0 as it is; XSS is 0 in host and guest. */
-		*c = (struct virt_cpuid){ .eax = c->eax & LEAF_D1_EAX, .ebx = c->ebx };
+		/* EBX goes with XSAVEC; XSS is 0. Linux does without XSAVE where this is not the sum of its parts. */
+		c->eax &= LEAF_D1_EAX;
+		*c = (struct virt_cpuid){ .eax = c->eax, .ebx = (c->eax & LEAF_D1_EAX_XSAVEC) != 0 ? f->compact_bytes : 0 };
 	}
 }
 
@@ -232,7 +244,7 @@ static const struct row rows[] = {
 	{ 0x00000002, ALL, ALL, ALL, ALL, 0, NULL },
 	{ 0x00000004, ALL, ALL, ALL, ALL, 0, fix_4 },
 	{ 0x00000006, 0, 0, 0, 0, 0, fix_power },
-	{ 0x00000007, 0, LEAF7_EBX, LEAF7_ECX, BIT(4), 0, fix_7 },
+	{ 0x00000007, ALL, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX | VSPEC_LEAF7_2_EDX, 0, fix_7 },
 	{ 0x0000000b, 0, 0, 0, 0, 0, fix_topology },
 	{ 0x0000000d, ALL, ALL, ALL, ALL, 0, fix_xsave },
 	{ 0x00000015, 0, 0, 0, 0, 0, fix_tsc },
@@ -291,7 +303,7 @@ struct virt_cpuid vcpuid_answer(uint32_t leaf, uint32_t subleaf, const struct vc
 	return c;
 }
 
-uint32_t vcpuid_xsave_bytes(uint64_t xcr0, struct virt_cpuid (*host)(uint32_t leaf, uint32_t subleaf))
+uint32_t vcpuid_xsave_bytes(uint64_t xcr0, bool compacted, struct virt_cpuid (*host)(uint32_t leaf, uint32_t subleaf))
 {
 	uint32_t bytes = 576;		/* x87 and SSE with the header (SDM 1 13.4) */
 
@@ -299,7 +311,11 @@ uint32_t vcpuid_xsave_bytes(uint64_t xcr0, struct virt_cpuid (*host)(uint32_t le
 		if ((xcr0 >> i & 1) != 0) {
 			struct virt_cpuid c = host(LEAF_XSAVE, i);
 
-			bytes = MAX(bytes, c.ebx + c.eax);
+			if (compacted) {	/* one after the other, those with ECX[1] on a line of 64 (SDM 1 13.4.3) */
+				bytes = ((c.ecx & BIT(1)) != 0 ? (uint32_t)align_up(bytes, 64) : bytes) + c.eax;
+			} else {
+				bytes = MAX(bytes, c.ebx + c.eax);
+			}
 		}
 	}
 	return xcr0 == 0 ? 0 : bytes;

@@ -46,7 +46,8 @@ static unsigned on_cpuid(struct virt_vcpu *v)
 	struct vcpuid_facts f = {
 		.apic_id = vcpu->index, .vcpus = vcpu->vm->vcpu_count, .tsc_hz = virt_host_tsc_hz(),
 		.cr4 = virt->read_cr4(v), .xcr0_allowed = virt_guest_xcr0(),
-		.xsave_bytes = vcpuid_xsave_bytes(virt_guest_xcr0(), virt_host_cpuid),
+		.xsave_bytes = vcpuid_xsave_bytes(virt_guest_xcr0(), false, virt_host_cpuid),
+		.compact_bytes = vcpuid_xsave_bytes(virt->read_xcr0(v), true, virt_host_cpuid),
 		.has_rdtscp = virt->offers(VIRT_RDTSCP), .has_invpcid = virt->offers(VIRT_INVPCID),
 	};
 	uint32_t leaf = (uint32_t)v->gpr[VIRT_RAX], subleaf = (uint32_t)v->gpr[VIRT_RCX];
@@ -327,13 +328,27 @@ static unsigned on_triple_fault(struct virt_vcpu *v)
 	return vm_crash(v, "triple fault");
 }
 
+static unsigned on_apic_write(struct virt_vcpu *v)
+{
+	struct vcpu *vcpu = vcpu_of(v);
+
+	vlapic_written(&vcpu->lapic, v->info.offset, vcpu_tsc(vcpu));
+	return VIRT_RECHECK;
+}
+
+static unsigned on_apic_eoi(struct virt_vcpu *v)
+{
+	vlapic_level_eoi(&vcpu_of(v)->lapic, v->info.vector);
+	return VIRT_RECHECK;
+}
+
 /* CR8 only: the rest is the vendor's. qualification holds the value. */
 static unsigned on_cr(struct virt_vcpu *v)
 {
 	struct vlapic *l = &vcpu_of(v)->lapic;
 
 	if (!v->info.write) {
-		v->info.qualification = l->tpr >> 4;
+		v->info.qualification = vlapic_tpr(l) >> 4;
 		return VIRT_SKIP;
 	}
 	if (v->info.qualification > 15) {
@@ -346,6 +361,12 @@ static unsigned on_cr(struct virt_vcpu *v)
 static unsigned on_pause(struct virt_vcpu *v)
 {
 	return leave(v, VCPU_LEFT_YIELDED, VIRT_SKIP);
+}
+
+/* An access under LOCK over two cache lines stopped every core's memory (SDM 3C 25.2): a pause keeps their rate. */
+static unsigned on_bus_lock(struct virt_vcpu *v)
+{
+	return leave(v, VCPU_LEFT_PAUSED, VIRT_RESUME);
 }
 
 static unsigned on_exception(struct virt_vcpu *v)
@@ -404,6 +425,9 @@ virt_handler *const vexit_handlers[VIRT_EXIT_COUNT] = {
 	[VIRT_EXIT_INVALID_OP]		= on_refused,
 	[VIRT_EXIT_RDPMC]		= on_rdpmc,
 	[VIRT_EXIT_WBINVD]		= on_wbinvd,
+	[VIRT_EXIT_BUS_LOCK]		= on_bus_lock,
+	[VIRT_EXIT_APIC_WRITE]		= on_apic_write,
+	[VIRT_EXIT_APIC_EOI]		= on_apic_eoi,
 	[VIRT_EXIT_ENTRY_FAILED]	= on_entry_failed,
 	[VIRT_EXIT_OTHER]		= on_other,
 };

@@ -1,40 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The local APIC's registers and its interrupt acceptance (SDM 3A, chapter 11). */
-#include "vm/vlapic.h"
+/* The local APIC's registers, its IPIs and its modes (SDM 3A, chapter 11). */
+#include "vm/vlapic_regs.h"
 
 #include <stddef.h>
 
-#include "kernel/lib/util.h"
-
-/* Table 11-1, by offset / 16 */
-enum {
-	REG_ID = 0x02, REG_VERSION = 0x03, REG_TPR = 0x08, REG_PPR = 0x0a, REG_EOI = 0x0b, REG_LDR = 0x0d,
-	REG_DFR = 0x0e, REG_SVR = 0x0f, REG_ISR = 0x10, REG_TMR = 0x18, REG_IRR = 0x20, REG_ESR = 0x28,
-	REG_ICR = 0x30, REG_ICR2 = 0x31, REG_LVT = 0x32, REG_LVT_LAST = 0x37, REG_INITIAL = 0x38,
-	REG_CURRENT = 0x39, REG_DIVIDE = 0x3e, REG_SELF_IPI = 0x3f, REG_COUNT = 0x40
-};
-
-enum { LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR };
+#include "kernel/lib/string.h"
 
 #define VERSION		(0x14u | (VLAPIC_LVTS - 1) << 16)
-
-#define SVR_ENABLE	0x100u
-#define SVR_RESET	0xffu
-
-#define LVT_MODE_SHIFT	8
-#define LVT_MASKED	0x10000u
-#define LVT_TIMER_SHIFT	17
-#define LVT_READ_ONLY	0x5000u		/* delivery status, remote IRR: always zero here */
 
 #define ICR_LOGICAL	0x800u
 #define ICR_ASSERT	0x4000u
 #define ICR_LEVEL	0x8000u
 #define ICR_STATUS	0x1000u		/* delivery status: never busy */
 #define ICR_HAND_SHIFT	18
-
-#define ESR_SEND_ILLEGAL	0x20u
-#define ESR_RECEIVE_ILLEGAL	0x40u
-#define ESR_ILLEGAL_REGISTER	0x80u
 
 #define DFR_FLAT	UINT32_MAX
 
@@ -78,112 +56,17 @@ static const struct reg regs[REG_COUNT] = {
 	[REG_SELF_IPI] =		{ 0xff, X2_W },
 };
 
-static inline uint64_t bit_of(unsigned vector)
+void vlapic_level_eoi(struct vlapic *l, uint8_t vector)
 {
-	return 1ull << (vector % 64);
-}
-
-static uint32_t shared_get(const _Atomic uint32_t *field)
-{
-	return atomic_load_explicit(field, memory_order_relaxed);
-}
-
-static void shared_set(_Atomic uint32_t *field, uint32_t value)
-{
-	atomic_store_explicit(field, value, memory_order_relaxed);
-}
-
-/* --- Priorities and the way of a vector: IRR, ISR, EOI (11.8.3, 11.8.4) ------------------------------------------- */
-
-static void update_ppr(struct vlapic *l)
-{
-	l->ppr = (l->tpr & 0xf0) >= (l->isr_highest & 0xf0) ? l->tpr : l->isr_highest & 0xf0;
-}
-
-void vlapic_set_tpr(struct vlapic *l, uint8_t tpr)
-{
-	l->tpr = tpr;
-	update_ppr(l);
-}
-
-bool vlapic_accept(struct vlapic *l, uint8_t vector, bool level)
-{
-	struct vlapic_shared *s = &l->shared;
-	unsigned word = vector / 64;
-	uint64_t bit = bit_of(vector);
-	bool was_level = (atomic_load_explicit(&s->tmr[word], memory_order_relaxed) & bit) != 0;
-
-	if (!vlapic_has(l, VLAPIC_ACCEPTING)) {
-		return false;
-	}
-	if (vector < VAPIC_VECTOR_MIN) {
-		/* The error interrupt for it is left out: the LVT is the owner's. */
-		atomic_fetch_or_explicit(&s->errors, ESR_RECEIVE_ILLEGAL, memory_order_relaxed);
-		return false;
-	}
-	if (level && !was_level) {
-		atomic_fetch_or_explicit(&s->tmr[word], bit, memory_order_relaxed);
-	} else if (!level && was_level) {
-		atomic_fetch_and_explicit(&s->tmr[word], ~bit, memory_order_relaxed);
-	}
-	return !(atomic_fetch_or_explicit(&s->irr[word], bit, memory_order_release) & bit);
-}
-
-int vlapic_pending(const struct vlapic *l)
-{
-	if (!vlapic_has(l, VLAPIC_ACCEPTING)) {
-		return -1;
-	}
-	for (unsigned word = VLAPIC_WORDS; word-- > 0;) {
-		uint64_t bits = atomic_load_explicit(&l->shared.irr[word], memory_order_acquire);
-
-		if (bits != 0) {
-			unsigned vector = word * 64 + 63 - (unsigned)__builtin_clzll(bits);
-
-			return vector >> 4 > l->ppr >> 4 ? (int)vector : -1;
-		}
-	}
-	return -1;
-}
-
-void vlapic_ack(struct vlapic *l, uint8_t vector)
-{
-	atomic_fetch_and_explicit(&l->shared.irr[vector / 64], ~bit_of(vector), memory_order_relaxed);
-	l->isr[vector / 64] |= bit_of(vector);
-	l->isr_highest = MAX(l->isr_highest, vector);
-	update_ppr(l);
-}
-
-static uint8_t highest_in_service(const struct vlapic *l)
-{
-	for (unsigned word = VLAPIC_WORDS; word-- > 0;) {
-		if (l->isr[word] != 0) {
-			return (uint8_t)(word * 64 + 63 - (unsigned)__builtin_clzll(l->isr[word]));
-		}
-	}
-	return 0;
-}
-
-int vlapic_eoi(struct vlapic *l)
-{
-	unsigned vector = l->isr_highest;
-	uint64_t tmr;
-
-	if (vector == 0) {
-		return -1;
-	}
-	l->isr[vector / 64] &= ~bit_of(vector);
-	l->isr_highest = highest_in_service(l);
-	update_ppr(l);
-	tmr = atomic_load_explicit(&l->shared.tmr[vector / 64], memory_order_relaxed);
-	return (tmr & bit_of(vector)) ? (int)vector : -1;
+	l->eoi_exits++;
+	l->config.eoi(l->config.ctx, vector);
 }
 
 static void raise_error(struct vlapic *l, uint32_t error)
 {
 	atomic_fetch_or_explicit(&l->shared.errors, error, memory_order_relaxed);
-	if (!(l->lvt[LVT_ERROR] & LVT_MASKED)) {
-		vlapic_accept(l, (uint8_t)l->lvt[LVT_ERROR], false);
+	if (!(*reg_at(l, REG_LVT + LVT_ERROR) & LVT_MASKED)) {
+		vlapic_accept(l, (uint8_t)*reg_at(l, REG_LVT + LVT_ERROR), false);
 	}
 }
 
@@ -231,8 +114,8 @@ static void self_ipi(struct vlapic *l, uint8_t vector)
 
 static void send_ipi(struct vlapic *l)
 {
-	uint32_t low = (uint32_t)l->icr, high = (uint32_t)(l->icr >> 32);
 	bool x2apic = vlapic_has(l, VLAPIC_X2APIC);
+	uint32_t low = *reg_at(l, REG_ICR), high = x2apic ? reg_at(l, REG_ICR)[1] : *reg_at(l, REG_ICR2);
 	struct vlapic_ipi ipi = {
 		.mode = (enum vapic_mode)(low >> LVT_MODE_SHIFT & 7),
 		.vector = (uint8_t)low,
@@ -268,7 +151,7 @@ static void send_ipi(struct vlapic *l)
 static void settle_timer(struct vlapic *l, uint64_t now_tsc)
 {
 	if (vlapic_timer_settle(&l->timer, now_tsc)) {
-		vlapic_accept(l, (uint8_t)l->lvt[LVT_TIMER], false);
+		vlapic_accept(l, l->timer_vector, false);
 	}
 }
 
@@ -286,15 +169,17 @@ void vlapic_tsc_moved(struct vlapic *l, uint64_t delta)
 
 static void write_lvt(struct vlapic *l, unsigned which, uint32_t value, uint64_t now_tsc)
 {
-	if (!(l->svr & SVR_ENABLE)) {
+	if (!(*reg_at(l, REG_SVR) & SVR_ENABLE)) {
 		value |= LVT_MASKED;		/* 11.4.7.2 */
 	}
 	if (which == LVT_TIMER) {
 		settle_timer(l, now_tsc);
 		vlapic_timer_configure(&l->timer, (enum vlapic_timer_mode)(value >> LVT_TIMER_SHIFT & 3),
 				       (value & LVT_MASKED) != 0);
+		l->timer_vector = (uint8_t)value;
+		*reg_at(l, REG_INITIAL) = l->timer.initial;
 	}
-	l->lvt[which] = value & ~LVT_READ_ONLY;
+	*reg_at(l, REG_LVT + which) = value & ~LVT_READ_ONLY;
 }
 
 static void write_svr(struct vlapic *l, uint32_t value, uint64_t now_tsc)
@@ -302,12 +187,13 @@ static void write_svr(struct vlapic *l, uint32_t value, uint64_t now_tsc)
 	uint32_t flags = shared_get(&l->shared.flags) & ~VLAPIC_ACCEPTING;
 
 	settle_timer(l, now_tsc);
-	l->svr = value;
+	*reg_at(l, REG_SVR) = value;
+	l->changed = true;
 	if (value & SVR_ENABLE) {
 		flags |= VLAPIC_ACCEPTING;
 	} else {
 		for (unsigned i = 0; i < VLAPIC_LVTS; i++) {
-			write_lvt(l, i, l->lvt[i], now_tsc);
+			write_lvt(l, i, *reg_at(l, REG_LVT + i), now_tsc);
 		}
 	}
 	shared_set(&l->shared.flags, flags);
@@ -318,64 +204,33 @@ static void write_divide(struct vlapic *l, uint32_t value, uint64_t now_tsc)
 	unsigned code = (value & 3) | (value >> 1 & 4);		/* bits 3, 1, 0: 0 is 2, 6 is 128, 7 is 1 */
 
 	settle_timer(l, now_tsc);
-	l->divide = value;
+	*reg_at(l, REG_DIVIDE) = value;
 	vlapic_timer_set_divide(&l->timer, (uint8_t)((code + 1) % 8), now_tsc);
 }
 
 /* --- Registers ---------------------------------------------------------------------------------------------------- */
 
-static uint32_t half_word(const _Atomic uint64_t *words, unsigned index)
+static uint64_t read_register(struct vlapic *l, unsigned reg, uint64_t now_tsc)
 {
-	return (uint32_t)(atomic_load_explicit(&words[index / 2], memory_order_relaxed) >> (index % 2 * 32));
-}
-
-static uint64_t read_register(const struct vlapic *l, unsigned reg, uint64_t now_tsc)
-{
-	bool x2apic = vlapic_has(l, VLAPIC_X2APIC);
-
 	switch (reg) {
-	case REG_ID:
-		return x2apic ? l->config.id : l->config.id << 24;
-	case REG_VERSION:
-		return VERSION;
-	case REG_TPR:
-		return l->tpr;
-	case REG_PPR:
-		return l->ppr;
-	case REG_LDR:
-		return shared_get(&l->shared.ldr);
-	case REG_DFR:
-		return shared_get(&l->shared.dfr);
-	case REG_SVR:
-		return l->svr;
-	case REG_ISR ... REG_ISR + 7:
-		return (uint32_t)(l->isr[(reg - REG_ISR) / 2] >> ((reg - REG_ISR) % 2 * 32));
-	case REG_TMR ... REG_TMR + 7:
-		return half_word(l->shared.tmr, reg - REG_TMR);
-	case REG_IRR ... REG_IRR + 7:
-		return half_word(l->shared.irr, reg - REG_IRR);
-	case REG_ESR:
-		return l->esr;
+	case REG_TMR ... REG_IRR + 7:
+		vlapic_take(l);
+		return *reg_at(l, reg);
 	case REG_ICR:
-		return x2apic ? l->icr : (uint32_t)l->icr;
-	case REG_ICR2:
-		return l->icr >> 32;
-	case REG_LVT ... REG_LVT_LAST:
-		return l->lvt[reg - REG_LVT];
-	case REG_INITIAL:
-		return l->timer.initial;
+		return (vlapic_has(l, VLAPIC_X2APIC) ? (uint64_t)reg_at(l, reg)[1] << 32 : 0) | *reg_at(l, reg);
 	case REG_CURRENT:
 		return vlapic_timer_count(&l->timer, now_tsc);
-	case REG_DIVIDE:
-		return l->divide;
 	default:
-		return 0;
+		return *reg_at(l, reg);
 	}
 }
 
 static void write_icr(struct vlapic *l, uint64_t value)
 {
-	l->icr = value & ~(uint64_t)ICR_STATUS;
+	*reg_at(l, REG_ICR) = (uint32_t)value & ~ICR_STATUS;
+	if (vlapic_has(l, VLAPIC_X2APIC)) {
+		reg_at(l, REG_ICR)[1] = (uint32_t)(value >> 32);
+	}
 	send_ipi(l);
 }
 
@@ -388,22 +243,24 @@ static void write_register(struct vlapic *l, unsigned reg, uint64_t now_tsc, uin
 		vlapic_set_tpr(l, (uint8_t)value);
 		break;
 	case REG_LDR:
+		*reg_at(l, reg) = low;
 		shared_set(&l->shared.ldr, low);
 		break;
 	case REG_DFR:
-		shared_set(&l->shared.dfr, low | ~0xf0000000u);
+		*reg_at(l, reg) = low | ~0xf0000000u;
+		shared_set(&l->shared.dfr, *reg_at(l, reg));
 		break;
 	case REG_SVR:
 		write_svr(l, low, now_tsc);
 		break;
 	case REG_ESR:		/* 11.5.3: a write shows what came up since the last one */
-		l->esr = atomic_exchange_explicit(&l->shared.errors, 0, memory_order_relaxed);
+		*reg_at(l, reg) = atomic_exchange_explicit(&l->shared.errors, 0, memory_order_relaxed);
 		break;
 	case REG_ICR:
-		write_icr(l, vlapic_has(l, VLAPIC_X2APIC) ? value : (l->icr & ~(uint64_t)UINT32_MAX) | low);
+		write_icr(l, value);
 		break;
 	case REG_ICR2:
-		l->icr = (uint32_t)l->icr | (uint64_t)low << 32;
+		*reg_at(l, reg) = low;
 		break;
 	case REG_LVT ... REG_LVT_LAST:
 		write_lvt(l, reg - REG_LVT, low, now_tsc);
@@ -411,6 +268,7 @@ static void write_register(struct vlapic *l, unsigned reg, uint64_t now_tsc, uin
 	case REG_INITIAL:
 		settle_timer(l, now_tsc);
 		vlapic_timer_set_count(&l->timer, low, now_tsc);
+		*reg_at(l, reg) = l->timer.initial;
 		break;
 	case REG_DIVIDE:
 		write_divide(l, low, now_tsc);
@@ -471,6 +329,7 @@ enum err vlapic_write(struct vlapic *l, unsigned offset, uint64_t now_tsc, uint6
 		write_register(l, offset / 16, now_tsc, value & reg->bits);
 		return ERR_OK;
 	}
+	l->eoi_exits++;
 	vector = vlapic_eoi(l);
 	if (vector >= 0) {
 		l->config.eoi(l->config.ctx, (uint8_t)vector);
@@ -478,9 +337,25 @@ enum err vlapic_write(struct vlapic *l, unsigned offset, uint64_t now_tsc, uint6
 	return ERR_OK;
 }
 
+static void show_id(struct vlapic *l)
+{
+	*reg_at(l, REG_ID) = vlapic_has(l, VLAPIC_X2APIC) ? l->config.id : l->config.id << 24;
+}
+
+void vlapic_written(struct vlapic *l, unsigned offset, uint64_t now_tsc)
+{
+	unsigned reg = offset / 16;
+
+	if (reg == REG_ID) {
+		show_id(l);
+	} else if (reg < REG_COUNT && reg != REG_EOI && (regs[reg].access & W) != 0) {
+		write_register(l, reg, now_tsc, *reg_at(l, reg) & regs[reg].bits);
+	}
+}
+
 bool vlapic_takes_extint(const struct vlapic *l)
 {
-	uint32_t lint0 = l->lvt[LVT_LINT0];
+	uint32_t lint0 = *reg_at(l, REG_LVT + LVT_LINT0);
 
 	/* Switched off, the APIC passes its LINT0 pin through as INTR (11.4.3). */
 	return !vlapic_has(l, VLAPIC_ENABLED) ||
@@ -490,61 +365,57 @@ bool vlapic_takes_extint(const struct vlapic *l)
 void vlapic_reset(struct vlapic *l)
 {
 	struct vlapic_shared *s = &l->shared;
+	uint32_t ldr = vlapic_has(l, VLAPIC_X2APIC) ? *reg_at(l, REG_LDR) : 0;
 
+	shared_set(&s->flags, shared_get(&s->flags) & ~VLAPIC_ACCEPTING);
+	shared_set(&s->waiting, 0);
 	for (unsigned i = 0; i < VLAPIC_WORDS; i++) {
-		atomic_store_explicit(&s->irr[i], 0, memory_order_relaxed);
-		atomic_store_explicit(&s->tmr[i], 0, memory_order_relaxed);
-		l->isr[i] = 0;
+		shared_set(&s->posted[i], 0);
+		shared_set(&s->level[i], 0);
 	}
 	shared_set(&s->errors, 0);
 	shared_set(&s->dfr, DFR_FLAT);
-	if (!vlapic_has(l, VLAPIC_X2APIC)) {
-		shared_set(&s->ldr, 0);
-	}
-	shared_set(&s->flags, shared_get(&s->flags) & ~VLAPIC_ACCEPTING);
-	l->isr_highest = l->tpr = l->ppr = 0;
-	l->svr = SVR_RESET;
-	l->esr = l->divide = 0;
-	l->icr = 0;
+	shared_set(&s->ldr, ldr);
+	memset(l->page, 0, VLAPIC_PAGE_BYTES);
+	show_id(l);
+	*reg_at(l, REG_VERSION) = VERSION;
+	*reg_at(l, REG_LDR) = ldr;
+	*reg_at(l, REG_DFR) = DFR_FLAT;
+	*reg_at(l, REG_SVR) = SVR_RESET;
 	for (unsigned i = 0; i < VLAPIC_LVTS; i++) {
-		l->lvt[i] = LVT_MASKED;
+		*reg_at(l, REG_LVT + i) = LVT_MASKED;
 	}
 	if (l->config.bsp) {
-		l->lvt[LVT_LINT0] = VAPIC_EXTINT << LVT_MODE_SHIFT;
-		l->lvt[LVT_LINT1] = VAPIC_NMI << LVT_MODE_SHIFT;
+		*reg_at(l, REG_LVT + LVT_LINT0) = VAPIC_EXTINT << LVT_MODE_SHIFT;
+		*reg_at(l, REG_LVT + LVT_LINT1) = VAPIC_NMI << LVT_MODE_SHIFT;
 	}
+	l->irr_highest = l->isr_highest = l->timer_vector = 0;
+	l->changed = true;
 	vlapic_timer_reset(&l->timer);
+}
+
+void vlapic_set_mode(struct vlapic *l, uint32_t flags)
+{
+	uint32_t id = l->config.id, accepting = shared_get(&l->shared.flags) & VLAPIC_ACCEPTING;
+
+	if (flags == 0) {
+		vlapic_reset(l);
+		accepting = 0;
+	}
+	shared_set(&l->shared.flags, flags | accepting);
+	if (flags & VLAPIC_X2APIC) {
+		*reg_at(l, REG_LDR) = id >> 4 << 16 | 1u << (id & 15);		/* 11.12.10.2 */
+		shared_set(&l->shared.ldr, *reg_at(l, REG_LDR));
+		reg_at(l, REG_ICR)[1] = 0;
+	}
+	show_id(l);
+	l->changed = true;
 }
 
 void vlapic_init(struct vlapic *l, const struct vlapic_config *config)
 {
-	*l = (struct vlapic){ .config = *config };
+	*l = (struct vlapic){ .config = *config, .page = l->page };
 	vlapic_timer_init(&l->timer, config->tsc_hz, config->timer_hz);
 	shared_set(&l->shared.flags, VLAPIC_ENABLED);
 	vlapic_reset(l);
-}
-
-const char *vlapic_check(const struct vlapic *l)
-{
-	int pending = vlapic_pending(l);
-
-	if (l->isr_highest != highest_in_service(l)) {
-		return "the cached highest vector in service is wrong";
-	}
-	if (l->ppr >> 4 != MAX(l->tpr >> 4, l->isr_highest >> 4)) {
-		return "the processor priority is wrong";
-	}
-	if (pending >= 0 && pending >> 4 <= l->ppr >> 4) {
-		return "the pending vector is not above the processor priority";
-	}
-	if (((l->isr[0] | atomic_load_explicit(&l->shared.irr[0], memory_order_relaxed)) & 0xffff) != 0) {
-		return "a vector below 16 got in";
-	}
-	if ((l->timer.masked || !(l->svr & SVR_ENABLE)) && vlapic_deadline(l) != UINT64_MAX) {
-		return "a masked timer has a deadline";
-	}
-	if (l->timer.masked != ((l->lvt[LVT_TIMER] & LVT_MASKED) != 0)) {
-		return "the timer's mask is not its LVT's";
-	}
-	return NULL;
 }

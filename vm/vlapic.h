@@ -3,6 +3,11 @@
  * A local APIC, xAPIC and x2APIC (SDM 3A, chapter 11). One register model serves both: `offset` is the xAPIC's, and
  * an x2APIC MSR m is offset (m - 0x800) * 16.
  *
+ * The registers are a page, laid out as the xAPIC's (ICR of x2APIC: 64 bits at 0x300). Where the cpu virtualizes local
+ * APICs (`assisted`) this is the page it works on while the guest runs: it delivers what is in IRR, and does reads, EOI, TPR
+ * and self-IPIs without an exit. So nobody but the owner, outside the guest, may touch the page: what arrives is put into
+ * `posted`, and the owner moves it to IRR before it enters (vlapic_take()). Without, the same page is all there is to it.
+ *
  * Who may call what: vlapic_accept(), vlapic_match() and vlapic_has() may be called from any cpu at any time,
  * without a lock; they touch only struct vlapic_shared and the constant id. Everything else belongs to the vCPU that
  * owns the APIC (or to whoever stopped it).
@@ -10,8 +15,8 @@
  * All times are in ticks of the guest's TSC. A write may make a vector deliverable (EOI, TPR, an IPI to itself, SVR) or
  * move the deadline: after one, ask vlapic_pending() and vlapic_deadline() again.
  *
- * Kept so that the entry path is cheap: the highest vector in service and the processor priority are cached, the
- * timer's deadline is one load, and finding a pending vector looks at four words.
+ * Kept so that the entry path is cheap: the highest vectors requested and in service are cached (assisted, they are read
+ * from the page when asked for), the timer's deadline is one load, and that nothing arrived is one load.
  */
 #pragma once
 
@@ -23,8 +28,9 @@
 #include "vm/vapic.h"
 #include "vm/vlapic_timer.h"
 
-#define VLAPIC_WORDS		4u	/* of 64 vectors */
+#define VLAPIC_WORDS		8u	/* of 32 vectors, as the registers have them */
 #define VLAPIC_LVTS		6u
+#define VLAPIC_PAGE_BYTES	4096u
 
 enum vlapic_shorthand { VLAPIC_TO_DEST, VLAPIC_TO_SELF, VLAPIC_TO_ALL, VLAPIC_TO_OTHERS };
 
@@ -43,6 +49,7 @@ struct vlapic_config {
 	void *ctx;
 	uint32_t id;
 	bool bsp;
+	bool assisted;			/* the cpu works on the page while the guest runs */
 	uint64_t tsc_hz, timer_hz;	/* timer_hz: the APIC timer's clock before its divider */
 	void (*ipi)(void *ctx, const struct vlapic_ipi *ipi);
 	void (*eoi)(void *ctx, uint8_t vector);		/* of a level-triggered vector, by a register write */
@@ -54,10 +61,10 @@ struct vlapic_config {
 #define VLAPIC_ACCEPTING	0x4u	/* and by SVR */
 
 struct vlapic_shared {
-	/* irr: other cpus set bits, only the owner clears them. The setting of a bit (release) pairs with the owner's
-	 * load (acquire). tmr: written before the bit in irr. */
-	_Atomic uint64_t irr[VLAPIC_WORDS];
-	_Atomic uint64_t tmr[VLAPIC_WORDS];
+	/* Any cpu sets the level bit as it is, then the posted bit (release), then the word's bit in waiting (release); the owner
+	 * takes them in the other direction (acquire). */
+	_Atomic uint32_t waiting;	/* bit n: posted[n] is not empty */
+	_Atomic uint32_t posted[VLAPIC_WORDS], level[VLAPIC_WORDS];
 	_Atomic uint32_t errors;	/* ESR bits since the guest last wrote ESR */
 	_Atomic uint32_t ldr, dfr, flags;
 };
@@ -65,13 +72,13 @@ struct vlapic_shared {
 struct vlapic {
 	struct vlapic_shared shared;
 	/* The owner's. */
+	uint32_t *page;			/* VLAPIC_PAGE_BYTES, aligned; the creator's, set before vlapic_init() */
 	struct vlapic_timer timer;
-	uint64_t isr[VLAPIC_WORDS];
-	uint8_t isr_highest;		/* 0: none */
-	uint8_t tpr, ppr;
-	uint32_t svr, esr, divide;
-	uint32_t lvt[VLAPIC_LVTS];	/* timer, thermal, performance, LINT0, LINT1, error */
-	uint64_t icr;			/* as x2APIC has it; xAPIC's ICR2 is its upper half */
+	uint8_t timer_vector;		/* of the LVT; assisted, a write is in the page before we hear of it */
+	uint8_t irr_highest, isr_highest;	/* 0: none */
+	bool changed;			/* mode, or what the cpu keeps of the page: for virt->apic_sync() */
+	unsigned taken;			/* vectors put into IRR since the owner last cleared this */
+	uint64_t eoi_exits;		/* EOIs that cost an exit, ever */
 	struct vlapic_config config;
 };
 
@@ -83,16 +90,25 @@ void vlapic_reset(struct vlapic *l);
 /* Registers, whatever the way. INVAL: in x2APIC mode, a register or bits that are not there: #GP. */
 enum err vlapic_read(struct vlapic *l, unsigned offset, uint64_t now_tsc, uint64_t *value);
 enum err vlapic_write(struct vlapic *l, unsigned offset, uint64_t now_tsc, uint64_t value);
+/* Assisted, xAPIC: the cpu has put the value into the page; what follows from it is ours. */
+void vlapic_written(struct vlapic *l, unsigned offset, uint64_t now_tsc);
+/* Assisted: the cpu has ended a vector that TMR says is level-triggered. */
+void vlapic_level_eoi(struct vlapic *l, uint8_t vector);
+/* From off, xAPIC or x2APIC to another: flags of VLAPIC_ENABLED, VLAPIC_X2APIC. Off: the registers are as after INIT. */
+void vlapic_set_mode(struct vlapic *l, uint32_t flags);
 
+/* What arrived goes into IRR. */
+void vlapic_take(struct vlapic *l);
 /* The end of the highest vector in service; returns it when the I/O APIC must hear of it (level), else -1. */
 int vlapic_eoi(struct vlapic *l);
 /* The highest vector that may be delivered now, or -1. */
-int vlapic_pending(const struct vlapic *l);
+int vlapic_pending(struct vlapic *l);
 /* The cpu takes the vector that vlapic_pending() returned. */
 void vlapic_ack(struct vlapic *l, uint8_t vector);
 void vlapic_set_tpr(struct vlapic *l, uint8_t tpr);	/* CR8 is tpr >> 4 */
+uint8_t vlapic_tpr(const struct vlapic *l);
 
-/* An interrupt arrives. True: it was not waiting already, the owner is to be told. Dropped while disabled. */
+/* An interrupt arrives. True: the owner is to be told; false: it was, and has not looked yet. Dropped while disabled. */
 bool vlapic_accept(struct vlapic *l, uint8_t vector, bool level);
 /* Does a message with that destination mean this APIC? */
 bool vlapic_match(const struct vlapic *l, uint32_t dest, bool logical);
@@ -105,7 +121,7 @@ bool vlapic_takes_extint(const struct vlapic *l);
 void vlapic_tsc_moved(struct vlapic *l, uint64_t delta);
 
 /* Tests: is all that is cached what it should be? NULL, or what is wrong. */
-const char *vlapic_check(const struct vlapic *l);
+const char *vlapic_check(struct vlapic *l);
 
 /* Absolute TSC of the next vlapic_expire(), or UINT64_MAX. */
 static inline uint64_t vlapic_deadline(const struct vlapic *l)

@@ -15,11 +15,6 @@ static uint64_t read_base(const struct vlapic *l)
 	       (vlapic_has(l, VLAPIC_X2APIC) ? BASE_X2APIC : 0);
 }
 
-static void set(_Atomic uint32_t *field, uint32_t value)
-{
-	atomic_store_explicit(field, value, memory_order_relaxed);
-}
-
 /*
  * off <-> xAPIC -> x2APIC -> off; nothing else. The registers' place is fixed: moving it is refused. The BSP flag is
  * kept as it is.
@@ -27,8 +22,6 @@ static void set(_Atomic uint32_t *field, uint32_t value)
 static enum err write_base(struct vlapic *l, uint64_t value)
 {
 	uint64_t now = read_base(l) & (BASE_ENABLE | BASE_X2APIC), next = value & (BASE_ENABLE | BASE_X2APIC);
-	uint32_t id = l->config.id, x2_ldr = id >> 4 << 16 | 1u << (id & 15);
-	uint32_t flags = atomic_load_explicit(&l->shared.flags, memory_order_relaxed);
 
 	if ((value & ~(next | BASE_BSP)) != VMAP_LAPIC_BASE || next == BASE_X2APIC) {
 		return ERR_INVAL;
@@ -37,13 +30,11 @@ static enum err write_base(struct vlapic *l, uint64_t value)
 		return ERR_OK;
 	}
 	if (next == 0) {
-		vlapic_reset(l);
-		set(&l->shared.flags, 0);
+		vlapic_set_mode(l, 0);
 	} else if (next == BASE_ENABLE && now == 0) {
-		set(&l->shared.flags, VLAPIC_ENABLED);
+		vlapic_set_mode(l, VLAPIC_ENABLED);
 	} else if (now == BASE_ENABLE) {
-		set(&l->shared.ldr, x2_ldr);
-		set(&l->shared.flags, flags | VLAPIC_X2APIC);
+		vlapic_set_mode(l, VLAPIC_ENABLED | VLAPIC_X2APIC);
 	} else {
 		return ERR_INVAL;	/* off to x2APIC, or x2APIC to xAPIC */
 	}

@@ -165,6 +165,9 @@ void vlapic_timer_set_divide(struct vlapic_timer *t, uint8_t divide_log2, uint64
 {
 	uint32_t left = vlapic_timer_count(t, now_tsc);
 
+	if (divide_log2 == t->divide_log2) {
+		return;		/* nothing changes: rounding must not shift the count */
+	}
 	t->divide_log2 = divide_log2;
 	t->base_tsc = now_tsc;
 	t->period_ticks = (uint64_t)t->initial << divide_log2;

@@ -14,6 +14,8 @@
 #include "pool/pool.h"
 #include "vm/vcpu.h"
 #include "vm/vcpuid.h"
+#include "vm/vm_numa.h"
+#include "vm/vmap.h"
 #include "vm/vm_files.h"
 #include "vm/vm_memory.h"
 
@@ -229,7 +231,8 @@ static enum err make_parts(struct vm *vm, struct sched_reason *why)
 	enum err e;
 
 	vm->console = vconsole_create(vm->node);
-	if (vm->console == NULL || virt->space_create(vm->node, &vm->space) != ERR_OK) {
+	if (vm->console == NULL || virt->space_create(vm->node, &vm->space) != ERR_OK ||
+	    (virt->offers(VIRT_APIC) && virt->space_map_apic(vm->space, gpa(VMAP_LAPIC_BASE)) != ERR_OK)) {
 		return fail(why, ERR_NOMEM, "no memory for the console and the page tables on node %u", vm->node);
 	}
 	e = vm_memory_create(vm, why);
@@ -279,6 +282,7 @@ enum err vm_create(const struct vm_config *config, struct pool *p, struct vm **o
 	vm->config = *config;
 	vm->pool = p;
 	vm->node = node;
+	vm_numa_plan(vm);
 	spin_init(&vm->lock, SPIN_RANK_VM);
 	vm->restart_at_ns = NS_NEVER;
 	list_init(&vm->link);
@@ -301,6 +305,7 @@ void vm_destroy(struct vm *vm)
 		(void)vm_stop(vm, &why);
 	}
 	if (console_attached_to(vm)) {
+		vconsole_show(vm->console, vm->config.name, true, UINT32_MAX);	/* there is no later */
 		console_detach();
 	}
 	list_remove(&vm->link);
@@ -310,11 +315,17 @@ void vm_destroy(struct vm *vm)
 
 /* --- Running. */
 
+static enum err fail_state(const struct vm *vm, const char *expected, struct sched_reason *why)
+{
+	return fail(why, ERR_STATE, "it is %s, expected %s", vm_state_words(vm->state), expected);
+}
+
 static enum err reset_platform(struct vm *vm)
 {
 	struct vplatform_config config = {
 		.ops = &platform_ops, .ctx = vm, .tsc_hz = virt_host_tsc_hz(),
 		.timer_hz = virt_host_tsc_hz() / VCPUID_TSC_PER_CRYSTAL, .rtc_base_s = (int64_t)arch_wall_clock_s(),
+		.apic_assisted = virt->offers(VIRT_APIC),
 	};
 	enum err e = vplatform_init(&vm->platform, &config);
 
@@ -330,7 +341,7 @@ enum err vm_start(struct vm *vm, struct sched_reason *why)
 	enum err e;
 
 	if (vm->state == VM_RUNNING || vm->state == VM_PAUSED) {
-		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
+		return fail_state(vm, "stopped or crashed", why);
 	}
 	e = vm_files_load(vm, &start, why);
 	if (e != ERR_OK) {
@@ -370,7 +381,7 @@ static void pause_all(struct vm *vm)
 enum err vm_pause(struct vm *vm, struct sched_reason *why)
 {
 	if (vm->state != VM_RUNNING) {
-		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
+		return fail_state(vm, "running", why);
 	}
 	pause_all(vm);
 	set_state(vm, VM_PAUSED);
@@ -380,7 +391,7 @@ enum err vm_pause(struct vm *vm, struct sched_reason *why)
 enum err vm_resume(struct vm *vm, struct sched_reason *why)
 {
 	if (vm->state != VM_PAUSED) {
-		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
+		return fail_state(vm, "paused", why);
 	}
 	set_state(vm, VM_RUNNING);
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
@@ -397,7 +408,9 @@ static void stopped(struct vm *vm, enum vm_state state, const char *reason)
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		(void)timer_cancel(&vm->vcpu[i]->timer);
 	}
-	vconsole_show(vm->console, vm->config.name, console_attached_to(vm), UINT32_MAX);	/* its last words */
+	if (!console_attached_to(vm)) {
+		vconsole_show(vm->console, vm->config.name, false, UINT32_MAX);	/* its last words, before ours about its end */
+	}
 	set_state(vm, state);
 	(void)str_copy(vm->reason, sizeof(vm->reason), reason);
 	log_printf("vm %s: %s: %s", vm->config.name, vm_state_words(state), reason);
@@ -410,7 +423,7 @@ enum err vm_stop(struct vm *vm, struct sched_reason *why)
 		return ERR_OK;
 	}
 	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED) {
-		return fail(why, ERR_STATE, "it is %s", vm_state_words(vm->state));
+		return fail_state(vm, "running or paused", why);
 	}
 	stopped(vm, VM_STOPPED, "by command");
 	return ERR_OK;
@@ -526,6 +539,7 @@ static bool is_live(const struct vm *vm)
 
 static void show_output(struct vm *vm)
 {
+	bool attached = console_attached_to(vm);
 	size_t room;
 
 	if (!vconsole_has_news(vm->console)) {
@@ -533,9 +547,9 @@ static void show_output(struct vm *vm)
 	}
 	room = console_guest_room();
 	if (room > 0) {
-		vconsole_show(vm->console, vm->config.name, console_attached_to(vm), (unsigned)MIN(room, (size_t)SHOW_BUDGET));
+		vconsole_show(vm->console, vm->config.name, attached, (unsigned)MIN(room, (size_t)SHOW_BUDGET));
+		vconsole_tell_dropped(vm->console, vm->config.name, attached);
 	}
-	vconsole_tell_dropped(vm->console, vm->config.name);
 }
 
 /* Another VM is the first in each round, so that one that floods does not take all the room each time. */

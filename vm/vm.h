@@ -26,6 +26,7 @@
 #include "kernel/timer.h"
 #include "sched/sched.h"
 #include "vm/gmem.h"
+#include "vm/guest_numa.h"
 #include "vm/vconsole.h"
 #include "vm/vlapic.h"
 #include "vm/vmtrr.h"
@@ -37,7 +38,7 @@
 #define VM_CMDLINE_LEN	2048u
 #define VM_MODULES_MAX	8u
 #define VM_ARGS_LEN	512u
-#define VM_UNKNOWN_MSRS_SAID	32u
+#define VM_UNKNOWN_MSRS_SAID	256u
 #define VM_MSR_SAID	(1ul << 32)
 #define VM_REASON_LEN	160u
 #define VM_VCPUS_MAX	VPLATFORM_VCPUS_MAX
@@ -63,7 +64,8 @@ enum vm_ending { VM_NOT_ENDING, VM_ENDING_POWEROFF, VM_ENDING_RESET, VM_ENDING_E
 #define VCPU_STARTUP	0x100u
 
 /* Codes that handlers give to run(), beside VIRT_LEFT_POKED. */
-enum vcpu_left { VCPU_LEFT_TIME, VCPU_LEFT_HALTED, VCPU_LEFT_YIELDED, VCPU_LEFT_ENDING, VCPU_LEFT_CRASHED };
+enum vcpu_left { VCPU_LEFT_TIME, VCPU_LEFT_HALTED, VCPU_LEFT_YIELDED, VCPU_LEFT_PAUSED, VCPU_LEFT_ENDING,
+		 VCPU_LEFT_CRASHED };
 
 struct vcpu {
 	struct sched_entity entity;
@@ -80,7 +82,11 @@ struct vcpu {
 	/* The running cpu's. */
 	bool halted;			/* in HLT: runs again when an interrupt can be delivered */
 	bool halted_with_if;		/* RFLAGS.IF at that HLT: without it only a reset ends it */
+	bool window;			/* an exit was asked for when interrupts can be delivered */
+	bool deadline_stale;		/* virt->deadline_tsc is not of the two below any more */
+	uint64_t lapic_deadline, platform_deadline;	/* what virt->deadline_tsc was made of */
 	struct vsteal steal;
+	uint64_t tsc_adjust;		/* IA32_TSC_ADJUST: INIT leaves it (SDM 3A table 9-1) */
 	uint64_t injected;		/* interrupts and NMIs given to the guest, ever */
 };
 
@@ -105,7 +111,9 @@ struct vm {
 	struct list link;
 	struct vm_config config;
 	struct pool *pool;
-	unsigned node;			/* where its memory is asked for */
+	unsigned node;			/* its home: where its memory is asked for first */
+	unsigned span_count;		/* at least 1: nodes it spans, its home first (vm_numa.h) */
+	unsigned span[GUEST_NUMA_NODES];
 	struct sched_group group;
 	enum vm_state state;
 	char reason[VM_REASON_LEN];	/* why it is stopped or crashed; empty: never ran */
@@ -127,7 +135,8 @@ struct vm {
 	uint64_t restart_delay_ns;
 	/* Statistics for `vm show`. */
 	_Atomic uint64_t unknown_msrs;
-	_Atomic uint64_t unknown_msr_said[VM_UNKNOWN_MSRS_SAID];	/* VM_MSR_SAID | number of each that the log names; 0: free */
+	_Atomic uint64_t unknown_msr_said[VM_UNKNOWN_MSRS_SAID];	/* by hash: VM_MSR_SAID | number of each that the log names */
+	_Atomic bool unknown_msr_full;
 };
 
 /* --- The list. */

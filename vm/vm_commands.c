@@ -95,25 +95,39 @@ static void show_exits(const struct vcpu *v)
 	}
 }
 
+static const char *action_words(enum vm_action action)
+{
+	static const char *const words[] = {
+		[VM_ACTION_STOP] = "stop", [VM_ACTION_RESTART] = "restart", [VM_ACTION_DESTROY] = "destroy",
+	};
+
+	return words[action];
+}
+
 static enum err vm_show(const struct shell_args *args)
 {
 	enum err e = ERR_OK;
 	const struct vm *vm = named(args, &e);
-	char bytes[24];
-	struct text t = text_make(bytes, sizeof(bytes));
+	char bytes[24], nodes_words[32];
+	struct text t = text_make(bytes, sizeof(bytes)), nodes = text_make(nodes_words, sizeof(nodes_words));
 
 	if (vm == NULL) {
 		return e;
 	}
+	for (unsigned i = 0; i < vm->span_count; i++) {
+		text_printf(&nodes, "%s%u", i > 0 ? "," : "", vm->span[i]);
+	}
 	text_bytes(&t, vm->config.memory_bytes);
 	con_printf("vm %s: %s%s%s\n", vm->config.name, vm_state_words(vm->state), vm->reason[0] != '\0' ? ": " : "", vm->reason);
-	con_printf("  pool %s, node %u, memory %s in %u blocks, page tables %lu KiB\n", vm->pool->name, vm->node, bytes,
+	con_printf("  pool %s, node %s, memory %s in %u blocks, page tables %lu KiB\n", vm->pool->name, nodes_words, bytes,
 		   vm->mem.block_count, virt->space_pages(vm->space) * PAGE_SIZE / KIB);
 	con_printf("  kernel %s, initrd %s\n  cmdline %s\n", vm->config.kernel,
 		   vm->config.initrd[0] != '\0' ? vm->config.initrd : "(none)", vm->config.cmdline);
 	for (unsigned i = 0; i < vm->config.module_count; i++) {
 		con_printf("  module %s %s\n", vm->config.module[i].file, vm->config.module[i].args);
 	}
+	con_printf("  on-poweroff %s, on-reboot %s, on-crash %s\n", action_words(vm->config.on_poweroff),
+		   action_words(vm->config.on_reboot), action_words(vm->config.on_crash));
 	con_printf("  console: %lu bytes written, %lu dropped; %lu typed bytes dropped; unknown MSRs: %lu\n",
 		   atomic_load(&vm->console->written), vm->console->dropped, vm->console->in_dropped,
 		   atomic_load(&vm->unknown_msrs));
@@ -200,10 +214,14 @@ static void type_byte(void *ctx, uint8_t byte)
 
 static enum err attach(struct vm *vm, struct sched_reason *why)
 {
+	uint64_t gone = vconsole_replay(vm->console);
+
 	(void)why;
 	con_printf("attached to %s; Ctrl-] leaves\n", vm->config.name);
+	if (gone > 0) {
+		con_printf("[tarn: %lu bytes before these are no longer kept]\n", gone);
+	}
 	console_attach(type_byte, vm);
-	vconsole_replay(vm->console);
 	return ERR_OK;
 }
 

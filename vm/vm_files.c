@@ -8,6 +8,7 @@
 #include "kernel/machine.h"
 #include "vm/image.h"
 #include "vm/vm_memory.h"
+#include "vm/vm_numa.h"
 
 static enum err fail(struct sched_reason *why, enum err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static enum err fail(struct sched_reason *why, enum err e, const char *fmt, ...)
@@ -35,8 +36,10 @@ static enum err file_blob(const char *key, const char *name, struct image_blob *
 enum err vm_files_load(struct vm *vm, struct virt_start *start, struct sched_reason *why)
 {
 	struct image_blob modules[VM_MODULES_MAX];
+	struct guest_numa numa;
 	struct image_files files = {
 		.cmdline = vm->config.cmdline, .modules = modules, .module_count = vm->config.module_count,
+		.numa = &numa,
 	};
 	struct load_error error = { "" };
 	enum err e = file_blob("kernel", vm->config.kernel, &files.kernel, why);
@@ -52,6 +55,7 @@ enum err vm_files_load(struct vm *vm, struct virt_start *start, struct sched_rea
 		return e;
 	}
 	vm_memory_zero(vm);
+	vm_numa_describe(vm, &numa);
 	e = image_load(&vm->mem, &files, vm->vcpu_count, start, &error);
 	return e == ERR_OK ? ERR_OK : fail(why, e, "%s: %s", vm->config.kernel, error.words);
 }

@@ -3,28 +3,32 @@
 #include "vm/vm_memory.h"
 
 #include "kernel/arch.h"
+#include "kernel/console.h"
 #include "kernel/heap.h"
 #include "kernel/lib/string.h"
 #include "kernel/mem.h"
 #include "pool/pool.h"
+#include "vm/vm_numa.h"
 
-/* Pages of block i: all whole but perhaps the last. */
-static unsigned block_pages(const struct gmem *g, unsigned i)
+/* All are whole but perhaps the last. */
+uint64_t vm_memory_block_bytes(const struct gmem *g, unsigned i)
 {
-	uint64_t left = g->size - (uint64_t)i * LARGE_SIZE;
-
-	return (unsigned)(MIN(left, LARGE_SIZE) / PAGE_SIZE);
+	return MIN(g->size - (uint64_t)i * LARGE_SIZE, LARGE_SIZE);
 }
 
-/* Guest-physical address of block i. */
-static gpa_t block_gpa(const struct gmem *g, unsigned i)
+static unsigned block_pages(const struct gmem *g, unsigned i)
+{
+	return (unsigned)(vm_memory_block_bytes(g, i) / PAGE_SIZE);
+}
+
+gpa_t vm_memory_block_gpa(const struct gmem *g, unsigned i)
 {
 	uint64_t at = (uint64_t)i * LARGE_SIZE;
 
 	return gpa(at < g->low_size ? at : GMEM_HIGH_BASE + (at - g->low_size));
 }
 
-static bool pool_has_node(const struct pool *p, unsigned node)
+bool vm_memory_pool_has(const struct pool *p, unsigned node)
 {
 	CPUSET_FOREACH(cpu, &p->cpus) {
 		if (cpu_get(cpu)->node == node) {
@@ -36,12 +40,7 @@ static bool pool_has_node(const struct pool *p, unsigned node)
 
 bool vm_memory_is_near(const struct vm *vm)
 {
-	CPUSET_FOREACH(cpu, &vm->pool->cpus) {
-		if (cpu_get(cpu)->node == vm->node) {
-			return true;
-		}
-	}
-	return false;
+	return vm_memory_pool_has(vm->pool, vm->node);
 }
 
 unsigned vm_memory_home(const struct pool *p)
@@ -49,7 +48,7 @@ unsigned vm_memory_home(const struct pool *p)
 	unsigned home = NODE_NONE;
 
 	for (unsigned node = 0; node < mem.node_count; node++) {
-		if (pool_has_node(p, node) &&
+		if (vm_memory_pool_has(p, node) &&
 		    (home == NODE_NONE || mem.node[node].free_pages > mem.node[home].free_pages)) {
 			home = node;
 		}
@@ -57,12 +56,18 @@ unsigned vm_memory_home(const struct pool *p)
 	return home == NODE_NONE ? p->node : home;	/* a pool without cpus: it takes no VM anyway */
 }
 
-/* From the VM's home node, then from the pool's other nodes, nearest first; from anywhere only where the VM says so. */
-static hpa_t block_alloc(const struct vm *vm, unsigned pages)
+/* From the node it is meant for, then from the VM's home and the pool's others, nearest first; from anywhere only where it may. */
+static hpa_t block_alloc(const struct vm *vm, unsigned block)
 {
+	unsigned pages = block_pages(&vm->mem, block);
+	hpa_t meant = mem_alloc(&mem, vm_numa_block_node(vm, block), pages, MEM_STRICT);
+
+	if (!hpa_is_none(meant)) {
+		return meant;
+	}
 	for (unsigned i = 0; i < mem.node_count; i++) {
 		unsigned node = mem.node[vm->node].fallback[i];
-		hpa_t at = pool_has_node(vm->pool, node) ? mem_alloc(&mem, node, pages, MEM_STRICT) : HPA_NONE;
+		hpa_t at = vm_memory_pool_has(vm->pool, node) ? mem_alloc(&mem, node, pages, MEM_STRICT) : HPA_NONE;
 
 		if (!hpa_is_none(at)) {
 			return at;
@@ -101,11 +106,11 @@ enum err vm_memory_create(struct vm *vm, struct sched_reason *why)
 		return e;
 	}
 	for (unsigned i = 0; i < count; i++) {
-		block[i] = block_alloc(vm, block_pages(&vm->mem, i));
+		block[i] = block_alloc(vm, i);
 		if (hpa_is_none(block[i])) {
 			return no_memory(vm, i, why);
 		}
-		e = virt->space_map(vm->space, block_gpa(&vm->mem, i), block[i], block_pages(&vm->mem, i) * PAGE_SIZE);
+		e = virt->space_map(vm->space, vm_memory_block_gpa(&vm->mem, i), block[i], block_pages(&vm->mem, i) * PAGE_SIZE);
 		if (e != ERR_OK) {
 			return no_memory(vm, i, why);
 		}
@@ -133,5 +138,6 @@ void vm_memory_zero(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->mem.block_count; i++) {
 		arch_zero(arch_direct(vm->mem.block[i]), block_pages(&vm->mem, i) * PAGE_SIZE);
+		console_catch();
 	}
 }

@@ -14,5 +14,9 @@ enum err vm_memory_create(struct vm *vm, struct sched_reason *why);
 void vm_memory_destroy(struct vm *vm);
 /* Has vm's pool a cpu on its home node? */
 bool vm_memory_is_near(const struct vm *vm);
+bool vm_memory_pool_has(const struct pool *p, unsigned node);
+/* Block i of g: where the guest has it, and how much it is. */
+gpa_t vm_memory_block_gpa(const struct gmem *g, unsigned i);
+uint64_t vm_memory_block_bytes(const struct gmem *g, unsigned i);
 /* All of it zero again, for a new start. */
 void vm_memory_zero(struct vm *vm);

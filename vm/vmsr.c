@@ -5,10 +5,12 @@
 #include "kernel/log.h"
 #include "vm/vcpu.h"
 #include "vm/vlapic_msr.h"
+#include "vm/vspec.h"
 
 #define MSR_TSC			0x010u
 #define MSR_PLATFORM_ID		0x017u
 #define MSR_FEATURE_CONTROL	0x03au
+#define MSR_TSC_ADJUST		0x03bu
 #define MSR_UCODE_REV		0x08bu
 #define MSR_MCG_CAP		0x179u
 #define MSR_MCG_STATUS		0x17au
@@ -52,13 +54,30 @@ static __attribute__((noinline)) bool read_tsc(struct vcpu *v, uint64_t *value)
 	return true;
 }
 
+/* A write to either of TSC and TSC_ADJUST moves both by the same (SDM 3B 18.17.3). */
+static bool move_tsc(struct vcpu *v, uint64_t by)
+{
+	vlapic_tsc_moved(&v->lapic, by);
+	virt->set_tsc_offset(v->virt, v->virt->tsc_offset + by);
+	v->tsc_adjust += by;
+	v->deadline_stale = true;
+	return true;
+}
+
 static bool write_tsc(struct vcpu *v, uint64_t value)
 {
-	uint64_t offset = value - virt_host_tsc();
+	return move_tsc(v, value - vcpu_tsc(v));
+}
 
-	vlapic_tsc_moved(&v->lapic, offset - v->virt->tsc_offset);
-	virt->set_tsc_offset(v->virt, offset);
+static bool read_tsc_adjust(struct vcpu *v, uint64_t *value)
+{
+	*value = v->tsc_adjust;
 	return true;
+}
+
+static bool write_tsc_adjust(struct vcpu *v, uint64_t value)
+{
+	return move_tsc(v, value - v->tsc_adjust);
 }
 
 static bool read_locked(struct vcpu *v, uint64_t *value)
@@ -102,6 +121,7 @@ static bool write_steal(struct vcpu *v, uint64_t value)
 	X(MSR_TSC,		read_tsc,		write_tsc) \
 	X(MSR_PLATFORM_ID,	read_zero,		write_refused) \
 	X(MSR_FEATURE_CONTROL,	read_locked,		write_refused) \
+	X(MSR_TSC_ADJUST,	read_tsc_adjust,	write_tsc_adjust) \
 	X(MSR_UCODE_REV,	read_zero,		write_ignored) \
 	/* No bank of machine check: Xen asks for them whatever CPUID says. */ \
 	X(MSR_MCG_CAP,		read_zero,		write_refused) \
@@ -116,30 +136,38 @@ static bool is_apic(uint32_t msr)
 	return msr == VLAPIC_MSR_BASE || msr == VLAPIC_MSR_DEADLINE || (msr >= APIC_MSR_FIRST && msr <= APIC_MSR_LAST);
 }
 
-/* True once for each MSR of a VM, as long as the VM's list of them has room. */
-static bool is_news(struct vm *vm, uint32_t msr)
+enum news { OLD, NEWS, NO_ROOM };
+
+/* A set by hash. That there is no room for another is news once. */
+static enum news say(struct vm *vm, uint32_t msr)
 {
 	const uint64_t said = VM_MSR_SAID | msr;
+	const uint32_t first = msr * 2654435761u >> 16;
 
 	for (unsigned i = 0; i < VM_UNKNOWN_MSRS_SAID; i++) {
-		uint64_t found = 0;
+		_Atomic uint64_t *slot = &vm->unknown_msr_said[(first + i) % VM_UNKNOWN_MSRS_SAID];
+		uint64_t found = atomic_load_explicit(slot, memory_order_relaxed);
 
-		if (atomic_compare_exchange_strong(&vm->unknown_msr_said[i], &found, said)) {
-			return true;
+		if (found == 0 && atomic_compare_exchange_strong(slot, &found, said)) {
+			return NEWS;
 		}
 		if (found == said) {
-			return false;
+			return OLD;
 		}
 	}
-	return false;
+	return atomic_exchange(&vm->unknown_msr_full, true) ? OLD : NO_ROOM;
 }
 
-/* Counted, and said with its number once for each VM and MSR, so that a missing row can be found. */
+/* Counted, and said with its number once for each VM and MSR, so that a missing row can be found; a sweep must not flood the log. */
 static __attribute__((noinline, cold)) bool unknown(struct vcpu *v, uint32_t msr, const char *verb)
 {
+	enum news news = say(v->vm, msr);
+
 	atomic_fetch_add_explicit(&v->vm->unknown_msrs, 1, memory_order_relaxed);
-	if (is_news(v->vm, msr)) {
+	if (news == NEWS) {
 		log_printf("vm %s: %s of unknown MSR 0x%x: #GP", v->vm->config.name, verb, msr);
+	} else if (news == NO_ROOM) {
+		log_printf("vm %s: %u unknown MSRs named; any other is only counted", v->vm->config.name, VM_UNKNOWN_MSRS_SAID);
 	}
 	return false;
 }
@@ -149,14 +177,20 @@ static __attribute__((noinline)) bool read_apic(struct vcpu *v, uint32_t msr, ui
 	return vlapic_msr_read(&v->lapic, msr, vcpu_tsc(v), value) == ERR_OK;
 }
 
-/* What is rarely asked for: MTRRs, and what there is not. Apart, to keep the table's switch short. */
+/* What is rarely asked for: MTRRs, speculation controls, and what there is not. Apart, to keep the table's switch short. */
 static __attribute__((noinline)) bool read_rare(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
+	if (vspec_owns(msr)) {
+		return vspec_read(v->virt, msr, value);
+	}
 	return vmtrr_owns(msr) ? vmtrr_read(&v->mtrr, msr, value) : unknown(v, msr, "RDMSR");
 }
 
 static __attribute__((noinline)) bool write_rare(struct vcpu *v, uint32_t msr, uint64_t value)
 {
+	if (vspec_owns(msr)) {
+		return vspec_write(v->virt, msr, value);
+	}
 	return vmtrr_owns(msr) ? vmtrr_write(&v->mtrr, msr, value) : unknown(v, msr, "WRMSR");
 }
 

@@ -449,7 +449,7 @@ enum err vplatform_add_vcpu(struct vplatform *p, struct vlapic *lapic, uint32_t 
 	const struct vlapic_config config = {
 		.ctx = p, .id = apic_id, .bsp = p->vcpu_count == 0,
 		.tsc_hz = p->config.tsc_hz, .timer_hz = p->config.timer_hz,
-		.ipi = vplatform_ipi, .eoi = vplatform_eoi,
+		.assisted = p->config.apic_assisted, .ipi = vplatform_ipi, .eoi = vplatform_eoi,
 	};
 
 	if (p->vcpu_count == VPLATFORM_VCPUS_MAX) {

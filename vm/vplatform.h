@@ -48,6 +48,7 @@ struct vplatform_config {
 	const struct vplatform_ops *ops;
 	void *ctx;
 	uint64_t tsc_hz, timer_hz;	/* of the local APICs: see vlapic_config */
+	bool apic_assisted;
 	int64_t rtc_base_s;		/* UTC seconds since 1970 at now_ns = 0 */
 };
 

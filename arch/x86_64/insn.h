@@ -53,6 +53,43 @@ static inline void insn_rsb_fill(void)
 			 "	lfence" : "+r"(rounds) : : "cc", "memory");
 }
 
+/*
+ * Where a cpu keeps a guest's return stack buffer out of the hypervisor but for its last entry (PBRSB): one CALL that has retired
+ * before any RET without one of its own (Intel, "Post-barrier Return Stack Buffer Predictions").
+ */
+static inline void insn_rsb_one(void)
+{
+	__asm__ volatile("	call	2f\n"
+			 "1:	pause\n"
+			 "	lfence\n"
+			 "	jmp	1b\n"
+			 "2:	add	$8, %%rsp\n"
+			 "	lfence" : : : "cc", "memory");
+}
+
+/*
+ * Taken branches, more than the history of a cpu holds that has no BHI_DIS_S; inner calls, so that the loops are not seen as such
+ * (Intel, "Branch History Injection", software BHB-clearing sequence).
+ */
+static inline void insn_bhb_clear(void)
+{
+	uint32_t outer = 5, inner;
+
+	__asm__ volatile("	call	1f\n"
+			 "	jmp	5f\n"
+			 "1:	call	2f\n"
+			 "	ret\n"
+			 "2:	mov	$5, %1\n"
+			 "3:	jmp	4f\n"
+			 "	nop\n"
+			 "4:	dec	%1\n"
+			 "	jnz	3b\n"
+			 "	dec	%0\n"
+			 "	jnz	1b\n"
+			 "	ret\n"
+			 "5:	lfence" : "+r"(outer), "=&r"(inner) : : "cc", "memory");
+}
+
 /* With a writable data segment's selector: clears the buffers that MDS reads, where the cpu says MD_CLEAR. */
 static inline void insn_verw(uint16_t selector)
 {
@@ -237,6 +274,11 @@ static inline uint64_t insn_muldiv(uint64_t value, uint64_t to, uint64_t from)
 static inline void insn_mfence(void)
 {
 	__asm__ volatile("mfence" : : : "memory");
+}
+
+static inline void insn_lfence(void)
+{
+	__asm__ volatile("lfence" : : : "memory");
 }
 
 static inline void insn_pause(void)

@@ -4,6 +4,7 @@
 
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/insn.h"
+#include "arch/x86_64/mitigate.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/percpu.h"
 #include "arch/x86_64/regs.h"
@@ -41,6 +42,7 @@ void arch_entry(uint64_t boot_info_hpa)
 		panic("boot_info: magic 0x%lx version %u size %u, expected 0x%lx, %u, %lu: loader and kernel do not match",
 		      info->magic, info->version, info->size, BOOT_INFO_MAGIC, BOOT_INFO_VERSION, sizeof(*info));
 	}
+	screen_init(&info->framebuffer);
 	kernel_main(info);
 }
 
@@ -146,6 +148,10 @@ void arch_idle(uint64_t until_ns)
 		return;
 	}
 	apic_timer_arm(tsc);
+	mitigate_before_halt();
 	insn_sti_hlt_cli();
-	apic_timer_arm(UINT64_MAX);
+	mitigate_after_halt();
+	if (insn_rdtsc() < tsc) {
+		apic_timer_arm(UINT64_MAX);	/* else it has fired */
+	}
 }

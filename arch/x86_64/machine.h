@@ -21,6 +21,10 @@ void serial_drain(void);
 void serial_interrupt(void);		/* its vector came */
 /* Routes the port's interrupt to one cpu; without, the console is polled every few milliseconds. */
 bool serial_init_irq(const struct platform *p, uint32_t apic_id);
+
+/* The screen: cells in memory from the first call on, pixels from the second on, which needs paging_init(). */
+void screen_init(const struct boot_framebuffer *fb);
+void screen_map(const struct boot_framebuffer *fb);
 /* Reads the CMOS clock. After time_init(). */
 void rtc_init(const struct platform *p);
 /* Remembers how to power off and reset. */

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* See mitigate.h. All cpus are taken to be as the boot cpu is: hybrid parts enumerate the union of what their cores need. */
+/*
+ * See mitigate.h. All cpus are taken to be as the boot cpu is: hybrid parts enumerate the union of
+ * what their cores need.
+ */
 #include "arch/x86_64/mitigate.h"
 
 #include "arch/x86_64/insn.h"
 #include "arch/x86_64/percpu.h"
-#include "arch/x86_64/pure/mitigate.h"
+#include "arch/x86_64/pure/mitigate_steps.h"
 #include "arch/x86_64/regs.h"
+#include "arch/x86_64/virt.h"
 #include "kernel/arch.h"
+#include "kernel/lib/util.h"
 #include "kernel/log.h"
 
-#define EDX_ARCH_CAPABILITIES	(1u << 29)
 #define VENDOR_EBX_INTEL	0x756e6547u	/* "Genu" */
 
 static struct mitigate measures;
-static char words[160] = "none";
+static char words[320] = "none";
 static uint64_t vm_numbers;
 
 static void verw(void)
@@ -21,26 +25,31 @@ static void verw(void)
 	insn_verw(SELECTOR_DATA);
 }
 
-static const struct mitigate_ops ops = { .wrmsr = insn_wrmsr, .rsb_fill = insn_rsb_fill, .verw = verw };
+static const struct mitigate_ops ops = {
+	.wrmsr = insn_wrmsr, .rdmsr = insn_rdmsr, .rsb_fill = insn_rsb_fill, .rsb_one = insn_rsb_one,
+	.bhb_clear = insn_bhb_clear, .verw = verw,
+};
+
+static struct cpuid leaf7(uint32_t subleaf)
+{
+	return insn_cpuid(0, 0).eax >= 7 ? insn_cpuid(7, subleaf) : (struct cpuid){ 0 };
+}
 
 static struct mitigate_facts facts_of_this_cpu(void)
 {
-	struct cpuid zero = insn_cpuid(0, 0), one = insn_cpuid(1, 0), seven = { 0 };
+	struct cpuid zero = insn_cpuid(0, 0), one = insn_cpuid(1, 0), seven = leaf7(0);
 	struct mitigate_facts f = {
 		.intel = zero.ebx == VENDOR_EBX_INTEL, .family = one.eax >> 8 & 0xf,
-		.model = (one.eax >> 4 & 0xf) | (one.eax >> 12 & 0xf0),
+		.model = (one.eax >> 4 & 0xf) | (one.eax >> 12 & 0xf0), .stepping = one.eax & 0xf,
+		.leaf7_ebx = seven.ebx, .leaf7_edx = seven.edx,
+		.arch_capabilities = virt_host_arch_capabilities(),
 	};
 
 	if (f.family == 0xf) {
 		f.family += one.eax >> 20 & 0xff;
 	}
-	if (zero.eax >= 7) {
-		seven = insn_cpuid(7, 0);
-	}
-	f.leaf7_ebx = seven.ebx;
-	f.leaf7_edx = seven.edx;
-	if ((seven.edx & EDX_ARCH_CAPABILITIES) != 0) {
-		f.arch_capabilities = insn_rdmsr(MSR_ARCH_CAPABILITIES);
+	if (seven.eax >= 2) {
+		f.leaf7_2_edx = leaf7(2).edx;
 	}
 	return f;
 }
@@ -51,7 +60,7 @@ void mitigate_init(bool off)
 	struct text t = text_make(words, sizeof(words));
 
 	if (off) {
-		measures = (struct mitigate){ .ibpb_on_switch = false };
+		measures = (struct mitigate){ .at_change = 0 };
 		text_puts(&t, "off, by the manifest");
 	} else {
 		measures = mitigate_decide(&f);
@@ -70,7 +79,61 @@ uint64_t mitigate_new_vm(void)
 	return ++vm_numbers;
 }
 
-void mitigate_load(uint64_t vm)
+void mitigate_cpu_on(void)
 {
-	mitigate_switch(&measures, &percpu_this()->mitigate, vm, &ops);
+	if ((leaf7(0).edx & CPUID7_EDX_IBRS_IBPB) != 0) {
+		insn_wrmsr(MSR_SPEC_CTRL, 0);
+	}
+}
+
+void mitigate_run_vm(uint64_t vm)
+{
+	mitigate_run(&measures, &percpu_this()->mitigate, vm, &ops);
+}
+
+void mitigate_reset(struct mitigate_vcpu *v)
+{
+	*v = (struct mitigate_vcpu){ .spec_ctrl = 0 };
+	mitigate_judge(&measures, v);
+}
+
+void mitigate_before_halt(void)
+{
+	mitigate_halt(&measures, &percpu_this()->mitigate, &ops);
+}
+
+void mitigate_after_halt(void)
+{
+	mitigate_halted(&measures, &percpu_this()->mitigate, &ops);
+}
+
+void mitigate_loaded(const struct mitigate_vcpu *v)
+{
+	mitigate_settle(&measures, &percpu_this()->mitigate, v, &ops);
+}
+
+void mitigate_unloaded(void)
+{
+	mitigate_put(&measures, &percpu_this()->mitigate, &ops);
+}
+
+void mitigate_written(struct mitigate_vcpu *v, uint64_t spec_ctrl)
+{
+	mitigate_write(&measures, &percpu_this()->mitigate, v, spec_ctrl, &ops);
+}
+
+void mitigate_after_exit(struct mitigate_vcpu *v)
+{
+	mitigate_exit(&measures, &percpu_this()->mitigate, v, &ops);
+	insn_lfence();		/* nor does a mispredicted step let anything go on without it */
+}
+
+void mitigate_before_entry(struct mitigate_vcpu *v)
+{
+	mitigate_enter(&measures, &percpu_this()->mitigate, v, &ops);
+}
+
+void arch_mitigations_taken(unsigned cpu, struct text *to)
+{
+	mitigate_print_taken(&percpu_of(cpu)->mitigate, to);
 }

@@ -2,6 +2,7 @@
 /* Offsets that assembly needs: compiled to assembler text, from which the build makes build/gen/offsets.inc. */
 #include "arch/x86_64/percpu.h"
 #include "arch/x86_64/virt.h"
+#include "arch/x86_64/vmx/vmx_private.h"
 
 void offsets(void);
 
@@ -13,6 +14,7 @@ void offsets(void)
 {
 	OFFSET(PERCPU_POKED, struct percpu, cpu.remote.poked);
 	OFFSET(PERCPU_LAUNCHED, struct percpu, launched);
+	OFFSET(VMX_GUARD, struct vmx_vcpu, guard);
 	OFFSET(START_APIC_ID, struct start_mailbox, apic_id);
 	OFFSET(START_CLAIM, struct start_mailbox, claim);
 	OFFSET(START_STACK, struct start_mailbox, stack);

@@ -83,7 +83,10 @@ static bool map(uint64_t va, uint64_t pa, uint64_t length, uint64_t flags)
 			return false;
 		}
 		ASSERT((*e & PTE_P) == 0);
-		*e = pa | flags | PTE_P | PTE_A | PTE_D | (level > 0 ? PTE_PS : 0);
+		*e = pa | flags | PTE_P | PTE_A | PTE_D;
+		if (level > 0) {
+			*e |= PTE_PS | ((flags & PTE_PAT) != 0 ? PTE_PAT_LARGE : 0);
+		}
 		va += level_size(level);
 		pa += level_size(level);
 		length -= level_size(level);
@@ -189,6 +192,11 @@ static void *map_device(hpa_t at, size_t size, uint64_t flags)
 void *paging_map_mmio(hpa_t at, size_t size)
 {
 	return map_device(at, size, PTE_PCD | PTE_PWT);
+}
+
+void *paging_map_framebuffer(hpa_t at, size_t size)
+{
+	return map_device(at, size, PTE_PAT);	/* entry 4: write-combining */
 }
 
 uint64_t paging_map_stack(unsigned cpu, unsigned kind, unsigned node)

@@ -35,6 +35,8 @@ uint64_t paging_cr3(void);
 
 /* Maps size bytes of device registers uncached; for good. NULL when there is no memory for tables. */
 void *paging_map_mmio(hpa_t at, size_t size);
+/* The same, write-combining. */
+void *paging_map_framebuffer(hpa_t at, size_t size);
 /* A stack of STACK_PAGES from node, with unmapped pages on both sides. Its top, or 0 when there is no memory. */
 uint64_t paging_map_stack(unsigned cpu, unsigned kind, unsigned node);
 /* Is va inside the guard pages of some stack? */

@@ -45,6 +45,8 @@ struct percpu {
 	bool vmx_on;
 	bool launched;				/* the current VMCS's launch state, for enter.asm */
 	struct vmx_vcpu *loaded;		/* whose VMCS is current here; NULL: none */
+	/* Whose other registers were loaded here last: if it ran nowhere else, they are still here. */
+	const struct vmx_vcpu *in_place;
 	struct mitigate_cpu mitigate;
 };
 

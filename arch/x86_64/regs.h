@@ -74,6 +74,11 @@
  */
 #define PAT_VALUE		0x0007040100070406ul
 
+/* --- CPUID leaf 7 EDX */
+#define CPUID7_EDX_IBRS_IBPB	(1u << 26)
+#define CPUID7_EDX_L1D_FLUSH	(1u << 28)
+#define CPUID7_EDX_ARCH_CAPABILITIES	(1u << 29)
+
 /* --- CPUID leaf 1 ECX */
 #define CPUID1_ECX_VMX		(1u << 5)
 #define CPUID1_ECX_X2APIC	(1u << 21)
@@ -89,6 +94,8 @@
 #define PTE_D			(1ul << 6)
 #define PTE_PS			(1ul << 7)
 #define PTE_G			(1ul << 8)
+#define PTE_PAT			(1ul << 7)	/* in a 4 KiB entry: entries 4 to 7 of the PAT */
+#define PTE_PAT_LARGE		(1ul << 12)	/* the same in a larger one */
 #define PTE_NX			(1ul << 63)
 #define PTE_ADDRESS		0x000ffffffffff000ul
 

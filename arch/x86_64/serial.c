@@ -5,6 +5,7 @@
 #include "arch/x86_64/insn.h"
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/machine.h"
+#include "arch/x86_64/percpu.h"
 #include "arch/x86_64/vectors.h"
 #include "kernel/arch.h"
 
@@ -124,6 +125,7 @@ int arch_serial_rx(void)
 void serial_interrupt(void)
 {
 	atomic_store_explicit(&serial.fired, true, memory_order_relaxed);
+	atomic_store_explicit(&percpu_this()->cpu.remote.poked, 1, memory_order_relaxed);	/* housekeeping is due */
 }
 
 /*
@@ -147,9 +149,4 @@ void arch_serial_want_tx_irq(bool on)
 		serial.ier = ier;
 		reg_write(REG_IER, ier);
 	}
-}
-
-void arch_screen_putc(char c)
-{
-	(void)c;	/* no framebuffer text yet: boot_info.framebuffer is handed over and not drawn on */
 }

@@ -3,6 +3,7 @@
 #include "arch/x86_64/time.h"
 
 #include "arch/x86_64/insn.h"
+#include "arch/x86_64/pure/tscclock.h"
 #include "kernel/arch.h"
 #include "kernel/bootstat.h"
 #include "kernel/lib/util.h"
@@ -21,15 +22,9 @@
 #define CALIBRATE_POLLS		1000000ul	/* a read of a port takes about 1 us: a second at most */
 #define TSC_LEAF		0x15u
 #define TSC_HZ_MIN		1000000ul
-#define SHIFT			32
 
-/* ns = (tsc - zero) * to_ns >> SHIFT, tsc = zero + ns * to_tsc >> SHIFT: fixed point, so that no path divides. */
-static struct {
-	uint64_t hz;
-	uint64_t zero;
-	uint64_t to_ns;
-	uint64_t to_tsc;
-} clock;
+static uint64_t clock_hz;
+static struct tscclock clock;
 
 /* TSC ticks a second by the PM timer; 0 when it does not move. */
 static uint64_t measure_pm(uint16_t port)
@@ -104,31 +99,26 @@ void time_init(uint16_t pm_timer, uint64_t zero_tsc)
 		panic("cannot calibrate the TSC: neither the ACPI PM timer (port 0x%x) nor the PIT counts, and CPUID 15h is silent",
 		      pm_timer);
 	}
-	clock.hz = hz;
+	clock_hz = hz;
 	clock.zero = zero_tsc;
-	clock.to_ns = insn_muldiv(NS_PER_S, 1ul << SHIFT, hz);
-	clock.to_tsc = insn_muldiv(hz, 1ul << SHIFT, NS_PER_S);
+	clock.to_ns = insn_muldiv(NS_PER_S, 1ul << TSCCLOCK_SHIFT, hz);
+	clock.to_tsc = insn_muldiv(hz, 1ul << TSCCLOCK_SHIFT, NS_PER_S);
 	log_printf("time: TSC runs at %lu.%03lu MHz (%s)", hz / 1000000, hz / 1000 % 1000, how);
 }
 
 uint64_t time_tsc_hz(void)
 {
-	return clock.hz;
+	return clock_hz;
 }
 
 uint64_t time_tsc_to_ns(uint64_t tsc)
 {
-	if (tsc == UINT64_MAX) {
-		return NS_NEVER;
-	}
-	return tsc < clock.zero ? 0 : (uint64_t)((unsigned __int128)(tsc - clock.zero) * clock.to_ns >> SHIFT);
+	return tscclock_ns(&clock, tsc);
 }
 
 uint64_t time_ns_to_tsc(uint64_t ns)
 {
-	unsigned __int128 tsc = ((unsigned __int128)ns * clock.to_tsc >> SHIFT) + clock.zero;
-
-	return ns == NS_NEVER || tsc > UINT64_MAX ? UINT64_MAX : (uint64_t)tsc;
+	return tscclock_tsc(&clock, ns);
 }
 
 uint64_t arch_ticks(void)
@@ -143,7 +133,7 @@ uint64_t arch_now_ns(void)
 
 void time_wait_us(uint64_t us)
 {
-	uint64_t start = insn_rdtsc(), end = start + clock.hz * us / 1000000;
+	uint64_t start = insn_rdtsc(), end = start + clock_hz * us / 1000000;
 
 	while (insn_rdtsc() < end) {
 		insn_pause();

@@ -11,7 +11,7 @@
  */
 void time_init(uint16_t pm_timer, uint64_t zero_tsc);
 uint64_t time_tsc_hz(void);
-/* Nanoseconds since time 0 to a TSC value, and back. NS_NEVER and UINT64_MAX map to each other. */
+/* Nanoseconds since time 0 to a TSC value, never before that time, and back. NS_NEVER and UINT64_MAX map to each other. */
 uint64_t time_ns_to_tsc(uint64_t ns);
 uint64_t time_tsc_to_ns(uint64_t tsc);
 /* Spins for us microseconds. */

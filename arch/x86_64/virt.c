@@ -6,6 +6,7 @@
 #include "arch/x86_64/regs.h"
 #include "arch/x86_64/time.h"
 #include "arch/x86_64/vmx/vmx_ops.h"
+#include "kernel/arch.h"
 #include "kernel/lib/format.h"
 #include "kernel/lib/string.h"
 #include "kernel/lib/util.h"
@@ -35,6 +36,18 @@ void virt_give_up(const char *why)
 	str_copy(why_not, sizeof(why_not), why);
 }
 
+const char *arch_virtualization(void)
+{
+	static char words[80];
+	struct text t = text_make(words, sizeof(words));
+
+	if (virt == NULL) {
+		return "none";
+	}
+	text_printf(&t, "%s, guests' local APICs %s", virt->name, virt->offers(VIRT_APIC) ? "by the cpu" : "in software");
+	return words;
+}
+
 const char *virt_why_not(void)
 {
 	return why_not;
@@ -45,6 +58,13 @@ struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf)
 	struct cpuid c = insn_cpuid(leaf, subleaf);
 
 	return (struct virt_cpuid){ c.eax, c.ebx, c.ecx, c.edx };
+}
+
+uint64_t virt_host_arch_capabilities(void)
+{
+	bool has = insn_cpuid(0, 0).eax >= 7 && (insn_cpuid(7, 0).edx & CPUID7_EDX_ARCH_CAPABILITIES) != 0;
+
+	return has ? insn_rdmsr(MSR_ARCH_CAPABILITIES) : 0;
 }
 
 uint64_t virt_guest_xcr0(void)

@@ -7,8 +7,14 @@
  * another cpu may run it. run() returns to the caller only when a handler asked for it; all other exits are handled
  * inside, by the row of `handlers` for the exit's kind.
  *
- * A cheap exit saves few registers: a handler of CPUID, RDMSR, WRMSR, HYPERCALL, IO, HLT, XSETBV or TIMER finds only RAX, RBX,
- * RCX, RDX, RSI, RDI and R8-R11 in gpr; the others hold old values until run() returns. For the other kinds all are there.
+ * A cheap exit saves few registers: a handler of CPUID, RDMSR, WRMSR, HYPERCALL, IO, HLT, XSETBV, TIMER or APIC_... finds only
+ * RAX, RBX, RCX, RDX, RSI, RDI and R8-R11 in gpr; the others hold old values until run() returns. For the other kinds all are
+ * there.
+ *
+ * A cpu that offers VIRT_APIC works on a virtual cpu's local APIC registers by itself, in the page that apic_page names, laid out
+ * as the xAPIC's: it delivers what is requested there, and reads, EOI, TPR (CR8) and self-IPIs do not exit. Any other register
+ * written is an APIC_WRITE, after the instruction; the EOI of a vector whose TMR bit is set is an APIC_EOI, after it is done;
+ * what the cpu cannot do in xAPIC mode is an MMIO. Then inject() is for the 8259's vectors only.
  */
 #pragma once
 
@@ -24,7 +30,8 @@
 	X(HLT, "hlt") X(MMIO, "memory access") X(XSETBV, "xsetbv") X(TIMER, "timer") X(INTERRUPT, "interrupt") \
 	X(NMI, "nmi") X(INJECT_WINDOW, "injection window") X(TRIPLE_FAULT, "triple fault") X(CR, "control register") \
 	X(DR, "debug register") X(PAUSE, "pause") X(EXCEPTION, "exception") X(INVALID_OP, "refused instruction") \
-	X(RDPMC, "rdpmc") X(WBINVD, "wbinvd") X(ENTRY_FAILED, "failed entry") X(OTHER, "other")
+	X(RDPMC, "rdpmc") X(WBINVD, "wbinvd") X(BUS_LOCK, "bus lock") X(APIC_WRITE, "apic write") X(APIC_EOI, "apic eoi") \
+	X(ENTRY_FAILED, "failed entry") X(OTHER, "other")
 
 enum virt_exit {
 #define VIRT_EXIT_ENUM(name, words) VIRT_EXIT_##name,
@@ -85,8 +92,10 @@ struct virt_exit_info {
 	bool write, fetch;
 	bool in_delivery;		/* while an event was being delivered: no instruction did it */
 	bool walk;			/* of the guest's page tables, by the cpu: no instruction's operand */
-	/* EXCEPTION that nothing asked for */
+	/* EXCEPTION that nothing asked for; APIC_EOI */
 	uint8_t vector;
+	/* APIC_WRITE: the register's place in the page */
+	uint16_t offset;
 	/* OTHER, ENTRY_FAILED, INVALID_OP: the vendor's own number, for the register dump */
 	uint32_t reason;
 	uint64_t qualification;
@@ -145,11 +154,29 @@ struct virt_config {
 	virt_handler *const *handlers;
 	void (*before_entry)(struct virt_vcpu *v);
 	void *owner;
+	uint32_t *apic_page;		/* 4 KiB, aligned: used where offered */
 	uint64_t cr4_allowed;		/* bits the guest may set: what its CPUID offers */
 	uint64_t xcr0_allowed;		/* 0: no XSAVE */
 };
 
-enum virt_feature { VIRT_RDTSCP, VIRT_INVPCID };
+enum virt_feature { VIRT_RDTSCP, VIRT_INVPCID, VIRT_APIC };
+
+enum virt_apic { VIRT_APIC_OFF, VIRT_XAPIC, VIRT_X2APIC };
+
+/* The highest vector of the eight registers from number `first` on in such a page; 0: none, which is the common case. */
+static inline unsigned virt_apic_highest(const uint32_t *page, unsigned first)
+{
+	const uint32_t *r = &page[4 * first];
+	unsigned word = 7;
+
+	if ((r[0] | r[4] | r[8] | r[12] | r[16] | r[20] | r[24] | r[28]) == 0) {
+		return 0;
+	}
+	while (r[4 * word] == 0) {
+		word--;
+	}
+	return word * 32 + 31 - (unsigned)__builtin_clz(r[4 * word]);
+}
 
 struct text;
 
@@ -168,6 +195,8 @@ struct virt_ops {
 	enum err (*space_create)(unsigned node, struct virt_space **out);
 	/* P: gpa -> hpa for size bytes (page multiple), readable, writable, executable; 2 MiB leaves where both are aligned. */
 	enum err (*space_map)(struct virt_space *s, gpa_t at, hpa_t to, uint64_t size);
+	/* P: where the guest has its xAPIC's page. Once, and only where VIRT_APIC is offered. */
+	enum err (*space_map_apic)(struct virt_space *s, gpa_t at);
 	/* P: no vCPU uses it any more. */
 	void (*space_destroy)(struct virt_space *s);
 	uint64_t (*space_pages)(const struct virt_space *s);	/* pages its tables take */
@@ -187,6 +216,8 @@ struct virt_ops {
 	/* R, in before_entry or a handler. */
 	bool (*can_inject)(struct virt_vcpu *v);		/* an external interrupt, now? */
 	void (*inject)(struct virt_vcpu *v, uint8_t vector);
+	/* Where VIRT_APIC is offered: the APIC's mode, or ISR, IRR, TMR or SVR in its page, are not as the cpu left them. */
+	void (*apic_sync)(struct virt_vcpu *v, enum virt_apic mode);
 	/* An NMI, now; false: they are blocked, and VIRT_EXIT_INJECT_WINDOW comes when they no longer are. */
 	bool (*inject_nmi)(struct virt_vcpu *v);
 	void (*want_window)(struct virt_vcpu *v, bool on);	/* VIRT_EXIT_INJECT_WINDOW when can_inject() becomes true */
@@ -204,6 +235,10 @@ struct virt_ops {
 	bool (*write_efer)(struct virt_vcpu *v, uint64_t value);
 	uint64_t (*read_efer)(struct virt_vcpu *v);
 	bool (*write_xcr0)(struct virt_vcpu *v, uint64_t value);
+	uint64_t (*read_xcr0)(struct virt_vcpu *v);
+	/* Where the host enumerates it, and with bits that it has only. RECHECK must follow a write: its entries may change. */
+	uint64_t (*read_spec_ctrl)(struct virt_vcpu *v);
+	void (*write_spec_ctrl)(struct virt_vcpu *v, uint64_t value);
 	uint64_t (*read_cr4)(struct virt_vcpu *v);
 
 	/* Instructions that a guest has only where the vendor's controls let it. After probe(). */
@@ -223,8 +258,9 @@ void virt_give_up(const char *why);
 
 /* The host cpu's own CPUID, for the policy tables of vm/. */
 struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf);
+uint64_t virt_host_arch_capabilities(void);	/* 0 where it is not enumerated */
 uint64_t virt_guest_xcr0(void);			/* what guests may have in XCR0; 0: no XSAVE. Constant after virt_init() */
 uint64_t virt_host_tsc(void);
 uint64_t virt_host_tsc_hz(void);
-uint64_t virt_ns_to_tsc(uint64_t ns);		/* host TSC of a time; NS_NEVER -> UINT64_MAX */
+uint64_t virt_ns_to_tsc(uint64_t ns);		/* host TSC of a time, never before it; NS_NEVER -> UINT64_MAX */
 uint64_t virt_tsc_to_ns(uint64_t tsc);

@@ -10,6 +10,7 @@
 
 #include "kernel/call.h"
 #include "kernel/heap.h"
+#include "kernel/lib/format.h"
 #include "kernel/log.h"
 #include "pool/dispatch.h"
 
@@ -144,9 +145,19 @@ uint64_t arch_wall_clock_s(void)
 	return 1767225600 + fake.now_ns / NS_PER_S;	/* from 2026-01-01 */
 }
 
+const char *arch_virtualization(void)
+{
+	return "none: a fake machine";
+}
+
 const char *arch_mitigations(void)
 {
 	return "none: a fake machine";
+}
+
+void arch_mitigations_taken(unsigned cpu, struct text *to)
+{
+	text_printf(to, "none on fake cpu %u", cpu);
 }
 
 void arch_zero(void *at, size_t bytes)

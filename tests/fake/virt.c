@@ -20,8 +20,11 @@ struct virt_space {
 };
 
 const struct virt_ops *virt;
+void (*fake_virt_on_put)(void);
 unsigned fake_virt_vcpus, fake_virt_spaces;
+bool fake_virt_apic;
 struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);
+uint64_t fake_virt_capabilities;
 
 static const struct fake_step *new_script;
 static unsigned new_count;
@@ -70,6 +73,12 @@ static enum err space_map(struct virt_space *s, gpa_t at, hpa_t to, uint64_t siz
 {
 	ASSERT(is_aligned(at.v | to.v | size, PAGE_SIZE) && size > 0);
 	return is_aligned(at.v | to.v | size, LARGE_SIZE) ? ERR_OK : space_page(s);
+}
+
+static enum err space_map_apic(struct virt_space *s, gpa_t at)
+{
+	ASSERT(fake_virt_apic && is_aligned(at.v, PAGE_SIZE));
+	return space_page(s);
 }
 
 static uint64_t space_pages(const struct virt_space *s)
@@ -129,10 +138,13 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 	v->at = 0;
 	v->done_ns = 0;
 	v->interrupts = v->shadow = v->window = false;
+	v->apic_mode = VIRT_APIC_OFF;
+	v->rvi = v->svi = 0;
 	v->entry_vector = -1;
 	v->rflags = 2;
 	v->cr4 = v->efer = 0;
 	v->xcr0 = 1;
+	v->spec_ctrl = 0;
 	v->state = (struct virt_state){ .cr0 = 0x11, .rflags = 2, .code_bits = 32, .rip = start->rip };
 	v->resets++;
 	memcpy(virt_v->gpr, start->gpr, sizeof(virt_v->gpr));
@@ -147,6 +159,9 @@ static void put(struct virt_vcpu *virt_v)
 
 	ASSERT(v->on_cpu == CPU_NONE || v->on_cpu == arch_this_cpu());
 	v->on_cpu = CPU_NONE;
+	if (fake_virt_on_put != NULL) {
+		fake_virt_on_put();
+	}
 }
 
 /* --- Events. */
@@ -187,6 +202,74 @@ static void inject_page_fault(struct virt_vcpu *v, uint64_t linear, uint32_t err
 {
 	fake_virt_of(v)->state.cr2 = linear;
 	inject_exception(v, 14, true, error);
+}
+
+/* --- A local APIC that the cpu virtualizes (SDM 3C 29). */
+
+#define APIC_TPR	0x080u
+#define APIC_PPR	0x0a0u
+#define APIC_SVR	0x0f0u
+#define APIC_ISR	0x100u
+#define APIC_TMR	0x180u
+#define APIC_IRR	0x200u
+
+static uint32_t *apic_reg(const struct fake_virt_vcpu *v, unsigned offset)
+{
+	return &v->config.apic_page[offset / 4];
+}
+
+static uint8_t apic_highest(const struct fake_virt_vcpu *v, unsigned first)
+{
+	for (unsigned vector = 255; vector > 0; vector--) {
+		if (*apic_reg(v, first + vector / 32 * 16) >> vector % 32 & 1) {
+			return (uint8_t)vector;
+		}
+	}
+	return 0;
+}
+
+static void apic_priority(struct fake_virt_vcpu *v)
+{
+	*apic_reg(v, APIC_PPR) = MAX(*apic_reg(v, APIC_TPR), v->svi & 0xf0u);
+}
+
+static void apic_sync(struct virt_vcpu *virt_v, enum virt_apic mode)
+{
+	struct fake_virt_vcpu *v = fake_virt_of(virt_v);
+
+	ASSERT(fake_virt_apic);
+	v->apic_mode = mode;
+	v->rvi = (*apic_reg(v, APIC_SVR) & 0x100) != 0 ? apic_highest(v, APIC_IRR) : 0;
+	v->svi = apic_highest(v, APIC_ISR);
+	for (unsigned i = 0; i < 8; i++) {
+		v->eoi_exit[i] = *apic_reg(v, APIC_TMR + 16 * i);
+	}
+}
+
+static void apic_deliver(struct fake_virt_vcpu *v)
+{
+	uint8_t vector = v->rvi;
+
+	apic_priority(v);
+	if (v->window || !can_inject(&v->virt) || vector >> 4 <= *apic_reg(v, APIC_PPR) >> 4) {
+		return;
+	}
+	*apic_reg(v, APIC_IRR + vector / 32 * 16) &= ~(1u << vector % 32);
+	*apic_reg(v, APIC_ISR + vector / 32 * 16) |= 1u << vector % 32;
+	v->rvi = apic_highest(v, APIC_IRR);
+	v->svi = vector;
+	inject(&v->virt, vector);
+}
+
+/* True: the hypervisor must hear of it. */
+static bool apic_eoi(struct fake_virt_vcpu *v)
+{
+	uint8_t vector = v->svi;
+
+	*apic_reg(v, APIC_ISR + vector / 32 * 16) &= ~(1u << vector % 32);
+	v->svi = apic_highest(v, APIC_ISR);
+	v->virt.info.vector = vector;
+	return v->eoi_exit[vector / 32] >> vector % 32 & 1;
 }
 
 static void want_window(struct virt_vcpu *v, bool on)
@@ -259,6 +342,10 @@ static enum virt_exit enter(struct fake_virt_vcpu *v)
 		if (v->window && can_inject(&v->virt)) {
 			return VIRT_EXIT_INJECT_WINDOW;
 		}
+		if (fake_virt_apic && v->apic_mode != VIRT_APIC_OFF) {
+			apic_deliver(v);
+			take_event(v);
+		}
 		if (until <= virt_host_tsc()) {
 			return VIRT_EXIT_TIMER;
 		}
@@ -279,6 +366,21 @@ static enum virt_exit enter(struct fake_virt_vcpu *v)
 				v->at++;
 			}
 			break;
+		case FAKE_APIC_EOI:
+			v->at++;
+			if (apic_eoi(v)) {
+				return VIRT_EXIT_APIC_EOI;
+			}
+			break;
+		case FAKE_APIC_TPR:
+			v->at++;
+			*apic_reg(v, APIC_TPR) = (uint32_t)s->rax;
+			break;
+		case FAKE_APIC_WRITE:
+			v->at++;
+			*apic_reg(v, s->info.offset) = (uint32_t)s->rax;
+			v->virt.info.offset = s->info.offset;
+			return VIRT_EXIT_APIC_WRITE;
 		case FAKE_SPIN:
 			v->shadow = false;
 			if (v->window && can_inject(&v->virt)) {
@@ -309,7 +411,8 @@ static void advance(struct fake_virt_vcpu *v)
 /* As vmx_handle_exit(): true: enter again at once. */
 static bool handle(struct fake_virt_vcpu *v, enum virt_exit kind, bool *recheck)
 {
-	bool own = kind != VIRT_EXIT_TIMER && kind != VIRT_EXIT_INJECT_WINDOW;
+	bool own = kind != VIRT_EXIT_TIMER && kind != VIRT_EXIT_INJECT_WINDOW && kind != VIRT_EXIT_APIC_EOI &&
+		   kind != VIRT_EXIT_APIC_WRITE;
 	unsigned next;
 
 	*recheck = false;
@@ -388,10 +491,25 @@ static uint64_t read_efer(struct virt_vcpu *v)
 	return fake_virt_of(v)->efer;
 }
 
+static uint64_t read_xcr0(struct virt_vcpu *v)
+{
+	return fake_virt_of(v)->xcr0;
+}
+
 static bool write_xcr0(struct virt_vcpu *v, uint64_t value)
 {
 	fake_virt_of(v)->xcr0 = value;
 	return (value & 1) != 0 && (value & ~fake_virt_of(v)->config.xcr0_allowed) == 0;
+}
+
+static uint64_t read_spec_ctrl(struct virt_vcpu *v)
+{
+	return fake_virt_of(v)->spec_ctrl;
+}
+
+static void write_spec_ctrl(struct virt_vcpu *v, uint64_t value)
+{
+	fake_virt_of(v)->spec_ctrl = value;
 }
 
 static uint64_t read_cr4(struct virt_vcpu *v)
@@ -401,8 +519,7 @@ static uint64_t read_cr4(struct virt_vcpu *v)
 
 static bool offers(enum virt_feature f)
 {
-	(void)f;
-	return true;
+	return f != VIRT_APIC || fake_virt_apic;
 }
 
 static void dump(struct virt_vcpu *v, struct text *out)
@@ -418,7 +535,9 @@ static const struct virt_ops ops = {
 	.interrupts_on = interrupts_on,
 	.string_operand = string_operand, .get_state = get_state, .skip = skip, .set_rflags = set_rflags,
 	.set_tsc_offset = set_tsc_offset, .write_efer = write_efer, .read_efer = read_efer, .write_xcr0 = write_xcr0,
-	.read_cr4 = read_cr4, .dump = dump, .inject_nmi = inject_nmi, .offers = offers,
+	.read_xcr0 = read_xcr0,
+	.space_map_apic = space_map_apic, .apic_sync = apic_sync, .read_spec_ctrl = read_spec_ctrl,
+	.write_spec_ctrl = write_spec_ctrl, .read_cr4 = read_cr4, .dump = dump, .inject_nmi = inject_nmi, .offers = offers,
 };
 
 void fake_virt_script(const struct fake_step *script, unsigned count)
@@ -431,7 +550,9 @@ void fake_virt_init(const struct fake_step *script, unsigned count)
 {
 	virt = &ops;
 	fake_virt_vcpus = fake_virt_spaces = 0;
+	fake_virt_apic = false;
 	fake_virt_cpuid = NULL;
+	fake_virt_capabilities = 0;
 	fake_virt_script(script, count);
 }
 
@@ -445,6 +566,11 @@ const char *virt_why_not(void)
 struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf)
 {
 	return fake_virt_cpuid != NULL ? fake_virt_cpuid(leaf, subleaf) : (struct virt_cpuid){ 0x16, ~0u, ~0u, ~0u };
+}
+
+uint64_t virt_host_arch_capabilities(void)
+{
+	return fake_virt_capabilities;
 }
 
 uint64_t virt_guest_xcr0(void)

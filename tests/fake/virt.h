@@ -3,6 +3,9 @@
  * A virtualization vendor whose guests are scripts: arch/x86_64/virt.h over the fake machine. Each step is an exit, or
  * something that a guest does without one; handlers are called as arch/x86_64/vmx/exit.c calls them. The TSC runs at
  * 2 GHz with the machine's clock. fake_virt_init() makes `virt` it.
+ *
+ * With fake_virt_apic it virtualizes local APICs: it delivers from the page, by what apic_sync() last told it of IRR and ISR, and
+ * FAKE_APIC_EOI, FAKE_APIC_TPR do not exit unless they must.
  */
 #pragma once
 
@@ -20,6 +23,8 @@ enum fake_step_kind {
 	FAKE_STI, FAKE_CLI,
 	FAKE_BUSY,		/* computes for `ns`, in pieces where it is interrupted */
 	FAKE_SPIN,		/* for ever */
+	FAKE_APIC_EOI, FAKE_APIC_TPR,	/* TPR: of rax */
+	FAKE_APIC_WRITE,	/* rax to the register at info.offset, and exits */
 };
 
 struct fake_step {
@@ -57,11 +62,14 @@ struct fake_virt_vcpu {
 	bool interrupts;		/* RFLAGS.IF */
 	bool shadow;			/* of STI: the next instruction comes before any interrupt */
 	bool window;
+	enum virt_apic apic_mode;
+	uint8_t rvi, svi;		/* highest requested and in service, as the cpu knows them */
+	uint32_t eoi_exit[8];
 	int entry_vector;		/* injected, taken at the next entry; -1: none */
 	bool entry_exception;
 	uint32_t entry_error;
 	bool skipped;			/* by the skip op */
-	uint64_t rflags, cr4, efer, xcr0;
+	uint64_t rflags, cr4, efer, xcr0, spec_ctrl;
 	struct virt_state state;	/* what get_state() adds to */
 	unsigned taken_count;
 	struct fake_taken taken[FAKE_TAKEN_MAX];
@@ -75,9 +83,14 @@ struct fake_virt_vcpu {
 void fake_virt_init(const struct fake_step *script, unsigned count);
 /* Also those there are, from their next reset on. */
 void fake_virt_script(const struct fake_step *script, unsigned count);
+/* Called when a vCPU is put, for what another cpu may do meanwhile. */
+extern void (*fake_virt_on_put)(void);
 /* The vCPUs and spaces there are now. */
 extern unsigned fake_virt_vcpus, fake_virt_spaces;
+/* Off after fake_virt_init(): does the cpu virtualize local APICs? */
+extern bool fake_virt_apic;
 /* The host's CPUID; NULL: every bit set. */
+extern uint64_t fake_virt_capabilities;	/* IA32_ARCH_CAPABILITIES of the host */
 extern struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);
 
 static inline struct fake_virt_vcpu *fake_virt_of(struct virt_vcpu *v)

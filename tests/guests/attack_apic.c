@@ -23,7 +23,7 @@
 #define MSR_ICR		0x830u
 #define MSR_SELF	0x83fu
 #define VECTOR		0xc1u
-#define STORM		20000u
+#define STORM		1000u
 
 static uint32_t get(unsigned offset)
 {
@@ -114,20 +114,23 @@ static void send(bool x2, uint32_t low, uint32_t dest)
 /* Every mode, level, trigger and shorthand, but INIT and SIPI that reach this very vCPU. */
 static void commands(bool x2)
 {
+	static const uint8_t vectors[] = { 0, 15, 32, 47 };	/* 16 to 31 are legal, but this guest's exceptions */
+
 	for (uint32_t bits = 0; bits < 0x100; bits++) {
 		uint32_t mode = bits & 7, hand = bits >> 6;
 		uint32_t low = mode << 8 | (bits >> 3 & 1) << 11 | (bits >> 4 & 1) << 14 | (bits >> 5 & 1) << 15 | hand << 18;
 		bool starts = mode == 5 || mode == 6;
 
-		for (unsigned vector = 0; vector < 0x30; vector += 5) {
+		for (unsigned i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+			uint32_t vector = vectors[i];
+
 			if (starts) {		/* by its own logical id, or to all, it would restart the VM */
 				low = (low & ~0x800u) | (hand == 2 ? 0x40000u : 0);
 			} else {
 				send(x2, low | vector, 0);
 			}
-			for (unsigned bit = 0; bit < (x2 ? 32u : 8u); bit++) {
-				send(x2, low | vector, 1u << bit);
-			}
+			send(x2, low | vector, 1);
+			send(x2, low | vector, x2 ? 1u << 31 : 1u << 7);
 		}
 	}
 	settle();
@@ -158,7 +161,7 @@ static void absent(bool x2)
 
 static void garbage(void)
 {
-	for (unsigned round = 0; round < 8; round++) {
+	for (unsigned round = 0; round < 1; round++) {
 		for (unsigned offset = 0; offset < 0x1000; offset += 4) {
 			volatile uint8_t *at = (volatile uint8_t *)(LAPIC + offset);
 
@@ -198,19 +201,24 @@ static void garbage(void)
 	attack_check(get(REG_ID) == 0, "the local APIC's id", 0, get(REG_ID));
 }
 
+/* On a slow machine the next period is over before the handler is: so one interrupt at a time. */
 static void timer(void)
 {
 	uint64_t before = trap_counts[VECTOR];
 
+	trap_once = 1;
 	for (uint32_t mode = 0; mode < 4; mode++) {
 		set(REG_DIVIDE, 0xb);
 		set(REG_TIMER, VECTOR | mode << 17);
 		set(REG_INITIAL, 1);
-		guest_sti();
-		spin(1000000);
+		for (unsigned i = 0; i < 50; i++) {
+			guest_sti();
+			spin(2000);
+		}
 		guest_cli();
 		set(REG_INITIAL, 0);
 	}
+	trap_once = 0;
 	attack_check(trap_counts[VECTOR] > before + 10, "the periodic timer of 1 tick", 0, trap_counts[VECTOR]);
 	set(REG_TIMER, LVT_MASKED);
 }
@@ -261,7 +269,7 @@ static void ioapic(void)
 {
 	volatile uint32_t *select = (volatile uint32_t *)IOAPIC, *window = (volatile uint32_t *)(IOAPIC + 0x10);
 
-	for (unsigned round = 0; round < 16; round++) {
+	for (unsigned round = 0; round < 2; round++) {
 		for (unsigned reg = 0; reg < 256; reg++) {
 			*select = reg;
 			(void)*window;
@@ -316,5 +324,6 @@ void guest_main(const void *start_info)
 	storm(true);
 	commands(true);
 	absent(true);
+	attack_check(trap_early == 0, "interrupts that came with interrupts off", 0, trap_early);
 	attack_done("apic");
 }

@@ -8,6 +8,7 @@
 #define WRITABLE	3ul
 
 void attack_end_ac(void);	/* attack_ac.asm */
+void attack_end_task(void);
 
 static uint64_t cr3(void)
 {
@@ -146,6 +147,56 @@ static void icebp(void)
 	}
 }
 
+/* Handlers that raise what they handle: no instruction completes, and #UD and #PF never exit. */
+__attribute__((naked)) static void ud_again(void)
+{
+	__asm__ volatile("ud2");
+}
+
+__attribute__((naked)) static void pf_again(void)
+{
+	__asm__ volatile("movabs $0x40100000, %rax; mov (%rax), %rax");
+}
+
+__attribute__((naked)) static void gp_again(void)
+{
+	__asm__ volatile("mov $0x12345678, %ecx; rdmsr");
+}
+
+static void again(unsigned vector, void (*handler)(void))
+{
+	static uint64_t stack[64] __attribute__((aligned(64)));
+
+	trap_map(0x40100000, 0, 0);
+	trap_set_gate(vector, (const void *)handler, 7, 0);
+	trap_set_ist(7, (uint64_t)&stack[64]);
+	handler();
+}
+
+static void ud(void)
+{
+	again(TRAP_UD, ud_again);
+}
+
+static void pf(void)
+{
+	again(TRAP_PF, pf_again);
+}
+
+static void gp(void)
+{
+	again(TRAP_GP, gp_again);
+}
+
+static void nmi(void)
+{
+	*(volatile uint32_t *)(LAPIC + 0xf0) = 0x1ff;
+	*(volatile uint32_t *)(LAPIC + 0x310) = 0;
+	for (;;) {
+		*(volatile uint32_t *)(LAPIC + 0x300) = 0x4400;
+	}
+}
+
 static void task(void)
 {
 	struct trap_regs r = { 0 };
@@ -160,6 +211,7 @@ static const struct {
 	const char *name;
 	void (*go)(void);
 } ends[] = {
+	{ "task32", attack_end_task }, { "ud", ud }, { "pf", pf }, { "gp", gp }, { "nmi", nmi },
 	{ "idt", idt }, { "idt-outside", idt_outside }, { "stack-outside", stack_outside }, { "ist-outside", ist_outside },
 	{ "ist-device", ist_device }, { "fetch-device", fetch_device }, { "fetch-outside", fetch_outside }, { "cross", cross },
 	{ "cr3-outside", cr3_outside }, { "cr3-device", cr3_device }, { "cr3-top", cr3_top }, { "pt-device", pt_device },
@@ -167,17 +219,15 @@ static const struct {
 	{ "db", db }, { "icebp", icebp }, { "task", task }, { "ac", attack_end_ac },
 };
 
-/* A read and a write just below and at 2^n; through page tables, for a linear address has but 48 bits. */
-static void bit(unsigned n, bool below, bool writes)
+/* A read or a write of a physical address; through page tables, for a linear address has but 48 bits. */
+static void touch(uint64_t at, bool writes)
 {
-	uint64_t at = (1ul << n) - (below ? 8 : 0);
-
 	trap_map(WINDOW, at & ~4095ul, 3);
 	guest_puts("touching ");
 	guest_hex(at);
 	guest_putc('\n');
 	if (writes) {
-		*(volatile uint64_t *)(WINDOW + (at & 4095)) = *(volatile uint64_t *)(WINDOW + (at & 4095));
+		*(volatile uint64_t *)(WINDOW + (at & 4095)) = 0;
 	} else {
 		(void)*(volatile uint64_t *)(WINDOW + (at & 4095));
 	}
@@ -200,8 +250,8 @@ void guest_main(const void *start_info)
 			guest_exit(1);
 		}
 	}
-	if (guest_has_word(line, "bit")) {
-		bit((unsigned)guest_number_after(line, "bit", 0), guest_has_word(line, "below"), guest_has_word(line, "write"));
+	if (guest_has_word(line, "at")) {
+		touch(guest_number_after(line, "at", 0), guest_has_word(line, "write"));
 	}
 	guest_puts("no such end\n");
 	guest_exit(2);

@@ -37,6 +37,19 @@ static const struct form forms[] = {
 	{ "PCONFIG", 3, { 0x0f, 0x01, 0xc5 }, TRAP_UD, TRAP_UD },
 	{ "XSAVES", 4, { 0x48, 0x0f, 0xc7, 0x28 }, TRAP_UD, TRAP_UD },
 	{ "XRSTORS", 4, { 0x48, 0x0f, 0xc7, 0x18 }, TRAP_UD, TRAP_UD },
+	{ "ENCLU", 3, { 0x0f, 0x01, 0xd7 }, TRAP_UD, TRAP_UD },
+	{ "ENCLV", 3, { 0x0f, 0x01, 0xc0 }, TRAP_UD, TRAP_UD },
+	{ "SEAMCALL", 4, { 0x66, 0x0f, 0x01, 0xcf }, TRAP_UD, 0 },
+	{ "TDCALL", 4, { 0x66, 0x0f, 0x01, 0xcc }, TRAP_UD, 0 },
+	{ "UMONITOR", 4, { 0xf3, 0x0f, 0xae, 0xf0 }, TRAP_UD, TRAP_UD },
+	{ "UMWAIT", 4, { 0xf2, 0x0f, 0xae, 0xf0 }, TRAP_UD, TRAP_UD },
+	{ "TPAUSE", 4, { 0x66, 0x0f, 0xae, 0xf0 }, TRAP_UD, TRAP_UD },
+	{ "WRPKRU", 3, { 0x0f, 0x01, 0xef }, TRAP_UD, TRAP_UD },
+	{ "SETSSBSY", 4, { 0xf3, 0x0f, 0x01, 0xe8 }, TRAP_UD, TRAP_UD },
+	{ "CLUI", 4, { 0xf3, 0x0f, 0x01, 0xee }, TRAP_UD, TRAP_UD },
+	{ "SENDUIPI", 4, { 0xf3, 0x0f, 0xc7, 0xf0 }, TRAP_UD, TRAP_UD },
+	{ "LOADIWKEY", 5, { 0xf3, 0x0f, 0x38, 0xdc, 0xc1 }, TRAP_UD, TRAP_UD },
+	{ "WBNOINVD", 3, { 0xf3, 0x0f, 0x09 }, TRAP_END, TRAP_GP },
 	{ "RDPMC", 2, { 0x0f, 0x33 }, TRAP_GP, TRAP_GP },
 	{ "WBINVD", 2, { 0x0f, 0x09 }, TRAP_END, TRAP_GP },
 	{ "INVD", 2, { 0x0f, 0x08 }, TRAP_END, TRAP_GP },
@@ -116,12 +129,13 @@ static void xcr0(void)
 	EXPECT("XSETBV at CPL 3", TRAP_GP, true, 0x0f, 0x01, 0xd1);
 }
 
-static void hypercall(uint64_t function, uint64_t want, bool user)
+/* Arguments: all `args`, or random where it is 1. */
+static void hypercall_with(uint64_t function, uint64_t args, uint64_t want, bool user)
 {
 	struct trap_regs r = { .gpr[RAX] = function }, before;
 
 	for (unsigned i = RCX; i <= R15; i++) {
-		r.gpr[i] = i == RSP ? 0 : guest_random();
+		r.gpr[i] = i == RSP ? 0 : args == 1 ? guest_random() : args;
 	}
 	before = r;
 	attack_check(TRAP_RUN(&r, user, 0x0f, 0x01, 0xc1) == TRAP_END, "VMCALL", function, r.vector);
@@ -131,8 +145,20 @@ static void hypercall(uint64_t function, uint64_t want, bool user)
 	}
 }
 
+static void hypercall(uint64_t function, uint64_t want, bool user)
+{
+	hypercall_with(function, 1, want, user);
+}
+
 static void hypercalls(void)
 {
+	for (uint64_t function = 0; function < 64; function++) {
+		hypercall_with(function, 0, function == 0 ? 1 : ~0ul, false);
+		hypercall_with(function, ~0ul, function == 0 ? 1 : ~0ul, true);
+		hypercall_with(function, 1ul << 63, function == 0 ? 1 : ~0ul, false);
+		hypercall_with(function, 0x7ff, function == 0 ? 1 : ~0ul, true);
+	}
+
 	hypercall(0, 1, false);
 	hypercall(0, 1, true);
 	for (unsigned bit = 0; bit < 32; bit++) {
@@ -195,6 +221,28 @@ static void shadows(void)
 	attack_check(got == TRAP_DB, "MOV SS, ICEBP", 0, got);
 }
 
+/* An instruction that exits as the last two bytes below 4 GiB in 32-bit code: EIP goes on at 0. CPL 3 can do it, too. */
+static void wrap(void)
+{
+	static uint8_t top[4096] __attribute__((aligned(4096))), bottom[4096] __attribute__((aligned(4096)));
+
+	top[4094] = 0x0f;
+	top[4095] = 0xa2;
+	bottom[0] = 0xcd;
+	bottom[1] = TRAP_END;
+	trap_map(0xfffff000, (uint64_t)top, 7);
+	trap_map(0, (uint64_t)bottom, 7);
+	for (unsigned user = 0; user < 2; user++) {
+		struct trap_regs r = {
+			.rip = 0xfffffffe, .cs = user ? TRAP_USER_CODE32 : TRAP_CODE32, .ss = user ? TRAP_USER_DATA : TRAP_DATA,
+			.rflags = 2, .gpr[RSP] = 0x1000,
+		};
+
+		attack_check(trap_enter(&r) == TRAP_END && r.rip == 2, "CPUID at the end of 4 GiB in 32-bit code, CPL",
+			     user ? 3 : 0, r.rip);
+	}
+}
+
 void guest_main(const void *start_info)
 {
 	(void)start_info;
@@ -209,5 +257,7 @@ void guest_main(const void *start_info)
 	cpuids();
 	attack_step("shadows");
 	shadows();
+	attack_step("wrap");
+	wrap();
 	attack_done("insns");
 }

@@ -2,7 +2,7 @@
 /*
  * Attack: seeded random instructions. Command line: seed=N count=N (instructions to execute at least), and "ring0" for
  * CPL 0, where the guest may end or hang. Half of an instruction stream are forms that mostly run, so that streams are long;
- * the rest are random bytes. Whatever exception ends a stream, its address says how many instructions of it ran.
+ * the rest are random bytes.
  */
 #include "tests/guests/trap.h"
 
@@ -10,15 +10,14 @@
 #define DATA_PAGES	4u
 #define STREAM		400u		/* bytes of a stream */
 #define RUNS		12u		/* of each stream, with other registers */
-#define MSR_DEADLINE	0x6e0u
 #define WATCHDOG	0xe0u
-#define WATCHDOG_TICKS	40000u
+#define WATCHDOG_COUNT	100000u
 #define CANARY		0x5a5a1234c0ffee00ul
 
 static uint8_t code[4096] __attribute__((aligned(4096)));
 static uint8_t data[DATA_PAGES][4096] __attribute__((aligned(4096)));
 static uint64_t canary[512];
-static uint16_t starts[STREAM];
+static uint16_t starts[STREAM], number_at[4096];	/* of instructions; of bytes: which instruction's */
 static unsigned start_count;
 static uint64_t executed, streams, vectors[256];
 
@@ -63,7 +62,7 @@ static unsigned emit(unsigned at)
 		return modrm(at, bits >> 16);
 	}
 	if (kind < 10) {
-		return put(at, 2, 0x70 | (bits & 15) | (bits >> 8 & 15) << 8);	/* Jcc a little forward */
+		return put(at, 2, 0x70 | (bits & 15));		/* Jcc to the next: what runs can be counted */
 	}
 	if (kind < 12) {
 		return put(at, 1, 0x90 | (bits & 7));
@@ -83,8 +82,16 @@ static void fill(void)
 
 	start_count = 0;
 	while (at < STREAM - 16) {
-		starts[start_count++] = (uint16_t)at;
-		at = emit(at);
+		unsigned end = emit(at);
+
+		starts[start_count] = (uint16_t)at;
+		for (; at < end; at++) {
+			number_at[at] = (uint16_t)start_count;
+		}
+		start_count++;
+	}
+	for (unsigned i = at; i < sizeof(code); i++) {
+		number_at[i] = (uint16_t)start_count;
 	}
 	starts[start_count++] = (uint16_t)at;
 	while (at < sizeof(code)) {
@@ -93,47 +100,53 @@ static void fill(void)
 	}
 }
 
-static unsigned ran(uint64_t rip)
+/* RBX, RSI, RDI and RSP point into the data, so that most operands are there. */
+static void point(struct trap_regs *r)
 {
-	unsigned n = 0;
+	static const uint8_t gprs[] = { RBX, RSI, RDI, RSP };
 
-	if (rip < SANDBOX || rip >= SANDBOX + STREAM) {
-		return 0;
-	}
-	while (n < start_count && starts[n] < rip - SANDBOX) {
-		n++;
-	}
-	return n;
-}
-
-static void arm(bool on)
-{
-	uint64_t at = on ? guest_tsc() + WATCHDOG_TICKS : 0;
-
-	__asm__ volatile("wrmsr" : : "c"(MSR_DEADLINE), "a"((uint32_t)at), "d"((uint32_t)(at >> 32)));
-	if (!on) {
-		*(volatile uint32_t *)0xfee000b0 = 0;
+	for (unsigned i = 0; i < sizeof(gprs); i++) {
+		r->gpr[gprs[i]] = SANDBOX + 0x2000 + (guest_random() & 0x1ff8);
 	}
 }
 
+/*
+ * Runs the stream to its end: whatever an instruction raises, the one after it is next. Counted are the instructions emitted
+ * between an entry and where the exception came from: jumps forward in random bytes count too many, loops too few.
+ */
 static void run(bool ring0)
 {
-	struct trap_regs r = { .rip = SANDBOX, .cs = ring0 ? TRAP_CODE : TRAP_USER_CODE, .ss = ring0 ? TRAP_DATA : TRAP_USER_DATA,
-			       .rflags = 0x202 };
+	struct trap_regs r = { 0 };
+	unsigned first = 0;
 
 	for (unsigned i = 0; i < 16; i++) {
 		uint64_t v = guest_random();
 
-		r.gpr[i] = i == RBX || i == RSI || i == RDI || i == RSP ? SANDBOX + 0x2000 + (v & 0x1ff8) : v >> (v & 56);
+		r.gpr[i] = v >> (v & 56);
 	}
-	arm(true);
-	vectors[trap_enter(&r) & 255]++;
-	arm(false);
-	executed += ran(r.rip);
+	for (unsigned traps = 0; traps < start_count && first + 1 < start_count; traps++) {
+		uint64_t at;
+
+		point(&r);
+		r.rip = SANDBOX + starts[first];
+		r.cs = ring0 ? TRAP_CODE : TRAP_USER_CODE;
+		r.ss = ring0 ? TRAP_DATA : TRAP_USER_DATA;
+		r.rflags = 0x202 | (guest_random() & ((guest_random() & 63) == 0 ? 0x40dd5 : 0x8d5));	/* TF and AC, rarely */
+		vectors[trap_enter(&r) & 255]++;
+		if (ring0) {
+			trap_load_tables();
+		}
+		if (r.vector == WATCHDOG) {
+			*(volatile uint32_t *)0xfee000b0 = 0;
+		}
+		at = r.rip - SANDBOX;
+		if (at >= sizeof(code)) {
+			break;		/* it jumped out */
+		}
+		executed += number_at[at] > first ? number_at[at] - first : 0;
+		first = (number_at[at] > first ? number_at[at] : first) + 1;
+	}
 	streams++;
-	if (ring0) {
-		trap_load_tables();
-	}
 }
 
 static void report(void)
@@ -154,6 +167,19 @@ static void report(void)
 	guest_putc('\n');
 }
 
+/* CPL 0: no memory but the guest's own first 2 MiB and the local APIC, or the first stray access would end the VM. */
+static void unmap(void)
+{
+	uint64_t *pd, cr3;
+
+	__asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
+	pd = (uint64_t *)(*(uint64_t *)(*(uint64_t *)(cr3 & ~4095ul) & ~4095ul) & ~4095ul);
+	for (unsigned i = 1; i < 2048; i++) {
+		pd[i] = i == 0xfee00000u >> 21 ? pd[i] : 0;	/* start.asm has the four directories in a row */
+	}
+	__asm__ volatile("mov %0, %%cr3" : : "r"(cr3) : "memory");
+}
+
 void guest_main(const void *start_info)
 {
 	const char *line = guest_cmdline(start_info);
@@ -165,9 +191,14 @@ void guest_main(const void *start_info)
 	guest_out8(0x21, 0xff);
 	guest_out8(0xa1, 0xff);
 	*(volatile uint32_t *)0xfee000f0 = 0x1ff;
-	*(volatile uint32_t *)0xfee00320 = WATCHDOG | 2u << 17;
+	*(volatile uint32_t *)0xfee003e0 = 0xb;
+	*(volatile uint32_t *)0xfee00320 = WATCHDOG | 1u << 17;		/* periodic: ends loops */
+	*(volatile uint32_t *)0xfee00380 = WATCHDOG_COUNT;
 	/* SSE, so that its forms run. */
 	__asm__ volatile("mov %%cr4, %%rax; or $0x600, %%rax; mov %%rax, %%cr4" : : : "rax");
+	if (ring0) {
+		unmap();
+	}
 	trap_map(SANDBOX, (uint64_t)code, ring0 ? 3 : 7);
 	for (unsigned i = 0; i < DATA_PAGES; i++) {
 		trap_map(SANDBOX + 4096 * (i + 1), (uint64_t)data[i], ring0 ? 3 : 7);
@@ -179,6 +210,9 @@ void guest_main(const void *start_info)
 		fill();
 		for (unsigned i = 0; i < RUNS; i++) {
 			run(ring0);
+		}
+		if (ring0) {
+			report();	/* it may not come to another */
 		}
 		if (executed >= said) {
 			report();

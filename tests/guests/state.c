@@ -7,7 +7,8 @@
 
 #define CLASSES(X) \
 	X(X87) X(SSE) X(AVX) X(AVX512) X(DR) X(DR6) X(DR7) X(CR2) X(CR8) X(PAT) X(EFER) X(SYSENTER_CS) X(SYSENTER_ESP) \
-	X(SYSENTER_EIP) X(STAR) X(LSTAR) X(CSTAR) X(FMASK) X(FS_BASE) X(GS_BASE) X(KERNEL_GS_BASE) X(TSC_AUX) X(XCR0) X(CR0) X(CR4)
+	X(SYSENTER_EIP) X(STAR) X(LSTAR) X(CSTAR) X(FMASK) X(FS_BASE) X(GS_BASE) X(KERNEL_GS_BASE) X(TSC_AUX) X(XCR0) X(CR0) X(CR4) \
+	X(SPEC_CTRL)
 
 enum class {
 	CLASS_NONE,
@@ -25,6 +26,8 @@ static const char *const names[] = {
 #define XSAVE_BYTES	4096u
 #define XSTATE_BV	512u
 #define SAY_MS		500u
+#define MSR_SPEC_CTRL	0x48u
+#define SPEC_CTRL_OFTEN	40u		/* writes: more than it takes to get it without exits */
 
 static uint8_t want[XSAVE_BYTES] __attribute__((aligned(64))), got[XSAVE_BYTES] __attribute__((aligned(64)));
 static uint64_t xcr0, word[CLASS_COUNT], dr[4];
@@ -81,6 +84,18 @@ static void fill_xsave(void)
 	__asm__ volatile("xrstor64 %0" : : "m"(want), "a"((uint32_t)xcr0), "d"(0) : "memory");
 }
 
+/* Not what a hypervisor would have of its own (IBRS alone). "narrow": written once, so that it stays with the hypervisor. */
+static void fill_spec_ctrl(bool narrow)
+{
+	if ((guest_cpuid(7, 0).edx & 1u << 26) == 0) {
+		return;
+	}
+	word[CLASS_SPEC_CTRL] = 2 | (guest_random() & 5);
+	for (unsigned i = 0; i < (narrow ? 1 : SPEC_CTRL_OFTEN); i++) {
+		wrmsr(MSR_SPEC_CTRL, word[CLASS_SPEC_CTRL]);
+	}
+}
+
 static void fill(bool narrow)
 {
 	struct guest_cpuid d = guest_cpuid(0xd, 0);
@@ -112,6 +127,7 @@ static void fill(bool narrow)
 		*v = *v == 0 ? address() : *v;
 		wrmsr(msrs[i].msr, *v);
 	}
+	fill_spec_ctrl(narrow);
 	/* CR0.TS and CR0.MP tell the two apart; TS would fault, so MP and AM. */
 	__asm__ volatile("mov %%cr0, %0" : "=r"(word[CLASS_CR0]));
 	word[CLASS_CR0] = narrow ? word[CLASS_CR0] ^ 0x40002 : word[CLASS_CR0];
@@ -192,6 +208,9 @@ static enum class msrs_wrong(void)
 		if (rdmsr(msrs[i].msr) != word[msrs[i].class]) {
 			return msrs[i].class;
 		}
+	}
+	if (word[CLASS_SPEC_CTRL] != 0 && rdmsr(MSR_SPEC_CTRL) != word[CLASS_SPEC_CTRL]) {
+		return CLASS_SPEC_CTRL;
 	}
 	return CLASS_NONE;
 }

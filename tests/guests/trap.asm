@@ -6,6 +6,8 @@ global	trap_stubs
 global	trap_counts
 global	trap_passive
 global	trap_x2apic
+global	trap_once
+global	trap_early
 
 R_RFLAGS	equ	128
 R_RIP		equ	136
@@ -113,7 +115,10 @@ passive:
 	inc	qword [trap_counts + rax * 8]
 	cmp	rax, VECTOR_NMI
 	je	.back
-	cmp	qword [trap_x2apic], 0
+	test	qword [rsp + 40], 0x200		; RFLAGS in the frame: IF
+	jnz	.due
+	inc	qword [trap_early]
+.due:	cmp	qword [trap_x2apic], 0
 	jne	.x2
 	mov	eax, LAPIC_EOI
 	mov	dword [rax], 0
@@ -126,7 +131,10 @@ passive:
 	wrmsr
 	pop	rdx
 	pop	rcx
-.back:	pop	rax
+.back:	cmp	qword [trap_once], 0
+	je	.same
+	and	qword [rsp + 40], ~0x200	; IF in the frame
+.same:	pop	rax
 	add	rsp, 16
 	iretq
 
@@ -149,4 +157,6 @@ saved_rsp:	resq	1
 regs:		resq	1
 trap_passive:	resq	1
 trap_x2apic:	resq	1
+trap_once:	resq	1
+trap_early:	resq	1
 trap_counts:	resq	256

@@ -27,7 +27,7 @@ struct pointer {
 struct trap_gate trap_idt[256];
 unsigned attack_checks, attack_wrong;
 static struct tss tss;
-static uint64_t gdt[7];
+static uint64_t gdt[9];
 static uint8_t stacks[3][STACK_BYTES] __attribute__((aligned(16)));
 static uint8_t user_stack[STACK_BYTES] __attribute__((aligned(4096)));
 static uint8_t code[CODE_BYTES] __attribute__((aligned(4096)));
@@ -100,6 +100,8 @@ void trap_init(void)
 	gdt[4] = 0x00affb000000ffff;
 	gdt[5] = (sizeof(tss) - 1) | (at & 0xffffff) << 16 | 0x89ul << 40 | (at >> 24 & 0xff) << 56;
 	gdt[6] = at >> 32;
+	gdt[7] = 0x00cf9b000000ffff;
+	gdt[8] = 0x00cffb000000ffff;
 	tss.iomap = sizeof(tss);
 	tss.rsp[0] = (uint64_t)stacks[1];
 	tss.ist[0] = (uint64_t)stacks[1];

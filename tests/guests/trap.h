@@ -24,6 +24,8 @@
 #define TRAP_USER_DATA	0x1bu
 #define TRAP_USER_CODE	0x23u
 #define TRAP_TSS	0x28u
+#define TRAP_CODE32	0x38u
+#define TRAP_USER_CODE32	0x43u
 
 enum trap_gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
 
@@ -46,6 +48,8 @@ unsigned trap_enter(struct trap_regs *r);	/* runs from r until an exception; r h
 extern uint64_t trap_counts[256];		/* external interrupts taken while trap_passive, and NMIs */
 extern uint64_t trap_passive;			/* 1: vectors from 32 on but TRAP_END are counted, EOI'd, and the code goes on */
 extern uint64_t trap_x2apic;			/* 1: EOI by MSR */
+extern uint64_t trap_early;			/* external interrupts that came with RFLAGS.IF = 0: must stay 0 */
+extern uint64_t trap_once;			/* 1: the code goes on with interrupts off */
 extern struct trap_gate trap_idt[256];
 
 /* trap.c */

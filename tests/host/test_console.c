@@ -442,6 +442,25 @@ TEST(receive, "input is taken in while output waits for room")
 	pump_all();
 }
 
+TEST(caught, "bytes that come while many lines are logged are taken out of the port, and received later in their order")
+{
+	fresh();
+	received_len = 0;
+	memset(received, 0, sizeof(received));
+	console_set_receiver(receive);
+	fake_serial.rx = (const uint8_t *)"one";
+	fake_serial.rx_len = 3;
+	log_printf("crash report, line 1");
+	CHECK_EQ(fake_serial.rx_len, 0);
+	fake_serial.rx = (const uint8_t *)"two";
+	fake_serial.rx_len = 3;
+	log_printf("crash report, line 2");
+	CHECK_EQ(fake_serial.rx_len, 0);
+	CHECK_EQ(received_len, 0);
+	console_receive();
+	CHECK_STR(received, "onetwo");
+}
+
 TEST(long_output, "one con_printf that is too long is cut, con_write is not")
 {
 	static char text[5000];

@@ -48,8 +48,11 @@ TEST(skylake, "a Skylake gives all that is needed, with legal values and nothing
 	check_legal(&skylake, &c);
 	CHECK_EQ(c.pin, 0x16 | PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION_TIMER);
 	CHECK_EQ(c.proc & (PROC_CR3_LOAD | PROC_CR3_STORE | PROC_INVLPG | PROC_RDTSC | PROC_MOV_DR | PROC_PAUSE), 0);
-	CHECK_EQ(c.proc & (PROC_INTERRUPT_WINDOW | PROC_NMI_WINDOW | PROC_MTF | PROC_TPR_SHADOW), 0);
-	CHECK_EQ(c.proc2, PROC2_EPT | PROC2_UNRESTRICTED | PROC2_VPID | PROC2_WBINVD | PROC2_RDTSCP | PROC2_PAUSE_LOOP | PROC2_INVPCID);
+	CHECK_EQ(c.proc & (PROC_INTERRUPT_WINDOW | PROC_NMI_WINDOW | PROC_MTF | PROC_CR8_LOAD | PROC_CR8_STORE), 0);
+	CHECK_EQ(c.proc & PROC_TPR_SHADOW, PROC_TPR_SHADOW);
+	CHECK_EQ(c.proc2, PROC2_EPT | PROC2_UNRESTRICTED | PROC2_VPID | PROC2_WBINVD | PROC2_RDTSCP | PROC2_PAUSE_LOOP | PROC2_INVPCID |
+		 PROC2_APIC_REGISTERS | PROC2_INTERRUPT_DELIVERY);
+	CHECK(c.apic);
 	CHECK_EQ(c.exit & (EXIT_ACK_INTERRUPT | EXIT_SAVE_PREEMPTION), 0);
 	CHECK_EQ(c.entry & ENTRY_GUEST_64, 0);	/* a vCPU's own, by its mode */
 }
@@ -66,6 +69,30 @@ TEST(optional, "without INVPCID, RDTSCP and PAUSE-loop exiting (older models) it
 	caps.proc2 |= (uint64_t)PROC2_INVPCID << 32;
 	CHECK_EQ(resolve(&caps, &c), ERR_OK);
 	CHECK_EQ(c.proc2 & (PROC2_INVPCID | PROC2_RDTSCP), PROC2_INVPCID);
+}
+
+#define CR8_EXITS	(PROC_CR8_LOAD | PROC_CR8_STORE)
+#define APIC_CONTROLS	(PROC2_APIC_ACCESSES | PROC2_X2APIC | PROC2_APIC_REGISTERS | PROC2_INTERRUPT_DELIVERY)
+
+TEST(apic, "local APICs are by the cpu only where it offers every part of that; else CR8 exits and none of it is on")
+{
+	static const struct { size_t field; uint64_t bit; } parts[] = {
+		{ offsetof(struct vmx_caps, proc), PROC_TPR_SHADOW }, { offsetof(struct vmx_caps, proc2), PROC2_APIC_ACCESSES },
+		{ offsetof(struct vmx_caps, proc2), PROC2_X2APIC }, { offsetof(struct vmx_caps, proc2), PROC2_APIC_REGISTERS },
+		{ offsetof(struct vmx_caps, proc2), PROC2_INTERRUPT_DELIVERY },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		struct vmx_caps caps = skylake;
+		struct vmx_controls c;
+
+		*(uint64_t *)(void *)((char *)&caps + parts[i].field) &= ~(parts[i].bit << 32);
+		CHECK_EQ(resolve(&caps, &c), ERR_OK);
+		CHECK(!c.apic);
+		CHECK_EQ(c.proc & (CR8_EXITS | PROC_TPR_SHADOW), CR8_EXITS);
+		CHECK_EQ(c.proc2 & APIC_CONTROLS, 0);
+		check_legal(&caps, &c);
+	}
 }
 
 TEST(old_msr, "the plain capability MSRs, which force CR3 exits, are refused by the names of those exits")
@@ -208,7 +235,8 @@ TEST(property, "whatever the cpu allows, the values are legal, and OK means that
 			uint32_t value = needs[i].field == CAP(pin) ? c.pin : needs[i].field == CAP(proc) ? c.proc :
 					 needs[i].field == CAP(proc2) ? c.proc2 : needs[i].field == CAP(exit) ? c.exit : c.entry;
 
-			CHECK_EQ((value & needs[i].bit) == 0, needs[i].off);
+			CHECK_EQ((value & needs[i].bit) == 0,
+				 needs[i].off || (c.apic && needs[i].field == CAP(proc) && (needs[i].bit & CR8_EXITS) != 0));
 		}
 	}
 	CHECK(ok > 10000);

@@ -285,16 +285,17 @@ static void nothing(void *arg)
 }
 
 static unsigned chores;
-static uint64_t chore_next_ns;
+static uint64_t chore_wait_ns;
 
 static void chore(void)
 {
 	chores++;
 }
 
-static uint64_t chore_next(void)
+static uint64_t chore_wait(bool busy)
 {
-	return chore_next_ns;
+	(void)busy;
+	return chore_wait_ns;
 }
 
 TEST(until, "a run ends at the nearest of slice, timer and housekeeping; only the housekeeping cpu does chores")
@@ -310,16 +311,23 @@ TEST(until, "a run ends at the nearest of slice, timer and housekeeping; only th
 	CHECK_EQ(seen_until_ns, NS_NEVER);
 	timer_init(&t, nothing, NULL);
 	timer_set(&t, 0, fake.now_ns + 500);
-	chore_next_ns = fake.now_ns + 300;
 	chores = 0;
-	dispatch_set_housekeeping(chore, chore_next);
+	dispatch_set_housekeeping(chore, chore_wait);
+	chore_wait_ns = 300;
 	fake_run_cpu(0);
-	CHECK_EQ(seen_until_ns, chore_next_ns);
-	chore_next_ns = NS_NEVER;
+	CHECK_EQ(chores, 1);
+	CHECK_EQ(seen_until_ns, fake.now_ns);	/* it ran for just so long */
+	chore_wait_ns = NS_PER_S;
 	fake_run_cpu(0);
-	CHECK_EQ(seen_until_ns, t.at_ns);
-	fake_run_cpu(1);
 	CHECK_EQ(chores, 2);
+	CHECK_EQ(seen_until_ns, t.at_ns);
+	fake_run_cpu(0);
+	CHECK_EQ(chores, 2);		/* not due, and nobody asked */
+	cpu_get(0)->remote.poked = 1;	/* as another cpu would, or the serial port */
+	fake_run_cpu(0);
+	CHECK_EQ(chores, 3);
+	fake_run_cpu(1);
+	CHECK_EQ(chores, 3);
 	dispatch_set_housekeeping(NULL, NULL);
 	end(&vm);
 	fake_machine_fini();

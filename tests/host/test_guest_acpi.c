@@ -8,6 +8,8 @@
 #include "acpi/fadt.h"
 #include "acpi/madt.h"
 #include "acpi/s5.h"
+#include "acpi/slit.h"
+#include "acpi/srat.h"
 #include "tests/host/ram.h"
 #include "vm/guest_acpi.h"
 #include "vm/vmap.h"
@@ -45,7 +47,7 @@ TEST(rsdp, "the RSDP is on a 16-byte line below 1 MiB with both checksums right"
 	struct gmem g = ram_make(LARGE_SIZE);
 	gpa_t rsdp;
 
-	CHECK_EQ(guest_acpi_write(&g, 1, &rsdp), ERR_OK);
+	CHECK_EQ(guest_acpi_write(&g, 1, NULL, &rsdp), ERR_OK);
 	CHECK(rsdp.v % 16 == 0 && rsdp.v >= 0xe0000 && rsdp.v < 0x100000);
 	CHECK_EQ(memcmp(gmem_ptr(&g, rsdp, 8), "RSD PTR ", 8), 0);
 	CHECK(sums_to_zero(&g, rsdp.v, 20) && sums_to_zero(&g, rsdp.v, 36));
@@ -59,7 +61,7 @@ TEST(fadt, "the FADT names the ports and lines of the devices")
 	uint64_t fadt, dsdt, facs;
 	gpa_t rsdp;
 
-	CHECK_EQ(guest_acpi_write(&g, 1, &rsdp), ERR_OK);
+	CHECK_EQ(guest_acpi_write(&g, 1, NULL, &rsdp), ERR_OK);
 	fadt = find(&g, rsdp.v, "FACP");
 	CHECK(fadt != 0);
 	CHECK_EQ(ram_get(&g, fadt + 4, 4), 276);
@@ -109,7 +111,7 @@ TEST(madt, "the MADT lists each cpu once, large APIC ids as x2APIC entries")
 		unsigned count[16] = { 0 };
 		uint64_t madt;
 
-		CHECK_EQ(guest_acpi_write(&g, vcpus[i], &rsdp), ERR_OK);
+		CHECK_EQ(guest_acpi_write(&g, vcpus[i], NULL, &rsdp), ERR_OK);
 		madt = find(&g, rsdp.v, "APIC");
 		CHECK(madt != 0);
 		CHECK_EQ(ram_get(&g, madt + 36, 4), VMAP_LAPIC_BASE);
@@ -118,7 +120,7 @@ TEST(madt, "the MADT lists each cpu once, large APIC ids as x2APIC entries")
 		CHECK_EQ(count[0] + count[9], vcpus[i]);
 		CHECK(count[1] == 1 && count[2] == 2 && count[4] == 1);
 	}
-	CHECK_EQ(guest_acpi_write(&g, 100000, &rsdp), ERR_LIMIT);
+	CHECK_EQ(guest_acpi_write(&g, 100000, NULL, &rsdp), ERR_LIMIT);
 	ram_free(&g);
 }
 
@@ -139,7 +141,7 @@ TEST(own_reader, "the reader that Tarn uses on real machines finds cpus, ports, 
 	unsigned cpus = 0, nmis = 0;
 	gpa_t rsdp;
 
-	CHECK_EQ(guest_acpi_write(&g, 300, &rsdp), ERR_OK);
+	CHECK_EQ(guest_acpi_write(&g, 300, NULL, &rsdp), ERR_OK);
 	CHECK_EQ(acpi_open(&a, map, &g, rsdp.v), ERR_OK);
 	CHECK_EQ(a.pointer_size, 8);
 	CHECK_EQ(acpi_find(&a, FADT_SIGNATURE, 0, &t), ERR_OK);
@@ -172,7 +174,50 @@ TEST(small, "RAM that does not reach the tables' area is refused")
 	struct gmem g = ram_make(VMAP_ACPI_END - PAGE_SIZE);
 	gpa_t rsdp;
 
-	CHECK_EQ(guest_acpi_write(&g, 1, &rsdp), ERR_RANGE);
+	CHECK_EQ(guest_acpi_write(&g, 1, NULL, &rsdp), ERR_RANGE);
+	ram_free(&g);
+}
+
+static const struct guest_numa two_nodes = {
+	.node_count = 3, .vcpu_nodes = 2, .range_count = 3,
+	.range = { { 0, 0x3000000, 0 }, { 0x3000000, 0x5000000, 1 }, { 0x100000000, 0x200000, 2 } },
+	.distance = { { 10, 21, 30 }, { 21, 10, 31 }, { 30, 31, 10 } },
+};
+
+TEST(numa, "SRAT gives each vCPU and each range of memory its node, SLIT the distances; with one node there are none")
+{
+	struct gmem g = ram_make(LARGE_SIZE);
+	unsigned cpus = 0, ranges = 0;
+	struct srat_entry e;
+	struct srat srat;
+	struct slit slit;
+	uint64_t at;
+	gpa_t rsdp;
+
+	CHECK_EQ(guest_acpi_write(&g, 258, &two_nodes, &rsdp), ERR_OK);
+	at = find(&g, rsdp.v, "SRAT");
+	CHECK_EQ(srat_open(&srat, gmem_ptr(&g, gpa(at), 1), ram_get(&g, at + 4, 4)), ERR_OK);
+	while (srat_next(&srat, &e)) {
+		CHECK(e.enabled && (e.kind == SRAT_CPU || e.kind == SRAT_MEMORY));
+		if (e.kind == SRAT_CPU) {
+			CHECK_EQ(e.apic_id, cpus);
+			CHECK_EQ(e.type, cpus < 255 ? 0 : 2);
+			CHECK_EQ(e.pxm, cpus++ < 129 ? 0 : 1);
+		} else {
+			CHECK_EQ(e.base, two_nodes.range[ranges].base);
+			CHECK_EQ(e.length, two_nodes.range[ranges].length);
+			CHECK_EQ(e.pxm, two_nodes.range[ranges++].node);
+		}
+	}
+	CHECK(cpus == 258 && ranges == 3);
+	at = find(&g, rsdp.v, "SLIT");
+	CHECK_EQ(slit_open(&slit, gmem_ptr(&g, gpa(at), 1), ram_get(&g, at + 4, 4)), ERR_OK);
+	CHECK_EQ(slit.count, 3);
+	for (unsigned i = 0; i < 9; i++) {
+		CHECK_EQ(slit_distance(&slit, i / 3, i % 3), two_nodes.distance[i / 3][i % 3]);
+	}
+	CHECK_EQ(guest_acpi_write(&g, 2, &(struct guest_numa){ .node_count = 1 }, &rsdp), ERR_OK);
+	CHECK(find(&g, rsdp.v, "SRAT") == 0 && find(&g, rsdp.v, "SLIT") == 0);
 	ram_free(&g);
 }
 
@@ -204,7 +249,7 @@ TEST(iasl, "iasl, where it is installed, disassembles every table without compla
 		return;
 	}
 	CHECK(mkdtemp(dir) != NULL);
-	CHECK_EQ(guest_acpi_write(&g, 300, &rsdp), ERR_OK);
+	CHECK_EQ(guest_acpi_write(&g, 300, NULL, &rsdp), ERR_OK);
 	fadt = find(&g, rsdp.v, "FACP");
 	CHECK(iasl_says(&g, dir, "facp", fadt, "PM Timer Block"));
 	CHECK(iasl_says(&g, dir, "apic", find(&g, rsdp.v, "APIC"), "Processor x2Apic ID"));

@@ -127,6 +127,34 @@ TEST(change, "pools are renamed, set and destroyed by name; a pool with VMs stay
 	end();
 }
 
+TEST(numa_split, "pool numa-split makes a pool like the first of each other node's cpus, or nothing")
+{
+	unsigned tries;
+
+	reset();
+	says("pool create a sched=rr cpus=all timeslice=7ms");
+	says("pool create node1");
+	CHECK_STR(says("pool numa-split"), "error: node1: pool node1 exists already\n");
+	CHECK(cpuset_count(&pool_find("a")->cpus) == 6 && pool_count() == 2);
+	says("pool destroy node1");
+	for (tries = 1;; tries++) {
+		fake.heap_fail_in = tries;
+		if (strcmp(says("pool numa-split"), "ok\n") == 0) {
+			break;
+		}
+		CHECK(pool_count() == 1 && cpuset_count(&pool_find("a")->cpus) == 6);
+	}
+	CHECK(tries > 5);
+	fake.heap_fail_in = 0;
+	CHECK_STR(says("pool list -c"), "Name                  CPUs  Sched       VMs  CPU list\n"
+		  "a                        4  rr            0  0-3\n"
+		  "node1                    2  rr            0  4-5\nok\n");
+	CHECK(pool_find("node1")->node == 1 && pool_find("node1")->sched.values.v[0] == 7 * NS_PER_MS);
+	CHECK_STR(says("pool numa-split"), "error: a: found cpus of no other node than 0 in it\n");
+	CHECK_STR(says("pool numa-split x"), "error: pool numa-split: usage: pool numa-split\n");
+	end();
+}
+
 TEST(scheds, "sched list shows every policy with its settings, defaults and ranges")
 {
 	reset();

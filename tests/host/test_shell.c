@@ -165,7 +165,7 @@ TEST(finds, "two-word names, one-word names and aliases are found, others are sa
 	CHECK_STR(says("cpupool-list y"), "<y>\r\nok\r\n");
 	CHECK_STR(says("foo bar"), "error: foo: no such command; try help\r\n");
 	CHECK_STR(says("pool frobnicate"), "error: pool frobnicate: no such command; try help\r\n");
-	CHECK_STR(says("pool"), "error: pool: no such command; try help\r\n");
+	CHECK_STR(says("pool"), "error: pool: expected one more word; try help pool\r\n");
 	CHECK_EQ(shell_run("pool"), ERR_NOENT);
 }
 

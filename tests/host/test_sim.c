@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* tools/sim, the engine: timetables worked out by hand, figures, control operations, and what it catches. */
+/*
+ * tools/sim, the engine: timetables worked out by hand, figures, control operations, and what it
+ * catches.
+ */
 #include "tests/host/test.h"
 
 #include "kernel/lib/format.h"
@@ -16,8 +19,8 @@ static void write_down(void *context, const struct sim_stretch *s)
 	if (s->state == SIM_RUNS) {
 		const struct sched_entity *e = sim_sched_entity((struct sim_entity *)s->entity);
 
-		text_printf(to, "%u %s.%u %lu-%lu\n", s->slot, e->group->name, e->number, s->from_ns / NS_PER_US,
-			    s->to_ns / NS_PER_US);
+		text_printf(to, "%u %s.%u %lu-%lu\n", s->slot, e->group->name, e->number,
+			    s->from_ns / NS_PER_US, s->to_ns / NS_PER_US);
 	}
 }
 
@@ -51,7 +54,8 @@ TEST(rr_turns, "rr on one cpu runs two busy entities in turn, a slice each")
 
 	start_table(sim, &to);
 	CHECK(sim_run(sim, 35 * NS_PER_MS));
-	CHECK_STR(table, "0 a.0 0-10000\n0 b.0 10000-20000\n0 a.0 20000-30000\n0 b.0 30000-35000\n");
+	CHECK_STR(table,
+		  "0 a.0 0-10000\n0 b.0 10000-20000\n0 a.0 20000-30000\n0 b.0 30000-35000\n");
 	CHECK_EQ(sim_figures(a).run_ns, 20 * NS_PER_MS);
 	CHECK_EQ(sim_figures(b).wait_ns, 20 * NS_PER_MS);
 	CHECK_EQ(sim_figures(b).longest_wait_ns, 10 * NS_PER_MS);
@@ -61,10 +65,14 @@ TEST(rr_turns, "rr on one cpu runs two busy entities in turn, a slice each")
 	sim_destroy(sim);
 }
 
-TEST(rr_interactive, "under rr a woken entity waits for the end of the slice that runs, and the waits are measured")
+TEST(rr_interactive,
+     "under rr a woken entity waits for the end of the slice that runs, and the waits are measured")
 {
 	const struct sim_pattern t = {
-		.kind = SIM_INTERACTIVE, .run_ns = NS_PER_MS, .every_ns = 20 * NS_PER_MS, .phase_ns = 5 * NS_PER_MS,
+		.kind = SIM_INTERACTIVE,
+		.run_ns = NS_PER_MS,
+		.every_ns = 20 * NS_PER_MS,
+		.phase_ns = 5 * NS_PER_MS,
 	};
 	struct sim *sim = machine(1);
 	struct sim_pool *p = sim_pool(sim, "p", "rr", NULL, sim_cpus(0, 1));
@@ -90,7 +98,9 @@ TEST(rr_interactive, "under rr a woken entity waits for the end of the slice tha
 
 TEST(null_table, "null runs each entity on its own slot at once")
 {
-	const struct sim_pattern t = { .kind = SIM_PERIODIC, .run_ns = 2 * NS_PER_MS, .every_ns = 10 * NS_PER_MS };
+	const struct sim_pattern t = { .kind = SIM_PERIODIC,
+				       .run_ns = 2 * NS_PER_MS,
+				       .every_ns = 10 * NS_PER_MS };
 	struct sim *sim = machine(2);
 	struct sim_pool *p = sim_pool(sim, "p", "null", NULL, sim_cpus(0, 2));
 	struct sim_entity *b;
@@ -108,8 +118,12 @@ TEST(null_table, "null runs each entity on its own slot at once")
 
 TEST(costs, "a switch takes its time from who comes, a poke from who waits for it")
 {
-	const struct sim_options o = { .switch_ns = 100 * NS_PER_US, .poke_ns = 50 * NS_PER_US, .check_every = 1 };
-	const struct sim_pattern t = { .kind = SIM_PERIODIC, .run_ns = NS_PER_MS, .every_ns = 10 * NS_PER_MS };
+	const struct sim_options o = { .switch_ns = 100 * NS_PER_US,
+				       .poke_ns = 50 * NS_PER_US,
+				       .check_every = 1 };
+	const struct sim_pattern t = { .kind = SIM_PERIODIC,
+				       .run_ns = NS_PER_MS,
+				       .every_ns = 10 * NS_PER_MS };
 	struct sim *sim = sim_create(&o);
 	struct sim_entity *a;
 	struct text to;
@@ -127,7 +141,10 @@ TEST(costs, "a switch takes its time from who comes, a poke from who waits for i
 static struct sim_figures rr_jobs(bool drop, unsigned i)
 {
 	const struct sim_pattern t = {
-		.kind = SIM_PERIODIC, .run_ns = 6 * NS_PER_MS, .every_ns = 10 * NS_PER_MS, .drop = drop,
+		.kind = SIM_PERIODIC,
+		.run_ns = 6 * NS_PER_MS,
+		.every_ns = 10 * NS_PER_MS,
+		.drop = drop,
 	};
 	struct sim *sim = machine(1);
 	struct sim_pool *p = sim_pool(sim, "p", "rr", NULL, sim_cpus(0, 1));
@@ -144,8 +161,9 @@ static struct sim_figures rr_jobs(bool drop, unsigned i)
 TEST(deadlines, "late jobs are misses, whether they are carried on, dropped or never end")
 {
 	/*
-	 * Carried: a runs 0-6, b 6-16, done with its first job at 12, a 16-20: at 20 the second of both are unfinished. Dropped:
-	 * b loses its first at 10 and runs the second till 16; a loses its second at 20.
+	 * Carried: a runs 0-6, b 6-16, done with its first job at 12, a 16-20: at 20 the second of
+	 * both are unfinished. Dropped: b loses its first at 10 and runs the second till 16; a
+	 * loses its second at 20.
 	 */
 	CHECK_EQ(rr_jobs(false, 0).misses, 1);
 	CHECK_EQ(rr_jobs(false, 0).jobs, 1);
@@ -159,7 +177,9 @@ TEST(deadlines, "late jobs are misses, whether they are carried on, dropped or n
 
 TEST(lost, "a wake that falls due while the last job is unfinished is lost and counted")
 {
-	const struct sim_pattern t = { .kind = SIM_INTERACTIVE, .run_ns = NS_PER_MS, .every_ns = 4 * NS_PER_MS };
+	const struct sim_pattern t = { .kind = SIM_INTERACTIVE,
+				       .run_ns = NS_PER_MS,
+				       .every_ns = 4 * NS_PER_MS };
 	struct sim *sim = machine(1);
 	struct sim_pool *p = sim_pool(sim, "p", "rr", NULL, sim_cpus(0, 1));
 	struct sim_entity *b;
@@ -173,11 +193,16 @@ TEST(lost, "a wake that falls due while the last job is unfinished is lost and c
 	sim_destroy(sim);
 }
 
-TEST(habits, "cheats block before their slice ends, yielders give way, the random ones keep their means")
+TEST(habits,
+     "cheats block before their slice ends, yielders give way, the random ones keep their means")
 {
-	const struct sim_pattern cheat = { .kind = SIM_CHEAT, .run_ns = NS_PER_MS, .every_ns = 2 * NS_PER_MS };
+	const struct sim_pattern cheat = { .kind = SIM_CHEAT,
+					   .run_ns = NS_PER_MS,
+					   .every_ns = 2 * NS_PER_MS };
 	const struct sim_pattern yields = { .kind = SIM_YIELDER, .run_ns = 3 * NS_PER_MS };
-	const struct sim_pattern bursty = { .kind = SIM_BURSTY, .run_ns = NS_PER_MS, .every_ns = 3 * NS_PER_MS };
+	const struct sim_pattern bursty = { .kind = SIM_BURSTY,
+					    .run_ns = NS_PER_MS,
+					    .every_ns = 3 * NS_PER_MS };
 	struct sim *sim = machine(2);
 	struct sim_pool *p = sim_pool(sim, "p", "rr", NULL, sim_cpus(0, 1));
 	struct sim_pool *q = sim_pool(sim, "q", "null", NULL, sim_cpus(1, 1));
@@ -228,8 +253,12 @@ TEST(moves, "cpus and groups move between pools at once, and what ran goes on")
 	CHECK(sim_run(sim, 30 * NS_PER_MS));
 	CHECK_EQ(answer, ERR_OK);
 	CHECK(sim_pool_of_cpu(sim, 1) == to_pool);
-	/* b comes off cpu 1 at 4, waits for a's slice to end at 10; at 20 it moves, to the first free slot of q. */
-	CHECK_STR(table, "1 b.0 0-4000\n0 a.0 0-10000\n0 b.0 10000-20000\n0 a.0 20000-30000\n1 b.0 20000-30000\n");
+	/*
+	 * b comes off cpu 1 at 4, waits for a's slice to end at 10; at 20 it moves, to the first
+	 * free slot of q.
+	 */
+	CHECK_STR(table, "1 b.0 0-4000\n0 a.0 0-10000\n0 b.0 10000-20000\n"
+			 "0 a.0 20000-30000\n1 b.0 20000-30000\n");
 	CHECK_EQ(sim_figures(b).migrations, 2);
 	CHECK_EQ(sim_figures(a).run_ns, 20 * NS_PER_MS);
 	CHECK_EQ(sim_move_cpu(sim, 0, to_pool), ERR_BUSY);
@@ -280,11 +309,102 @@ TEST(pins, "a pinned entity runs where it may; a group that does not fit stays o
 	sim_destroy(sim);
 }
 
+/* --- What no policy of these two does: parking, and several lock domains. */
+
+extern const struct sched_ops sched_null;
+
+/* Out of budget from 5 to 8 ms. */
+static struct sched_pick pick_with_budget(struct sched *s, unsigned slot, uint64_t now_ns,
+					  struct sched_out *out)
+{
+	struct sched_pick p = sched_null.pick(s, slot, now_ns, out);
+	const bool out_of_budget = now_ns >= 5 * NS_PER_MS && now_ns < 8 * NS_PER_MS;
+
+	if (p.entity == NULL) {
+		return p;
+	}
+	p.entity->parked = out_of_budget ? SCHED_PARK_BUDGET : SCHED_NOT_PARKED;
+	p.entity->parked_until_ns = 8 * NS_PER_MS;
+	p.until_ns = now_ns < 5 * NS_PER_MS ? 5 * NS_PER_MS : NS_NEVER;
+	return out_of_budget ? (struct sched_pick){ .until_ns = 8 * NS_PER_MS } : p;
+}
+
+TEST(parked, "time parked is no wait, and no cpu idles beside one that waits then")
+{
+	struct sched_ops ops = sched_null;
+	struct sim *sim = machine(1);
+	struct sim_pool *p;
+	struct sim_entity *a;
+	struct text to;
+
+	ops.pick = pick_with_budget;
+	p = sim_pool_of(sim, "p", &ops, NULL, sim_cpus(0, 1));
+	a = one(p, "a", &busy);
+	start_table(sim, &to);
+	CHECK(sim_run(sim, 10 * NS_PER_MS));
+	CHECK_STR(table, "0 a.0 0-5000\n0 a.0 8000-10000\n");
+	CHECK_EQ(sim_figures(a).parked_ns, 3 * NS_PER_MS);
+	CHECK_EQ(sim_figures(a).wait_ns, 0);
+	CHECK_EQ(sim_figures(a).longest_wait_ns, 0);
+	CHECK_EQ(sim_pool_figures(p)->idle_waiting_ns, 0);
+	sim_destroy(sim);
+}
+
+static struct sched_entity *asked_for;
+
+static struct sched_pick pick_own_domain(struct sched *s, unsigned slot, uint64_t now_ns,
+					 struct sched_out *out)
+{
+	struct sched_pick p = sched_null.pick(s, slot, now_ns, out);
+
+	if (slot != 0 && p.entity != NULL && p.entity->slot != slot) {
+		asked_for = p.entity;
+		return (struct sched_pick){ .until_ns = NS_NEVER, .pull = true, .from = 0 };
+	}
+	return p;
+}
+
+static void pull_asked_for(struct sched *s, unsigned from, unsigned to, uint64_t now_ns,
+			   struct sched_out *out)
+{
+	(void)s, (void)from, (void)now_ns, (void)out;
+	asked_for->slot = to;
+}
+
+static unsigned join_own_domain(struct sched *s, unsigned slot, const struct sched_place *place,
+				uint64_t now_ns, struct sched_out *out)
+{
+	sched_null.join(s, slot, place, now_ns, out);
+	return slot;
+}
+
+TEST(domains, "what is in another lock domain is pulled from there before it runs")
+{
+	struct sched_ops ops = sched_null;
+	struct sim *sim = machine(2);
+	struct sim_pool *p;
+	struct text to;
+
+	ops.pick = pick_own_domain;
+	ops.pull = pull_asked_for;
+	ops.join = join_own_domain;
+	p = sim_pool_of(sim, "p", &ops, NULL, sim_cpus(0, 2));
+	one(p, "a", &busy);
+	one(p, "b", &busy);
+	start_table(sim, &to);
+	sim_run(sim, NS_PER_MS);
+	CHECK_STR(sim_wrong(sim), "");
+	CHECK_STR(table, "0 a.0 0-1000\n1 b.0 0-1000\n");
+	CHECK_EQ(sim_pool_figures(p)->calls[SIM_OP_pull], 1);
+	sim_destroy(sim);
+}
+
 /* --- Breaches. */
 
 extern const struct sched_ops sched_rr;
 
-static struct sched_pick pick_until_now(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+static struct sched_pick pick_until_now(struct sched *s, unsigned slot, uint64_t now_ns,
+					struct sched_out *out)
 {
 	struct sched_pick p = sched_rr.pick(s, slot, now_ns, out);
 
@@ -294,7 +414,8 @@ static struct sched_pick pick_until_now(struct sched *s, unsigned slot, uint64_t
 
 static struct sched_entity *first_picked;
 
-static struct sched_pick pick_the_same(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+static struct sched_pick pick_the_same(struct sched *s, unsigned slot, uint64_t now_ns,
+				       struct sched_out *out)
 {
 	struct sched_pick p = sched_rr.pick(s, slot, now_ns, out);
 
@@ -303,7 +424,8 @@ static struct sched_pick pick_the_same(struct sched *s, unsigned slot, uint64_t 
 	return p;
 }
 
-static struct sched_pick pick_and_poke(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+static struct sched_pick pick_and_poke(struct sched *s, unsigned slot, uint64_t now_ns,
+				       struct sched_out *out)
 {
 	struct sched_pick p = sched_rr.pick(s, slot, now_ns, out);
 
@@ -311,7 +433,8 @@ static struct sched_pick pick_and_poke(struct sched *s, unsigned slot, uint64_t 
 	return p;
 }
 
-static struct sched_pick pick_pull(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+static struct sched_pick pick_pull(struct sched *s, unsigned slot, uint64_t now_ns,
+				   struct sched_out *out)
 {
 	struct sched_pick p = sched_rr.pick(s, slot, now_ns, out);
 
@@ -320,20 +443,22 @@ static struct sched_pick pick_pull(struct sched *s, unsigned slot, uint64_t now_
 	return p;
 }
 
-static unsigned domain_of_slot(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
-			       struct sched_out *out)
+static unsigned domain_of_slot(struct sched *s, unsigned slot, const struct sched_place *place,
+			       uint64_t now_ns, struct sched_out *out)
 {
 	sched_rr.join(s, slot, place, now_ns, out);
 	return slot;
 }
 
-static void wake_elsewhere(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+static void wake_elsewhere(struct sched *s, struct sched_entity *e, uint64_t now_ns,
+			   struct sched_out *out)
 {
 	sched_rr.wake(s, e, now_ns, out);
 	e->slot = 1;
 }
 
-static void poke_nobody(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+static void poke_nobody(struct sched *s, struct sched_entity *e, uint64_t now_ns,
+			struct sched_out *out)
 {
 	sched_rr.wake(s, e, now_ns, out);
 	sched_out_init(out);
@@ -349,7 +474,9 @@ static bool always_broken(struct sched *s, struct sched_reason *why)
 static const char *run_mutant(struct sched_ops mutant)
 {
 	const struct sim_options o = { .check_every = 1, .keep_memory = true };
-	const struct sim_pattern t = { .kind = SIM_INTERACTIVE, .run_ns = NS_PER_MS, .every_ns = 5 * NS_PER_MS };
+	const struct sim_pattern t = { .kind = SIM_INTERACTIVE,
+				       .run_ns = NS_PER_MS,
+				       .every_ns = 5 * NS_PER_MS };
 	static char words[256];
 	struct sim *sim = sim_create(&o);
 	struct sim_pool *p;
@@ -363,7 +490,8 @@ static const char *run_mutant(struct sched_ops mutant)
 	sim_run(sim, 100 * NS_PER_MS);
 	memcpy(words, sim_wrong(sim), sizeof(words));
 	if (words[0] == '\0' && sim_pool_figures(p)->idle_waiting_ns > 0) {
-		memcpy(words, sim_pool_figures(p)->idle_waiting, sizeof(sim_pool_figures(p)->idle_waiting));
+		memcpy(words, sim_pool_figures(p)->idle_waiting,
+		       sizeof(sim_pool_figures(p)->idle_waiting));
 	}
 	sim_destroy(sim);
 	return words;
@@ -375,16 +503,19 @@ TEST(breaches, "what the contract forbids ends the run, in words")
 
 	CHECK_STR(run_mutant(m), "");
 	m.pick = pick_until_now;
-	CHECK_STR(run_mutant(m), "at 0 ns: pick of slot 0: until is 0, which is not later than now");
+	CHECK_STR(run_mutant(m),
+		  "at 0 ns: pick of slot 0: until is 0, which is not later than now");
 	m.pick = pick_the_same;
 	CHECK_STR(run_mutant(m), "at 0 ns: pick of slot 1: a.0 is still on slot 0");
 	m.pick = pick_and_poke;
 	CHECK_STR(run_mutant(m), "at 0 ns: slot 0: 1000 rounds at one instant");
 	m.pick = pick_pull;
-	CHECK_STR(run_mutant(m), "at 0 ns: pick of slot 0: asks to pull from slot 0, which cannot be");
+	CHECK_STR(run_mutant(m),
+		  "at 0 ns: pick of slot 0: asks to pull from slot 0, which cannot be");
 	m = sched_rr;
 	m.join = domain_of_slot;
-	CHECK_STR(run_mutant(m), "at 0 ns: pick of slot 1: b.0 is of a lock domain that is not held");
+	CHECK_STR(run_mutant(m),
+		  "at 0 ns: pick of slot 1: b.0 is of a lock domain that is not held");
 	m = sched_rr;
 	m.wake = wake_elsewhere;
 	CHECK_STR(run_mutant(m), "at 0 ns: wake of a.0: wrote its slot");
@@ -397,7 +528,9 @@ TEST(breaches, "what the contract forbids ends the run, in words")
 
 TEST(repeats, "two runs of one seed are the same, of two seeds are not")
 {
-	const struct sim_pattern t = { .kind = SIM_RANDOM, .run_ns = NS_PER_MS, .every_ns = NS_PER_MS };
+	const struct sim_pattern t = { .kind = SIM_RANDOM,
+				       .run_ns = NS_PER_MS,
+				       .every_ns = NS_PER_MS };
 	uint64_t run_ns[3];
 
 	for (unsigned i = 0; i < 3; i++) {

@@ -216,12 +216,41 @@ TEST(replay_cut, "a replay that a flood overtakes or a detachment ends counts no
 	end();
 }
 
+TEST(replay_marks, "who attaches is told what is no longer kept, and then what a flood made of the replay, once a second")
+{
+	reset();
+	for (unsigned i = 0; i < VCONSOLE_KEPT_BYTES + 5; i++) {
+		vconsole_put(c, 'x');
+	}
+	console_attach(ignore, c);
+	CHECK_EQ(vconsole_replay(c), 5);
+	CHECK_EQ(c->dropped, 5);
+	vconsole_show(c, "v", true, 80);
+	vconsole_tell_dropped(c, "v", true);
+	console_flush();
+	CHECK(strstr(fake_serial.sent, "tarn") == NULL);
+	for (unsigned i = 0; i < 200; i++) {
+		vconsole_put(c, 'y');
+		vconsole_show(c, "v", true, 0);
+		vconsole_tell_dropped(c, "v", true);
+	}
+	CHECK(vconsole_has_news(c));
+	fake.now_ns += NS_PER_S;
+	vconsole_tell_dropped(c, "v", true);
+	console_flush();
+	/* 80 of the 200 were shown; the first of the other 120 was told at once. */
+	CHECK(strstr(fake_serial.sent, "\r\n[tarn: 1 bytes dropped]\r\n\r\n[tarn: 119 bytes dropped]\r\n") != NULL);
+	CHECK_EQ(c->missed, 120);
+	console_attach_end();
+	end();
+}
+
 TEST(told, "what was dropped, both ways, is said with its count, and again at most every ten seconds")
 {
 	reset();
 	log_show();
 	fake_serial_forget();
-	vconsole_tell_dropped(c, "v");
+	vconsole_tell_dropped(c, "v", false);
 	console_flush();
 	CHECK_EQ(fake_serial.sent_len, 0);
 	for (unsigned i = 0; i < VCONSOLE_KEPT_BYTES + 100; i++) {
@@ -233,16 +262,16 @@ TEST(told, "what was dropped, both ways, is said with its count, and again at mo
 	vconsole_show(c, "v", false, 0);
 	CHECK_EQ(c->dropped, 100);
 	CHECK_EQ(c->in_dropped, 7);
-	vconsole_tell_dropped(c, "v");
+	vconsole_tell_dropped(c, "v", false);
 	vconsole_type(c, 'y');
-	vconsole_tell_dropped(c, "v");
+	vconsole_tell_dropped(c, "v", false);
 	console_flush();
 	CHECK(strstr(fake_serial.sent, "vm v: 100 bytes of its output were dropped") != NULL);
 	CHECK(strstr(fake_serial.sent, "vm v: 7 typed bytes were dropped") != NULL);
 	fake_serial_forget();
 	fake.now_ns += 10 * NS_PER_S;
-	vconsole_tell_dropped(c, "v");
-	vconsole_tell_dropped(c, "v");
+	vconsole_tell_dropped(c, "v", false);
+	vconsole_tell_dropped(c, "v", false);
 	console_flush();
 	CHECK(strstr(fake_serial.sent, "vm v: 1 typed bytes were dropped") != NULL);
 	CHECK(strstr(fake_serial.sent, "output") == NULL);

@@ -4,6 +4,7 @@
 
 #include "kernel/lib/util.h"
 #include "vm/vcpuid.h"
+#include "vm/vspec.h"
 
 #define BIT(n)	(1u << (n))
 
@@ -31,6 +32,8 @@ static const struct answer skylake[] = {
 	{ 0xd, 1, { 0xf, 0xa00, 0x100, 0 } },
 	{ 0xd, 2, { 0x100, 0x240, 0, 0 } },
 	{ 0xd, 5, { 0x40, 0x440, 0, 0 } },
+	{ 0xd, 6, { 0x200, 0x480, 0, 0 } },
+	{ 0xd, 7, { 0x400, 0x680, 0, 0 } },
 	{ 0xd, 9, { 8, 0xa80, 0, 0 } },
 	{ 0x15, 0, { 2, 0xa8, 0, 0 } },
 	{ 0x16, 0, { 0x834, 0xe74, 0x64, 0 } },
@@ -117,7 +120,8 @@ static struct vcpuid_facts facts(unsigned family)
 	all_ones = false;
 	return (struct vcpuid_facts){
 		.vcpus = 1, .tsc_hz = 2600000000ul, .xcr0_allowed = now->xcr0, .has_rdtscp = true, .has_invpcid = true,
-		.xsave_bytes = vcpuid_xsave_bytes(now->xcr0, host),
+		.xsave_bytes = vcpuid_xsave_bytes(now->xcr0, false, host),
+		.compact_bytes = vcpuid_xsave_bytes(now->xcr0, true, host),
 	};
 }
 
@@ -142,8 +146,8 @@ TEST(never, "what a guest cannot use is never offered: VMX, SMX, MONITOR, MTRR, 
 			     BIT(15) | BIT(18);
 	/* 7 MCE, 12 MTRR, 14 MCA, 18 PSN, 21 DS, 22 ACPI, 28 HTT, 29 TM, 31 PBE */
 	const uint32_t edx = BIT(7) | BIT(14) | BIT(18) | BIT(21) | BIT(22) | BIT(28) | BIT(29) | BIT(31);
-	/* 1 TSC_ADJUST, 2 SGX, 4 HLE, 11 RTM, 12 RDT, 14 MPX, 15 RDT allocation, 25 PT */
-	const uint32_t ebx7 = BIT(1) | BIT(2) | BIT(4) | BIT(11) | BIT(12) | BIT(14) | BIT(15) | BIT(25);
+	/* 2 SGX, 4 HLE, 11 RTM, 12 RDT, 14 MPX, 15 RDT allocation, 25 PT */
+	const uint32_t ebx7 = BIT(2) | BIT(4) | BIT(11) | BIT(12) | BIT(14) | BIT(15) | BIT(25);
 
 	FAMILIES(i, f) {
 		for (unsigned ones = 0; ones < 2; ones++) {
@@ -162,10 +166,34 @@ TEST(never, "what a guest cannot use is never offered: VMX, SMX, MONITOR, MTRR, 
 	}
 }
 
-TEST(set, "x2APIC, TSC-deadline and the hypervisor bit always show, for they are emulated")
+TEST(speculation, "speculation controls show where the cpu has them, and with them the bits that a guest may set")
+{
+	struct vcpuid_facts f = facts(0);
+
+	CHECK_EQ(ask(&f, 7, 0).edx, 0xbc000400);	/* MD_CLEAR, IBRS, STIBP, L1D_FLUSH, ARCH_CAPABILITIES, SSBD */
+	CHECK_EQ(ask(&f, 7, 0).eax, 0);
+	check_zero(ask(&f, 7, 2));
+	CHECK_EQ(vspec_ctrl_allowed(host), 7);
+	f = facts(1);
+	CHECK_EQ(ask(&f, 7, 0).edx, 0x9c000400);
+	f = facts(2);
+	CHECK_EQ(ask(&f, 7, 0).edx, 0);
+	CHECK_EQ(vspec_ctrl_allowed(host), 0);
+	all_ones = true;
+	CHECK_EQ(ask(&f, 7, 0).eax, 2);
+	CHECK_EQ(ask(&f, 7, 2).edx, 0x3f);
+	CHECK_EQ(ask(&f, 7, 2).eax | ask(&f, 7, 2).ebx | ask(&f, 7, 2).ecx, 0);
+	check_zero(ask(&f, 7, 3));
+	CHECK_EQ(vspec_ctrl_allowed(host), 0x5ff);
+	/* No capability that offers another MSR: 7 9 10 11 12 18 21 23 25. */
+	CHECK_EQ(vspec_capabilities(~0ul), 0x400000001d1ae17ful);
+}
+
+TEST(set, "x2APIC, TSC-deadline, TSC_ADJUST and the hypervisor bit always show, for they are emulated")
 {
 	FAMILIES(i, f) {
 		CHECK_EQ(ask(&f, 1, 0).ecx & (BIT(21) | BIT(24) | BIT(31)), BIT(21) | BIT(24) | BIT(31));
+		CHECK(ask(&f, 7, 0).ebx & BIT(1));
 	}
 }
 
@@ -204,7 +232,7 @@ TEST(avx, "an instruction set is offered only with the state it needs")
 	}
 	struct vcpuid_facts f = facts(0);
 
-	CHECK_EQ(ask(&f, 7, 0).ebx, 0xd19f07a9);
+	CHECK_EQ(ask(&f, 7, 0).ebx, 0xd19f07ab);
 	CHECK_EQ(ask(&f, 1, 0).ecx & (BIT(12) | BIT(28) | BIT(29)), BIT(12) | BIT(28) | BIT(29));
 }
 
@@ -251,6 +279,8 @@ TEST(xsave, "leaf 0DH shows what XCR0 may hold and nothing of supervisor state")
 		} else {
 			CHECK_EQ(ask(&f, 0xd, 1).eax, host(0xd, 1).eax & 7);
 			CHECK_EQ(ask(&f, 0xd, 1).ecx | ask(&f, 0xd, 1).edx, 0);
+			/* 576 + AVX 256, + opmask 64, ZMM_Hi256 512, Hi16_ZMM 1024 where they are */
+			CHECK_EQ(ask(&f, 0xd, 1).ebx, i == 0 ? 2432 : i == 3 ? 576 : i == 4 ? 832 : 0);
 		}
 		for (uint32_t s = 2; s < 70; s++) {
 			c = ask(&f, 0xd, s);
@@ -352,6 +382,7 @@ static void check_subset(const struct vcpuid_facts *f, uint32_t leaf, uint32_t s
 		break;
 	case 0xd:
 		has.ecx = subleaf == 0 ? f->xsave_bytes : has.ecx;
+		has.ebx = subleaf == 1 ? f->compact_bytes : has.ebx;
 		break;
 	case 4:
 		has.eax |= (f->vcpus - 1) << 26;

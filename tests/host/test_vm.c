@@ -51,17 +51,17 @@ TEST(states, "each control operation is refused in a state that it does not fit,
 	CHECK_EQ(vm_create(&c, pool_at(0), &vm, &fixture_why), ERR_OK);
 	CHECK_EQ(vm->state, VM_STOPPED);
 	CHECK_EQ(vm_stop(vm, &fixture_why), ERR_STATE);
-	CHECK_STR(fixture_why.words, "it is stopped");
+	CHECK_STR(fixture_why.words, "it is stopped, expected running or paused");
 	CHECK_EQ(vm_pause(vm, &fixture_why), ERR_STATE);
 	CHECK_EQ(vm_resume(vm, &fixture_why), ERR_STATE);
 	CHECK_EQ(vm_start(vm, &fixture_why), ERR_OK);
 	CHECK_EQ(vm_start(vm, &fixture_why), ERR_STATE);
-	CHECK_STR(fixture_why.words, "it is running");
+	CHECK_STR(fixture_why.words, "it is running, expected stopped or crashed");
 	CHECK_EQ(vm_resume(vm, &fixture_why), ERR_STATE);
 	CHECK_EQ(vm_pause(vm, &fixture_why), ERR_OK);
 	CHECK(!vm_any_running());
 	CHECK_EQ(vm_start(vm, &fixture_why), ERR_STATE);
-	CHECK_STR(fixture_why.words, "it is paused");
+	CHECK_STR(fixture_why.words, "it is paused, expected stopped or crashed");
 	fixture_run(3);
 	CHECK_EQ(fixture_guest(vm)->runs, 0);
 	CHECK_EQ(vm_resume(vm, &fixture_why), ERR_OK);
@@ -341,6 +341,39 @@ TEST(many_words, "a destroyed VM's last output is shown, also when it is more th
 	vm_destroy(vm);
 	CHECK_EQ(fixture_times("[v] xxxxxxxxx\r\n"), 2000);
 	fixture_end();
+}
+
+static void ignore(void *ctx, uint8_t byte)
+{
+	(void)ctx;
+	(void)byte;
+}
+
+TEST(attached_words, "attached to a VM that ends, its last words come too: at the port's pace, or at once when it is destroyed")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct vm_config c;
+		struct vm *vm;
+
+		MAKE(1, spin);
+		c = fixture_config("v");
+		vm = fixture_start(&c);
+		console_attach(ignore, vm);
+		for (unsigned n = 0; n < 20000; n++) {
+			vconsole_put(vm->console, n % 10 == 9 ? '\n' : 'x');
+		}
+		if (i == 0) {
+			CHECK_EQ(vm_stop(vm, &fixture_why), ERR_OK);
+			CHECK(fixture_times("xxxxxxxxx\n") < 2000);
+			fixture_run(40);
+			CHECK_EQ(fixture_times("xxxxxxxxx\n"), 2000);
+			CHECK_EQ(vm->console->dropped, 0);
+		}
+		vm_destroy(vm);
+		console_attach_end();
+		CHECK_EQ(fixture_times("xxxxxxxxx\n"), 2000);
+		fixture_end();
+	}
 }
 
 TEST(crash_action, "on-crash and on-reboot have their own actions")

@@ -48,12 +48,12 @@ TEST(life, "vm start, pause, resume, stop and destroy say ok, and what is wrong 
 {
 	MAKE(1, spin);
 	make("a");
-	CHECK_STR(says("vm stop a"), "error: a: it is stopped\n");
+	CHECK_STR(says("vm stop a"), "error: a: it is stopped, expected running or paused\n");
 	CHECK_STR(says("vm start a"), "ok\n");
-	CHECK_STR(says("vm start a"), "error: a: it is running\n");
-	CHECK_STR(says("vm resume a"), "error: a: it is running\n");
+	CHECK_STR(says("vm start a"), "error: a: it is running, expected stopped or crashed\n");
+	CHECK_STR(says("vm resume a"), "error: a: it is running, expected paused\n");
 	CHECK_STR(says("vm pause a"), "ok\n");
-	CHECK_STR(says("vm pause a"), "error: a: it is paused\n");
+	CHECK_STR(says("vm pause a"), "error: a: it is paused, expected running\n");
 	CHECK_STR(says("vm resume a"), "ok\n");
 	CHECK(strstr(says("vm stop a"), "vm a: stopped: by command\nok\n") != NULL);
 	CHECK_STR(says("vm destroy a"), "ok\n");

@@ -58,8 +58,19 @@ static const struct {
 	{ "vm create a pool=p memory=4M memory=4M kernel=kernel", "error: a: found key \"memory\" again" },
 	{ "vm create a pool=p memory=4M kernel=kernel affinity=7", "error: a: affinity: " },
 	{ "vm create a pool=p memory=4M kernel", "error: kernel: found no \"=\", expected key=value" },
-	{ "vm create -a pool=p memory=4M kernel=kernel", "error: -a: found \"-a\", expected a name" },
-	{ "vm create a] pool=p memory=4M kernel=kernel", "error: a]: " },
+	{ "vm create a pool=p memory=4M kernel=kernel #weight=5", "error: #weight=5: found no key before \"=\"" },
+	{ "vm create a pool=p memory=4M kernel=kernel =5", "error: =5: found no key before \"=\", expected key=value" },
+	{ "vm create a pool=p memory=4M kernel=kernel \"[boot]=1\"", "error: [boot]=1: found no key before \"=\"" },
+	{ "vm create a pool=p memory=4M kernel=kernel vcpus=0", "error: a: vcpus: found \"0\", expected a number from 1 to 64" },
+	{ "vm create a/b pool=p memory=4M kernel=kernel", "error: a/b: expected a name" },
+	{ "vm create \"a b\" pool=p memory=4M kernel=kernel", "error: a b: expected a name" },
+	{ "vm create a234567890123456789012345678901b pool=p memory=4M kernel=kernel", "expected a name" },
+	{ "vm create a pool=p memory=99999999999999G kernel=kernel", "error: a: memory: found \"99999999999999G\"" },
+	{ "vm create a pool=p memory=-4M kernel=kernel", "error: a: memory: found \"-4M\"" },
+	{ "vm create a pool=p memory=4M kernel=kernel initrd=none", "error: a: initrd: found no file \"none\"" },
+	{ "vm create a pool=p memory=4M kernel=kernel autostart=maybe", "error: a: autostart: found \"maybe\", expected " },
+	{ "vm create -a pool=p memory=4M kernel=kernel", "error: -a: expected a name of at most 31 letters" },
+	{ "vm create a] pool=p memory=4M kernel=kernel", "error: a]: expected a name of at most 31 letters" },
 	{ "vm create a pool=p memory=900M kernel=kernel", "error: a: " },
 	{ "vm create v pool=p memory=4M kernel=kernel", "error: v: a VM of that name exists already" },
 	{ "vm create a pool=p memory=4M kernel=text autostart=yes", "error: a: text: " },
@@ -146,6 +157,7 @@ TEST(set, "vm set changes what may change, also while the VM runs")
 	CHECK_STR(says("vm set v on-crash=restart on-poweroff=destroy on-reboot=stop"), "ok\r\n");
 	CHECK(vm->config.on_crash == VM_ACTION_RESTART && vm->config.on_poweroff == VM_ACTION_DESTROY &&
 	      vm->config.on_reboot == VM_ACTION_STOP);
+	CHECK(strstr(says("vm show v"), "on-poweroff destroy, on-reboot stop, on-crash restart\r\n") != NULL);
 	fixture_end();
 }
 
@@ -254,7 +266,7 @@ TEST(stats, "stats shows where time went, exits by kind and interrupts, of all o
 	fake_serial_forget();
 	(void)shell_run("stats web -j");
 	CHECK(fixture_says("\"run_ns\":3000000,"));
-	CHECK(fixture_says("\"interrupts\":42,\"exits\":{\"cpuid\":1,\"hlt\":1"));
+	CHECK(fixture_says("\"interrupts\":42,\"eoi_exits\":0,\"exits\":{\"cpuid\":1,\"hlt\":1"));
 	CHECK(fixture_says("\"pools\":[]"));
 	fixture_end();
 }

@@ -4,6 +4,7 @@
 
 #include "tests/host/vm_fixture.h"
 #include "vm/vmap.h"
+#include "vm/vmsr.h"
 
 #define SCRIPT(name, ...)	static const struct fake_step name[] = { __VA_ARGS__ }
 #define MAKE(cpus, script)	fixture_make(cpus, script, ARRAY_SIZE(script))
@@ -81,6 +82,37 @@ TEST(unknown_msr, "an unknown MSR is #GP, counted each time and told once for ea
 	fixture_end();
 }
 
+static struct virt_cpuid without_speculation(uint32_t leaf, uint32_t subleaf)
+{
+	(void)subleaf;
+	return (struct virt_cpuid){ 0x16, ~0u, ~0u, leaf == 7 ? 0 : ~0u };
+}
+
+TEST(speculation, "IA32_SPEC_CTRL is the vCPU's own and IA32_ARCH_CAPABILITIES its cpu's, where there are any")
+{
+	SCRIPT(script, FAKE_WRMSR(0x48, 5ul), FAKE_RDMSR(0x48), FAKE_RDMSR(0x10a), FAKE_WRMSR(0x48, 1ul << 9), FAKE_WRMSR(0x10a, 0ul),
+	       FAKE_RDMSR(0x49), FAKE_RDMSR(0x48), END);
+	struct vm *vm = START(1, script);
+	struct fake_virt_vcpu *g = fixture_guest(vm);
+
+	fake_virt_capabilities = 0x8000000000000ab;
+	fixture_run(3);
+	CHECK_EQ(g->result[1][0], 5);
+	CHECK_EQ(g->result[2][0], 0x2b);
+	CHECK_EQ(g->result[2][3], 0);
+	CHECK_EQ(g->taken_count, 3);
+	CHECK_EQ(g->result[6][0], 5);
+	CHECK_EQ(g->spec_ctrl, 5);
+	CHECK_EQ(fixture_times("unknown MSR"), 1);	/* reading PRED_CMD */
+	fixture_end();
+	START(1, script);
+	fake_virt_cpuid = without_speculation;
+	fixture_run(3);
+	CHECK_EQ(fixture_times("of unknown MSR 0x48: #GP"), 1);
+	CHECK_EQ(fixture_times("of unknown MSR 0x10a: #GP"), 1);
+	fixture_end();
+}
+
 TEST(refusals, "what a guest may not do is #GP or #UD, and it goes on")
 {
 	SCRIPT(script, FAKE_WRMSR(0x3a, 5ul), FAKE_WRMSR(0xc0000080, 1ul << 40), { .exit = VIRT_EXIT_XSETBV, .rax = 6 },
@@ -97,6 +129,58 @@ TEST(refusals, "what a guest may not do is #GP or #UD, and it goes on")
 	for (unsigned i = 0; i < ARRAY_SIZE(vectors); i++) {
 		CHECK_EQ(g->taken[i].vector, vectors[i]);
 	}
+	fixture_end();
+}
+
+TEST(bus_lock, "a guest that does nothing but lock the bus does it once in 100 us")
+{
+	SCRIPT(script, FAKE_SIMPLE(BUS_LOCK));		/* RIP stays: the fake does it again and again */
+	struct vm *vm = START(1, script);
+	uint64_t start_ns = fake.now_ns, locks;
+
+	fixture_run(2);
+	fixture_idle(20);
+	locks = vm->vcpu[0]->virt->exits[VIRT_EXIT_BUS_LOCK];
+	CHECK(locks >= 20 && vm->state == VM_RUNNING);
+	CHECK(fake.now_ns - start_ns >= (locks - 1) * 100000);
+	CHECK_EQ(fixture_guest(vm)->taken_count, 0);
+	fixture_end();
+}
+
+/* New lines in the log since `from` that hold words. */
+static unsigned log_lines(uint64_t from, const char *words)
+{
+	char line[LOG_LINE_MAX + 1];
+	unsigned n = 0;
+
+	for (size_t len; from < log_end() && log_read(&from, line, &len);) {
+		line[len] = '\0';
+		n += strstr(line, words) != NULL;
+	}
+	return n;
+}
+
+TEST(unknown_msrs, "of a sweep 256 MSRs are named once each, and once that the rest is only counted; another VM has its own")
+{
+	SCRIPT(script, { .kind = FAKE_STI });
+	struct vm *vm = START(1, script);
+	struct vm_config c = fixture_config("w");
+	unsigned named = 0, rest = 0;
+	uint64_t value;
+
+	for (uint32_t i = 0; i < 3 * 512; i++) {
+		uint64_t from = log_end();
+
+		CHECK(!vmsr_read(vm->vcpu[0], 0x1000 + i % 512 * 0x10001, &value));
+		named += log_lines(from, "vm v: RDMSR of unknown MSR 0x");
+		rest += log_lines(from, "vm v: 256 unknown MSRs named");
+		CHECK(i != 255 || named == 256);
+	}
+	CHECK_EQ(named, 256);
+	CHECK_EQ(rest, 1);
+	CHECK_EQ(atomic_load(&vm->unknown_msrs), 3 * 512);
+	CHECK(!vmsr_read(fixture_start(&c)->vcpu[0], 0x1000, &value));
+	CHECK_EQ(fixture_times("vm w: RDMSR of unknown MSR 0x1000: #GP"), 1);
 	fixture_end();
 }
 
@@ -242,7 +326,7 @@ TEST(mmio, "an access to the local APIC's page is emulated by its instruction, w
 	fixture_run(3);
 	CHECK_STR(vm->reason, "the guest exited with code 0");
 	CHECK_EQ(fixture_guest(vm)->result[0][0], 0xff);
-	CHECK_EQ(vm->vcpu[0]->lapic.svr, 0x1ff);
+	CHECK_EQ(vm->vcpu[0]->lapic.page[0xf0 / 4], 0x1ff);
 	CHECK_EQ(fixture_guest(vm)->state.rip, 0x20000f);
 	fixture_end();
 }
@@ -298,8 +382,8 @@ SCRIPT(serial, PIC_AND_UART, FAKE_IN(0x3f8, 1), FAKE_OUT(0x20, 1, 0x20), FAKE_HL
 
 TEST(typed, "a byte that is typed wakes a halted guest with IRQ 4, which reads it")
 {
-	for (unsigned cpus = 1; cpus <= 2; cpus++) {
-		struct vm *vm = START(cpus, serial);
+	for (unsigned cpus = 1; cpus <= 3; cpus++) {
+		struct vm *vm = cpus == 3 ? fixture_start_assisted(serial, ARRAY_SIZE(serial), 1) : START(cpus, serial);
 		struct fake_virt_vcpu *g = fixture_guest(vm);
 
 		fixture_run(4);
@@ -343,6 +427,28 @@ TEST(tsc, "a written TSC counts on from there, and a deadline set before keeps i
 	fixture_run(3);
 	CHECK_EQ(fixture_guest(vm)->result[2][0], 1001000);
 	CHECK_EQ(vm->state, VM_STOPPED);
+	fixture_end();
+}
+
+TEST(tsc_adjust, "TSC_ADJUST and the TSC move each other, and a new start clears both")
+{
+	SCRIPT(script, FAKE_RDMSR(0x3b), FAKE_WRMSR(0x3b, 5000ul), FAKE_RDMSR(0x3b), FAKE_RDMSR(0x10), FAKE_WRMSR(0x10, 100ul),
+	       FAKE_RDMSR(0x3b), END);
+	struct vm *vm = START(1, script);
+
+	for (unsigned life = 0; life < 2; life++) {
+		uint64_t tsc;
+
+		fixture_run(3);
+		tsc = fixture_guest(vm)->result[3][0];
+		CHECK_EQ(vm->state, VM_STOPPED);
+		CHECK_EQ(fixture_guest(vm)->result[0][0], 0);
+		CHECK_EQ(fixture_guest(vm)->result[2][0], 5000);
+		CHECK(tsc >= 5000 && tsc < 10000);
+		/* Back by what the TSC went back. */
+		CHECK_EQ(fixture_guest(vm)->result[5][0], (uint32_t)(5000 - (tsc - 100)));
+		CHECK_EQ(vm_start(vm, &fixture_why), ERR_OK);
+	}
 	fixture_end();
 }
 
@@ -394,5 +500,37 @@ TEST(sipi, "a second vCPU waits for INIT and SIPI, starts once in real mode at t
 	vplatform_ipi(&vm->platform, &startup);
 	fixture_run(3);
 	CHECK_EQ(second->resets, 2);
+	fixture_end();
+}
+
+static struct vm *racing;
+
+static void startup_meanwhile(void)
+{
+	struct vlapic_ipi startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 0x9a };
+
+	fake_virt_on_put = NULL;
+	vplatform_ipi(&racing->platform, &startup);
+}
+
+TEST(sipi_race, "a SIPI that comes while the vCPU takes an INIT starts it")
+{
+	SCRIPT(script, { .kind = FAKE_SPIN });
+	struct vlapic_ipi init = { .mode = VAPIC_INIT, .dest = 1 }, startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 0x9a };
+	struct vm_config c;
+
+	MAKE(2, script);
+	c = fixture_config("v");
+	c.vcpus = 2;
+	racing = fixture_start(&c);
+	vplatform_ipi(&racing->platform, &init);
+	vplatform_ipi(&racing->platform, &startup);
+	fixture_run(4);
+	CHECK_EQ(fake_virt_of(racing->vcpu[1]->virt)->resets, 1);
+	vplatform_ipi(&racing->platform, &init);
+	fake_virt_on_put = startup_meanwhile;
+	fixture_run(4);
+	CHECK(fake_virt_on_put == NULL);
+	CHECK_EQ(fake_virt_of(racing->vcpu[1]->virt)->resets, 2);
 	fixture_end();
 }

@@ -17,7 +17,7 @@
 #include "vm/vcpu.h"
 #include "vm/vm.h"
 
-#define FIXTURE_CHUNKS	9u
+#define FIXTURE_CHUNKS	10u
 #define FIXTURE_RAM	(6 * MIB)
 
 static struct arena fixture_arena;
@@ -99,8 +99,8 @@ static inline struct pool *fixture_make(unsigned cpus, const struct fake_step *s
 	fixture_make_files();
 	fixture_arena = arena_make(FIXTURE_CHUNKS * LARGE_SIZE);
 	mem_init(&mem, &t);
-	mem_add(&mem, fixture_arena.base, (FIXTURE_CHUNKS - 2) * LARGE_SIZE, 0);
-	mem_add(&mem, fixture_arena.base + (FIXTURE_CHUNKS - 2) * LARGE_SIZE, 2 * LARGE_SIZE, 1);
+	mem_add(&mem, fixture_arena.base, (FIXTURE_CHUNKS - 3) * LARGE_SIZE, 0);
+	mem_add(&mem, fixture_arena.base + (FIXTURE_CHUNKS - 3) * LARGE_SIZE, 3 * LARGE_SIZE, 1);
 	vm_init();
 	dispatch_set_housekeeping(fixture_housekeeping, NULL);
 	CHECK_EQ(pool_create("p", sched_policy_find("rr"), NULL, 0, &p, &fixture_why), ERR_OK);
@@ -157,6 +157,18 @@ static inline struct vm *fixture_start(const struct vm_config *c)
 	CHECK_EQ(vm_create(c, pool_at(0), &vm, &fixture_why), ERR_OK);
 	CHECK_EQ(vm_start(vm, &fixture_why), ERR_OK);
 	return vm;
+}
+
+/* A machine of two cpus, which virtualize local APICs, and a VM on it. */
+static inline struct vm *fixture_start_assisted(const struct fake_step *script, unsigned count, unsigned vcpus)
+{
+	struct vm_config c;
+
+	fixture_make(2, script, count);
+	fake_virt_apic = true;
+	c = fixture_config("v");
+	c.vcpus = vcpus;
+	return fixture_start(&c);
 }
 
 static inline struct fake_virt_vcpu *fixture_guest(struct vm *vm)

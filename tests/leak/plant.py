@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Plants leaks of guest state into copies of the product's sources, to show that the test of state isolation sees them.
+"""Plants leaks of guest state into a copy of a source of the product, to show that the test of state isolation sees them.
 
     plant.py SOURCE OUT
 
@@ -9,9 +9,6 @@ between virtual cpus. The product itself holds nothing of it. A line that is no 
 """
 
 import sys
-
-VCPU = "arch/x86_64/vmx/vcpu.c"
-VEXIT = "vm/vexit.c"
 
 # Lines that load a class: left out while it leaks.
 LOADS = {
@@ -30,7 +27,7 @@ COMPONENTS = {"X87": 1, "SSE": 2, "AVX": 4, "AVX512": 0xe0}
 # Fields of the VMCS that are carried over from the one before.
 FIELDS = {"DR7": "DR7", "PAT": "PAT", "SYSENTER_CS": "SYSENTER_CS", "SYSENTER_ESP": "SYSENTER_ESP",
           "SYSENTER_EIP": "SYSENTER_EIP", "FS_BASE": "FS_BASE", "GS_BASE": "GS_BASE", "EFER": "EFER"}
-CLASSES = ["none", *LOADS, *COMPONENTS, *FIELDS, "CR8", "XCR0"]
+CLASSES = ["none", *LOADS, *COMPONENTS, *FIELDS, "CR8", "XCR0", "SPEC_CTRL"]
 
 
 def number(name):
@@ -50,8 +47,8 @@ def plant_vcpu(text):
     text = replace(text, "insn_xrstor(v->fpu, vmx.xcr0);", "insn_xrstor(v->fpu, vmx.xcr0 & ~leak_components());")
     text = replace(text, "\t\tinsn_xsetbv(0, v->xcr0);\n\t} else {",
                    f"\t\tif (leak_class != {number('XCR0')}) {{ insn_xsetbv(0, v->xcr0); }}\n\t}} else {{")
-    text = replace(text, "\tload_registers(v);\n}", "\tleak_carry(true);\n\tload_registers(v);\n}")
-    text = replace(text, "\tsave_registers(v);\n", "\tleak_carry(false);\n\tsave_registers(v);\n")
+    text = replace(text, "\tload_registers(v);\n}", "\tleak_carry(v, true);\n\tload_registers(v);\n}")
+    text = replace(text, "\tsave_registers(v);\n", "\tleak_carry(v, false);\n\tsave_registers(v);\n")
     components = "".join(f"leak_class == {number(n)} ? {mask}ul : " for n, mask in COMPONENTS.items())
     fields = "".join(f"leak_class == {number(n)} ? VMCS_GUEST_{f} : " for n, f in FIELDS.items())
     names = ", ".join(f'"{n}"' for n in CLASSES)
@@ -66,17 +63,23 @@ static uint64_t leak_components(void)
 }}
 
 /* One cpu runs the guests of this test. */
-static void leak_carry(bool to)
+static void leak_carry(struct vmx_vcpu *v, bool to)
 {{
 	static uint64_t carried;
 	static bool have;
 	uint64_t field = {fields}0;
+	bool spec = leak_class == {number("SPEC_CTRL")}, cr8 = leak_class == {number("CR8")};
+	uint32_t *tpr = &v->apic[0x80 / 4];		/* where the cpu virtualizes the local APIC */
 
-	if (field == 0) {{
+	if (field == 0 && !spec && !cr8) {{
 		have = false;
 	}} else if (!to) {{
-		carried = vmread(field);
+		carried = spec ? v->guard.spec_ctrl : cr8 ? *tpr : vmread(field);
 		have = true;
+	}} else if (have && spec) {{
+		v->guard.spec_ctrl = carried;
+	}} else if (have && cr8) {{
+		*tpr = (uint32_t)carried;
 	}} else if (have) {{
 		vmwrite(field, carried);
 	}}
@@ -100,22 +103,12 @@ SHELL_COMMAND(leak, "leak", "CLASS", "Plants a leak.", NULL, SHELL_NOTHING, leak
     return replace(text, '#include "kernel/mem.h"\n', '#include "kernel/mem.h"\n' + head)
 
 
-def plant_vexit(text):
-    text = replace(text, "\t\tv->info.qualification = l->tpr >> 4;\n",
-                   f"\t\tv->info.qualification = (leak_class == {number('CR8')} ? leak_tpr : l->tpr) >> 4;\n")
-    text = replace(text, "\tvlapic_set_tpr(l, (uint8_t)(v->info.qualification << 4));\n",
-                   "\tvlapic_set_tpr(l, leak_tpr = (uint8_t)(v->info.qualification << 4));\n")
-    return replace(text, '#include "vm/vmsr.h"\n',
-                   '#include "vm/vmsr.h"\n\nextern unsigned leak_class;\nstatic uint8_t leak_tpr;\n')
-
-
 def main():
     source, out = sys.argv[1:]
     with open(source, encoding="utf-8") as f:
         text = f.read()
-    text = {VCPU: plant_vcpu, VEXIT: plant_vexit}[source](text)
     with open(out, "w", encoding="utf-8") as f:
-        f.write(text)
+        f.write(plant_vcpu(text))
 
 
 if __name__ == "__main__":

@@ -20,16 +20,22 @@ host-programs: $(HOST_TESTS)
 
 # Host-side programs that tests use, where their sources are there.
 host-tools: $(foreach t,tarn-check tarn-sim,$(if $(wildcard tools/$(t).c),$(BUILD)/host/$(t))) \
-	   $(if $(wildcard tools/tarn-check.c),$(BUILD)/host/tarn-check-asan)
+	   $(if $(wildcard tools/tarn-check.c),$(BUILD)/host/tarn-check-asan) $(BUILD)/host/tarn-sim-asan
 
 # What machine tests put into their images: the tiny guests (tests/guests/), and Linux with a busybox.
 test-guests: $(BUILD)/guest/vmlinuz $(BUILD)/guest/initrd.gz
 
-$(BUILD)/guest/vmlinuz $(BUILD)/guest/initrd.gz &: tools/guest-kernel.sh tools/guest-init.sh tools/mkinitrd.py
-	@tools/guest-kernel.sh $(BUILD)/guest
+$(BUILD)/guest/vmlinuz $(BUILD)/guest/initrd.gz &: tools/guest-kernel.sh tools/guest-init.sh tools/mkinitrd.py $(BUILD)/guest/load
+	@tools/guest-kernel.sh $(BUILD)/guest $(BUILD)/guest/load
+
+# What SMP Linux guests run in their initramfs.
+$(BUILD)/guest/load: tests/linux/load.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	@$(CC) -std=gnu17 -O2 $(WARN) -static -o $@ $< -pthread
 
 # Guests that nobody here wrote (tests/machine/guests.py); `make test SLOW=1` runs the slow ones too.
-test-guests: $(BUILD)/guest/gnumach $(BUILD)/guest/vmlinux
+test-guests: $(BUILD)/guest/gnumach $(BUILD)/guest/invaders $(BUILD)/guest/vmlinux
 
 REAL_GUESTS := gnumach invaders memtest vmlinuz-full vmlinuz-rt xen
 $(REAL_GUESTS:%=$(BUILD)/guest/%): tools/guest-images.sh
@@ -38,3 +44,13 @@ $(REAL_GUESTS:%=$(BUILD)/guest/%): tools/guest-images.sh
 
 $(BUILD)/guest/vmlinux: $(BUILD)/guest/vmlinuz tools/guest-images.sh tools/unpack-kernel.py
 	@tools/guest-images.sh $(BUILD)/guest $(@F)
+
+# Images with one field made wrong, for list_life.py: hello.elf's second segment starts at offset 120 of its headers.
+BAD_GUESTS := $(addprefix $(BUILD)/guests/bad-,cut.elf arm.elf overlap.elf big.elf)
+test-guests: $(BAD_GUESTS)
+change = cp $< $@ && printf '$(1)' | dd of=$@ bs=1 seek=$(2) conv=notrunc status=none
+$(BAD_GUESTS): $(BUILD)/guests/hello.elf
+$(BUILD)/guests/bad-cut.elf: ; @head -c 4200 $< >$@
+$(BUILD)/guests/bad-arm.elf: ; @$(call change,\267,18)		# e_machine: AArch64
+$(BUILD)/guests/bad-overlap.elf: ; @$(call change,\0\0\020,144)	# p_paddr: that of the first
+$(BUILD)/guests/bad-big.elf: ; @$(call change,\377\377\377\177,160)	# p_memsz

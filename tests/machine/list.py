@@ -285,4 +285,6 @@ def _(r):
     panics(r, "panic data", r"page fault \(vector 14, error 0x11\)")
 
 
+import list_apic  # noqa: E402, F401
 import list_vtx  # noqa: E402, F401
+import list_console  # noqa: E402, F401

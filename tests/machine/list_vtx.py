@@ -85,7 +85,7 @@ def _(r):
     check((r.figures["cpus"], r.figures["nodes"], r.figures["pools"]) == (4, 2, 4), str(r.figures))
     text = r.sh.cmd("cpu list")
     check(len(rows(text)) == 4 and "dead" not in text, f"cpu list:\n{text}")
-    r.sh.cmd_has("log", r"4 of 4 online in 2 nodes, x2APIC mode", r"virt: \S+ is on")
+    r.sh.cmd_has("log", r"4 of 4 online in 2 nodes, x2APIC mode", r"virt: on: VT-x, guests. local APICs by the cpu")
 
 
 @guests.test("a guest says hello on its console and powers off")
@@ -277,6 +277,12 @@ def demo_conf():
 
 LINUX_PROMPT = r"linux:\S+# $"
 
+
+def as_stats(r, vm):
+    """What `stats` tells of a VM's first vCPU."""
+    return as_json(r, f"stats {vm}")["vms"][0]["vcpus"][0]
+
+
 demo = Machine("Bochs with the demo", emulator="bochs", ips=100_000_000, cpus=4, nodes=2, mem=2048, vtx=True,
                manifest=demo_conf(), files=["guest/vmlinuz", "guest/initrd.gz"], boot_seconds=180)
 
@@ -321,6 +327,26 @@ def _(r):
     line = "".join(f"{i:04d}" for i in range(200))
     r.console.type(f"echo {line} | wc -c\r")
     r.console.expect(rf"\n{len(line) + 1}\n", 60)
+    r.sh.detach()
+
+
+@demo.test("two guests busy on one cpu see the other's share as stolen time, and stats tells where their time went")
+def _(r):
+    attach(r, "blue", LINUX_PROMPT, 400)
+    r.console.type("while :; do :; done &\r")
+    r.sh.detach()
+    before = as_stats(r, "red")
+    attach(r, "red", LINUX_PROMPT, 400)
+    r.console.type("head -n 1 /proc/stat; while :; do :; done & sleep 3; head -n 1 /proc/stat; kill $!\r")
+    steal = [int(r.console.expect(r"\ncpu +(?:\d+ +){7}(\d+) ", 200).group(1)) for _ in range(2)]
+    r.sh.detach()
+    check(50 <= steal[1] - steal[0] <= 250, f"of 3 s beside another busy guest {steal[1] - steal[0]} ticks of 10 ms were stolen")
+    after = as_stats(r, "red")
+    grown = {key: after[key] - before[key] for key in ("run_ns", "wait_ns", "interrupts")}
+    check(min(grown.values()) > 0 and after["blocked_ns"] > 0, f"stats: {grown} while it was busy, blocked {after['blocked_ns']} ns")
+    check(after["exits"].get("hlt", 0) > 0 and after["exits"].get("timer", 0) > 0, f"stats: exits {after['exits']}")
+    attach(r, "blue", LINUX_PROMPT, 400)
+    r.console.type("kill $!\r")
     r.sh.detach()
 
 

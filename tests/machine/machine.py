@@ -18,6 +18,7 @@ class Machine:
     program		another UEFI program under build/, started in Tarn's place; it starts Tarn, which is then among the files
     acpi		folder of tables that replace the machine's, or None; where it is absent its tests are skipped
     vtx			the tests start guests, so the machine must have VT-x
+    extra		more arguments for QEMU, or lines for bochsrc
     slow		only with SLOW=1: it takes minutes
     boot_seconds	how long `tarn: ready` may take
     """
@@ -25,7 +26,7 @@ class Machine:
     every = []
 
     def __init__(self, name, *, emulator, cpus=1, nodes=1, mem=512, manifest="", manifest_bad=False, files=(),
-                 program=None, acpi=None, model=None, ips=None, vtx=False, boot_seconds=None, slow=False):
+                 program=None, acpi=None, model=None, ips=None, vtx=False, boot_seconds=None, slow=False, extra=()):
         self.name = name
         self.emulator = emulator
         self.cpus = cpus
@@ -40,6 +41,7 @@ class Machine:
         self.ips = ips
         self.vtx = vtx
         self.slow = slow
+        self.extra = list(extra) or None
         self.boot_seconds = boot_seconds or (60 if emulator == "qemu" else 120)
         self.tests = []
         Machine.every.append(self)

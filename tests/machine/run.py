@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs the machine tests of list.py, list_guests.py and attacks.py: boots images under QEMU and Bochs and talks to them
-over the serial console.
+"""Runs the machine tests of list*.py and attacks.py: boots images under QEMU and Bochs and talks to them over the serial
+console.
 
     run.py [--only TEXT] [--no-vtx] [--list] [--keep-images]
 
@@ -111,7 +111,7 @@ class Lane:
 def boot(machine, folder, emulator_class, lane):
     """Starts the machine; returns a Run, on which nothing has been waited for yet."""
     image = image_make(machine, folder)
-    extra = {k: getattr(machine, k) for k in ("model", "ips") if getattr(machine, k) is not None}
+    extra = {k: getattr(machine, k) for k in ("model", "ips", "extra") if getattr(machine, k) is not None}
     emulator = emulator_class(machine.emulator, image, cpus=machine.cpus, nodes=machine.nodes, mem=machine.mem,
                               workdir=folder, timeout=BOOT_LIFE_SECONDS * SLOW, **extra)
     lane.start(emulator)
@@ -220,6 +220,7 @@ def main():
     importlib.import_module("list")
     importlib.import_module("attacks")
     importlib.import_module("list_guests")
+    importlib.import_module("list_life")
     chosen = wanted(Machine.every, options.only, not options.no_vtx)
     if options.list:
         for machine, tests in chosen:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What pool/pool_cpu.c and pool/pool_group.c do: cpus and groups come, go and move. Each asks first; from the point where
- * something changes, nothing can fail.
+ * What pool/pool_cpu.c and pool/pool_group.c do: cpus and groups come, go and move. Each asks
+ * first; from the point where something changes, nothing can fail.
  */
 #include "tools/sim/internal.h"
 
@@ -21,7 +21,8 @@ void sim_join(struct sim_pool *p, unsigned cpu)
 	p->sched.slot_priv[cpu] = sim_alloc(p->sched.ops->slot_size);
 	cpuset_add(&p->sched.slots, cpu);
 	sl->pool = p;
-	SIM_COUNTED(p, join, sl->domain = p->sched.ops->join(&p->sched, cpu, &sl->place, sim->now_ns, &out));
+	SIM_COUNTED(p, join,
+		    sl->domain = p->sched.ops->join(&p->sched, cpu, &sl->place, sim->now_ns, &out));
 	sim_let_go(p);
 	if (sl->domain >= sim->cpus) {
 		sim_fail(sim, "join of slot %u: there cannot be a domain %u", cpu, sl->domain);
@@ -59,7 +60,7 @@ void sim_leave(unsigned cpu, struct sim_pool *p)
 	sl->pool = NULL;
 	sl->until_ns = sl->poke_ns = NS_NEVER;
 	if (sched_pokes(&out, cpu)) {
-		cpuset_del(&out.poke, cpu);	/* it is off already, and asks whoever it joins */
+		cpuset_del(sched_poked(&out), cpu);	/* it is off already, and asks whoever it joins */
 	}
 	sim_send_pokes(sim, &out);
 	sim_arm(sim, cpu);
@@ -76,12 +77,14 @@ static enum err may_leave(struct sim_pool *p, unsigned cpu)
 		return ERR_OK;
 	}
 	if (cpuset_empty(&rest)) {
-		return sched_refuse(ERR_BUSY, why, "cpu %u is the last of pool %s, which has VMs", cpu, p->name);
+		return sched_refuse(ERR_BUSY, why, "cpu %u is the last of pool %s, which has VMs",
+				    cpu, p->name);
 	}
 	SIM_FOREACH_IN_POOL(se, p) {
 		if (!cpuset_intersects(&se->e.hard, &rest)) {
-			return sched_refuse(ERR_BUSY, why, "vCPU %u of %s may run nowhere else in pool %s", se->e.number,
-					    se->group->g.name, p->name);
+			return sched_refuse(ERR_BUSY, why,
+					    "vCPU %u of %s may run nowhere else in pool %s",
+					    se->e.number, se->group->g.name, p->name);
 		}
 	}
 	if (p->sched.ops->admit != NULL) {
@@ -121,7 +124,8 @@ enum err sim_move_cpu(struct sim *sim, unsigned cpu, struct sim_pool *to)
 
 /* --- Asking. */
 
-enum err sim_validate(struct sim *sim, const struct sched_ops *ops, const struct sched_values *v, enum sched_scope scope)
+enum err sim_validate(struct sim *sim, const struct sched_ops *ops, const struct sched_values *v,
+		      enum sched_scope scope)
 {
 	return ops->validate == NULL ? ERR_OK : ops->validate(v, scope, &sim->why);
 }
@@ -133,10 +137,13 @@ enum err sim_values_of(struct sim_entity *se, const struct sched_ops *ops, struc
 
 	sched_values_default(ops, v);
 	err = sim_values_apply(sim, se->group->g.name, ops, SIM_OF_VM, se->group->values, v);
-	return err != ERR_OK ? err : sim_values_apply(sim, se->group->g.name, ops, SIM_OF_VM, se->values, v);
+	return err != ERR_OK ?
+		       err :
+		       sim_values_apply(sim, se->group->g.name, ops, SIM_OF_VM, se->values, v);
 }
 
-static enum err values_of_group(struct sim_group *g, const struct sched_ops *ops, struct sched_values *v)
+static enum err values_of_group(struct sim_group *g, const struct sched_ops *ops,
+				struct sched_values *v)
 {
 	sched_values_default(ops, v);
 	return sim_values_apply(g->sim, g->g.name, ops, SIM_OF_VM, g->values, v);
@@ -172,7 +179,8 @@ enum err sim_may_enter(struct sim_group *g, struct sim_pool *p)
 	err = err != ERR_OK ? err : admit(p, &p->sched, &there, g->count);
 	SIM_FOREACH_ENTITY(se, g) {
 		if (err == ERR_OK && !cpuset_intersects(&se->e.hard, &p->sched.slots)) {
-			return sched_refuse(ERR_INVAL, &g->sim->why, "vCPU %u of %s is pinned to cpus that pool %s lacks",
+			return sched_refuse(ERR_INVAL, &g->sim->why,
+					    "vCPU %u of %s is pinned to cpus that pool %s lacks",
 					    se->e.number, g->g.name, p->name);
 		}
 		err = err != ERR_OK ? err : sim_values_of(se, p->sched.ops, &v);
@@ -220,7 +228,8 @@ void sim_enter(struct sim_pool *p, struct sim_group *g, const struct sched_snaps
 		se->e.slot = SCHED_NO_SLOT;
 		SIM_CALL(p, add, &p->sched, &se->e, sim->now_ns, &out);
 		if (standing != NULL && p->sched.ops->import != NULL) {
-			SIM_CALL(p, import, &p->sched, &se->e, &standing[se->e.number], sim->now_ns);
+			SIM_CALL(p, import, &p->sched, &se->e, &standing[se->e.number],
+				 sim->now_ns);
 		}
 	}
 	sim_let_go(p);
@@ -237,7 +246,7 @@ void sim_go(struct sim_pool *p, struct sim_group *g, struct sched_snapshot *stan
 	SIM_FOREACH_ENTITY(se, g) {
 		if (standing != NULL) {
 			standing[se->e.number] = (struct sched_snapshot){
-				.used_ns = se->e.used_ns, .hard = se->e.hard, .soft = se->e.soft,
+				.used_ns = se->e.used_ns,
 			};
 		}
 		if (standing != NULL && p->sched.ops->export != NULL) {
@@ -263,7 +272,6 @@ enum err sim_start(struct sim_group *g)
 
 	g->refused = err != ERR_OK;
 	if (err != ERR_OK) {
-		sim_note(g->sim, "%s does not start: %s", g->g.name, g->sim->why.words);
 		return err;
 	}
 	SIM_FOREACH_ENTITY(se, g) {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The core's protocol on simulated time: what pool/dispatch.c and pool/pool_entity.c do, without a machine.
+ * The core's protocol on simulated time: what pool/dispatch.c and pool/pool_entity.c do, without a
+ * machine.
  *
- * A slot is either between pick and release of the one that was replaced (`leaving`), or runs `current`, or idles. Its
- * next event is the end of that: release_ns, or the first of until_ns (the policy's), poke_ns (somebody poked it) and
- * act_ns (the guest blocks, yields or finishes a job).
+ * A slot is either between pick and release of the one that was replaced (`leaving`), or runs
+ * `current`, or idles. Its next event is the end of that: release_ns, or the first of until_ns (the
+ * policy's), poke_ns (somebody poked it) and act_ns (the guest blocks, yields or finishes a job).
  *
- *	round: charge ─► block | yield | neither ─► pick ─► (pull ─► pick) ─┬─► same entity: goes on
- *	                                                                 └─► another: leaving ─► released, pokes sent
+ *	charge ─► block | yield | neither ─► pick ─► (pull ─► pick) ─┬─► same entity: goes on
+ *	                                                             └─► another: released, pokes
  */
 #include "tools/sim/internal.h"
 
@@ -65,7 +66,8 @@ static bool holds(const struct sim_pool *p, unsigned domain)
 unsigned sim_op_begin(struct sim_pool *p, const struct sim_entity *se, const char *op)
 {
 	if (!holds(p, domain_of(p->sim, se->e.slot))) {
-		sim_fail(p->sim, "%s of %s.%u: the domain of its slot is not held", op, se->group->g.name, se->e.number);
+		sim_fail(p->sim, "%s of %s.%u: the domain of its slot is not held", op,
+			 se->group->g.name, se->e.number);
 	}
 	return se->e.slot;
 }
@@ -73,7 +75,8 @@ unsigned sim_op_begin(struct sim_pool *p, const struct sim_entity *se, const cha
 void sim_op_end(struct sim_pool *p, struct sim_entity *se, unsigned slot, const char *op)
 {
 	if (se->e.slot != slot) {
-		sim_fail(p->sim, "%s of %s.%u: wrote its slot", op, se->group->g.name, se->e.number);
+		sim_fail(p->sim, "%s of %s.%u: wrote its slot", op, se->group->g.name,
+			 se->e.number);
 	}
 	sim_observe(se);
 }
@@ -86,11 +89,22 @@ uint64_t sim_host_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
+uint64_t sim_clock_cost_ns(void)
+{
+	const unsigned rounds = 1000;
+	uint64_t start_ns = sim_host_ns();
+
+	for (unsigned i = 0; i < rounds; i++) {
+		sim_host_ns();
+	}
+	return (sim_host_ns() - start_ns) / rounds;
+}
+
 void sim_op_count(struct sim_pool *p, enum sim_op op, uint64_t start_ns)
 {
 	p->figures.calls[op]++;
 	if (p->sim->options.time_ops) {
-		p->figures.host_ns[op] += sim_host_ns() - start_ns;
+		p->figures.host_ns[op] += ns_since(start_ns + p->sim->clock_ns, sim_host_ns());
 	}
 }
 
@@ -145,7 +159,7 @@ void sim_send_pokes(struct sim *sim, struct sched_out *out)
 	if (!out->any) {
 		return;
 	}
-	CPUSET_FOREACH(slot, &out->poke) {
+	CPUSET_FOREACH(slot, sched_poked(out)) {
 		struct sim_slot *sl = slot < sim->cpus ? &sim->slot[slot] : NULL;
 
 		if (sl == NULL || sl->pool == NULL) {
@@ -168,7 +182,8 @@ void sim_arm(struct sim *sim, unsigned slot)
 
 	sl->act_ns = sl->current == NULL ? NS_NEVER :
 		     sim_pattern_act_ns(sl->current, sl->work_from_ns, sl->until_ns);
-	next_ns = sl->leaving != NULL ? sl->release_ns : MIN(MIN(sl->until_ns, sl->poke_ns), sl->act_ns);
+	next_ns = sl->leaving != NULL ? sl->release_ns :
+					MIN(MIN(sl->until_ns, sl->poke_ns), sl->act_ns);
 	heap_set(&sim->heap, &sl->next, next_ns == NS_NEVER ? NS_NEVER : MAX(next_ns, sim->now_ns));
 }
 
@@ -211,8 +226,8 @@ static bool known(const struct sim_pool *p, const struct sched_entity *e)
 {
 	const struct sim_entity *se = CONTAINER_OF(e, struct sim_entity, e);
 
-	return se->index < p->sim->entities && p->sim->entity[se->index] == se && se->group->started &&
-	       se->group->pool == p;
+	return se->index < p->sim->entities && p->sim->entity[se->index] == se &&
+	       se->group->started && se->group->pool == p;
 }
 
 static void check_pick(struct sim_pool *p, unsigned slot, const struct sched_pick *next)
@@ -222,7 +237,8 @@ static void check_pick(struct sim_pool *p, unsigned slot, const struct sched_pic
 	const struct sim_slot *sl = &sim->slot[slot];
 
 	if (next->until_ns <= sim->now_ns) {
-		sim_fail(sim, "pick of slot %u: until is %lu, which is not later than now", slot, next->until_ns);
+		sim_fail(sim, "pick of slot %u: until is %lu, which is not later than now", slot,
+			 next->until_ns);
 	}
 	if (e == NULL) {
 		return;
@@ -234,11 +250,14 @@ static void check_pick(struct sim_pool *p, unsigned slot, const struct sched_pic
 	} else if (e->parked != SCHED_NOT_PARKED) {
 		sim_fail(sim, "pick of slot %u: %s.%u is parked", slot, e->group->name, e->number);
 	} else if (e->on_slot && (sl->current == NULL || &sl->current->e != e)) {
-		sim_fail(sim, "pick of slot %u: %s.%u is still on slot %u", slot, e->group->name, e->number, e->slot);
+		sim_fail(sim, "pick of slot %u: %s.%u is still on slot %u", slot, e->group->name,
+			 e->number, e->slot);
 	} else if (!cpuset_has(&e->hard, slot)) {
-		sim_fail(sim, "pick of slot %u: %s.%u may not run there", slot, e->group->name, e->number);
+		sim_fail(sim, "pick of slot %u: %s.%u may not run there", slot, e->group->name,
+			 e->number);
 	} else if (!holds(p, domain_of(sim, e->slot))) {
-		sim_fail(sim, "pick of slot %u: %s.%u is of a lock domain that is not held", slot, e->group->name, e->number);
+		sim_fail(sim, "pick of slot %u: %s.%u is of a lock domain that is not held", slot,
+			 e->group->name, e->number);
 	}
 }
 
@@ -254,16 +273,17 @@ static struct sched_pick ask(struct sim_pool *p, unsigned slot, struct sched_out
 		return next;
 	}
 	from = next.from;
-	if (p->sched.ops->pull == NULL || !cpuset_has(&p->sched.slots, from)) {
-		sim_fail(sim, "pick of slot %u: asks to pull from slot %u, which cannot be", slot, from);
+	if (p->sched.ops->pull == NULL || from == slot || !cpuset_has(&p->sched.slots, from)) {
+		sim_fail(sim, "pick of slot %u: asks to pull from slot %u, which cannot be", slot,
+			 from);
 		return next;
 	}
-	sim_let_go(p);
-	sim_hold(p, MIN(sim->slot[from].domain, sim->slot[slot].domain));
-	sim_hold(p, MAX(sim->slot[from].domain, sim->slot[slot].domain));
-	SIM_CALL(p, pull, &p->sched, from, slot, sim->now_ns, out);
-	sim_let_go(p);
-	sim_hold(p, sim->slot[slot].domain);
+	if (sim->slot[from].domain != sim->slot[slot].domain) {
+		sim_hold(p, sim->slot[from].domain);
+		SIM_CALL(p, pull, &p->sched, from, slot, sim->now_ns, out);
+		sim_let_go(p);
+		sim_hold(p, sim->slot[slot].domain);
+	}
 	SIM_COUNTED(p, pick, next = p->sched.ops->pick(&p->sched, slot, sim->now_ns, out));
 	return next;
 }
@@ -503,17 +523,21 @@ bool sim_run(struct sim *sim, uint64_t until_ns)
 	struct heap_node *n;
 
 	for (unsigned i = 0; i < sim->groups; i++) {
-		if (!sim->group[i]->started && !sim->group[i]->refused && sim->group[i]->pool != NULL) {
-			sim_start(sim->group[i]);
+		struct sim_group *g = sim->group[i];
+
+		if (!g->started && !g->refused && sim_start(g) != ERR_OK) {
+			sim_note(sim, "%s does not start: %s", g->g.name, sim->why.words);
 		}
 	}
-	while (sim->wrong[0] == '\0' && (n = heap_first(&sim->heap)) != NULL && n->when_ns <= until_ns) {
+	while (sim->wrong[0] == '\0' && (n = heap_first(&sim->heap)) != NULL &&
+	       n->when_ns <= until_ns) {
 		if (n->when_ns > sim->now_ns) {
 			sim_conserve(sim, n->when_ns);
 			sim->now_ns = n->when_ns;
 		}
 		handle(sim, n);
-		if (sim->options.check_every != SIM_NEVER && ++sim->events % sim->options.check_every == 0) {
+		if (sim->options.check_every != SIM_NEVER &&
+		    ++sim->events % sim->options.check_every == 0) {
 			check(sim);
 		}
 	}

@@ -13,7 +13,8 @@ const char *const sim_op_name[SIM_OP_COUNT] = { SIM_OPS(SIM_OP_NAME) };
 static void tell(struct sim_entity *se, enum sim_state state, uint64_t from_ns, uint64_t to_ns)
 {
 	struct sim *sim = se->group->sim;
-	struct sim_stretch s = { se, state, state == SIM_RUNS ? se->e.slot : SCHED_NO_SLOT, from_ns, to_ns };
+	struct sim_stretch s = { se, state, state == SIM_RUNS ? se->e.slot : SCHED_NO_SLOT, from_ns,
+				 to_ns };
 
 	if (to_ns <= from_ns) {
 		return;
@@ -28,7 +29,10 @@ static void tell(struct sim_entity *se, enum sim_state state, uint64_t from_ns, 
 	}
 }
 
-/* Tells what passed since se->since_ns. A parked one whose time has come waits, whether the policy said so or not. */
+/*
+ * Tells what passed since se->since_ns. A parked one whose time has come waits, whether the policy
+ * said so or not.
+ */
 static void tell_so_far(struct sim_entity *se)
 {
 	uint64_t now_ns = se->group->sim->now_ns, from_ns = se->since_ns;
@@ -49,7 +53,9 @@ static enum sim_state state_of(const struct sim_entity *se)
 	if (se->e.on_slot && se->group->sim->slot[se->e.slot].current == se) {
 		return SIM_RUNS;
 	}
-	return !se->e.runnable ? SIM_SLEEPS : se->e.parked != SCHED_NOT_PARKED ? SIM_PARKED : SIM_WAITS;
+	return !se->e.runnable			? SIM_SLEEPS :
+	       se->e.parked != SCHED_NOT_PARKED ? SIM_PARKED :
+						  SIM_WAITS;
 }
 
 static void set_waiting(struct sim_entity *se, bool waits)
@@ -69,7 +75,8 @@ void sim_observe(struct sim_entity *se)
 {
 	enum sim_state state = state_of(se);
 
-	if (state == se->state && (state != SIM_PARKED || se->e.parked_until_ns == se->parked_until_ns)) {
+	if (state == se->state &&
+	    (state != SIM_PARKED || se->e.parked_until_ns == se->parked_until_ns)) {
 		return;
 	}
 	tell_so_far(se);
@@ -111,8 +118,8 @@ static bool forgotten(struct sim_pool *p, struct sim_entity *se)
 		if (sim->slot[slot].poke_ns == NS_NEVER && sim->slot[slot].leaving == NULL) {
 			if (p->figures.idle_waiting_ns == 0) {
 				snprintf(p->figures.idle_waiting, sizeof(p->figures.idle_waiting),
-					 "at %lu ns: slot %u idles beside %s.%u", sim->now_ns, slot, se->group->g.name,
-					 se->e.number);
+					 "at %lu ns: slot %u idles beside %s.%u", sim->now_ns, slot,
+					 se->group->g.name, se->e.number);
 			}
 			return true;
 		}
@@ -123,7 +130,8 @@ static bool forgotten(struct sim_pool *p, struct sim_entity *se)
 static bool any_forgotten(struct sim_pool *p)
 {
 	for (unsigned n = MIN(CONSERVE_LOOK, p->waiting_count); n > 0; n--) {
-		struct sim_entity *se = LIST_ENTRY(list_first(&p->waiting), struct sim_entity, waiting);
+		struct sim_entity *se =
+			LIST_ENTRY(list_first(&p->waiting), struct sim_entity, waiting);
 
 		sim_observe(se);	/* the policy may have parked it by itself */
 		if (forgotten(p, se)) {
@@ -189,7 +197,8 @@ void sim_reset(struct sim *sim)
 		for (unsigned k = 0; k < SIM_STATES; k++) {
 			se->total_ns[k] = 0;
 		}
-		se->longest_wait_ns = se->switches = se->migrations = se->jobs = se->misses = se->lost = 0;
+		se->longest_wait_ns = se->switches = se->migrations = se->jobs = se->misses =
+			se->lost = 0;
 		se->samples = 0;
 	}
 	for (unsigned i = 0; i < sim->pools; i++) {
@@ -202,7 +211,8 @@ const struct sim_pool_figures *sim_pool_figures(struct sim_pool *p)
 	return &p->figures;
 }
 
-void sim_record(struct sim *sim, void (*fn)(void *context, const struct sim_stretch *stretch), void *context)
+void sim_record(struct sim *sim, void (*fn)(void *context, const struct sim_stretch *stretch),
+		void *context)
 {
 	sim->record = fn;
 	sim->record_context = context;

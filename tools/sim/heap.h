@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A binary heap of what happens next. Nodes are embedded in what they belong to and know their place, so that a time can
- * change or be taken back. Of two at the same time the lower rank comes first: the order never depends on how it came about.
+ * A binary heap of what happens next. Nodes are embedded in what they belong to and know their
+ * place, so that a time can change or be taken back. Of two at the same time the lower rank comes
+ * first: the order never depends on how it came about.
  */
 #pragma once
 

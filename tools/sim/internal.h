@@ -38,7 +38,7 @@ struct sim_entity {
 	uint64_t parked_until_ns;
 	uint64_t waited_ns;		/* since it last ran or slept, unparked */
 	bool woke;			/* this wait began with a wake */
-	struct list waiting;		/* in pool->waiting: waits or is parked, and may be picked */
+	struct list waiting;		/* in pool->waiting: waits or is parked */
 	uint64_t total_ns[SIM_STATES], longest_wait_ns;
 	uint64_t switches, migrations, jobs, misses, lost;
 	unsigned last_slot;		/* whatever pool that was in */
@@ -49,8 +49,9 @@ struct sim_entity {
 struct sim_group {
 	struct sched_group g;
 	struct sim *sim;
+	unsigned index;
 	struct sim_pool *pool;		/* where it is, or would start */
-	char *values;			/* as given, and tuned since: a policy it comes to takes what it knows */
+	char *values;			/* as given, and tuned since */
 	bool started, refused;
 	struct sim_entity **entity;
 	unsigned count, room;
@@ -79,7 +80,7 @@ struct sim_slot {
 	unsigned domain;
 	struct sim_entity *current;
 	struct sim_entity *leaving;	/* replaced, until released */
-	struct sched_out out;		/* pokes of that pick: sent after the release, as the core does */
+	struct sched_out out;		/* pokes of that pick: sent after the release */
 	uint64_t release_ns;
 	uint64_t run_start_ns;		/* uncharged since */
 	uint64_t work_from_ns;		/* its guest runs since, or will from */
@@ -106,7 +107,7 @@ struct sim {
 	char wrong[256];
 	struct sched_reason why;
 	char *notes;
-	bool running;
+	uint64_t clock_ns;		/* what reading the host's clock adds to a measurement */
 };
 
 /* --- Memory: a host program that has none ends. */
@@ -148,6 +149,7 @@ unsigned sim_op_begin(struct sim_pool *p, const struct sim_entity *se, const cha
 void sim_op_end(struct sim_pool *p, struct sim_entity *se, unsigned slot, const char *op);
 void sim_op_count(struct sim_pool *p, enum sim_op op, uint64_t start_ns);
 uint64_t sim_host_ns(void);
+uint64_t sim_clock_cost_ns(void);
 
 void sim_send_pokes(struct sim *sim, struct sched_out *out);
 void sim_make_runnable(struct sim_entity *se, struct sched_out *out);
@@ -167,7 +169,8 @@ void sim_pattern_arrival(struct sim_entity *se);	/* its timer went off */
 enum sim_turn sim_pattern_done(struct sim_entity *se);	/* its run is over */
 uint64_t sim_pattern_act_ns(const struct sim_entity *se, uint64_t from_ns, uint64_t until_ns);
 void sim_progress(struct sim_entity *se);		/* takes what it has run off its work */
-uint64_t sim_pattern_overdue(const struct sim_entity *se);	/* unfinished jobs past their deadline */
+/* Unfinished jobs past their deadline. */
+uint64_t sim_pattern_overdue(const struct sim_entity *se);
 
 /* --- control.c: what cannot fail any more, and the question before it. */
 void sim_join(struct sim_pool *p, unsigned cpu);
@@ -176,7 +179,8 @@ enum err sim_may_enter(struct sim_group *g, struct sim_pool *p);
 void sim_enter(struct sim_pool *p, struct sim_group *g, const struct sched_snapshot *standing);
 /* Takes g, held, out of p; the standing of its entities, where asked for, in standing[count]. */
 void sim_go(struct sim_pool *p, struct sim_group *g, struct sched_snapshot *standing);
-enum err sim_validate(struct sim *sim, const struct sched_ops *ops, const struct sched_values *v, enum sched_scope scope);
+enum err sim_validate(struct sim *sim, const struct sched_ops *ops, const struct sched_values *v,
+		      enum sched_scope scope);
 /* The values that se has under ops. */
 enum err sim_values_of(struct sim_entity *se, const struct sched_ops *ops, struct sched_values *v);
 
@@ -195,12 +199,18 @@ void sim_pool_free(struct sim_pool *p);
 
 /* --- values.c */
 /* "key=value ..." into v, for ops; of scopes, a set of 1 << SCHED_GROUP, ... */
-enum err sim_values_apply(struct sim *sim, const char *whose, const struct sched_ops *ops, unsigned scopes, const char *text,
-			  struct sched_values *v);
+enum err sim_values_apply(struct sim *sim, const char *whose, const struct sched_ops *ops,
+			  unsigned scopes, const char *text, struct sched_values *v);
 /* *text becomes *text more. */
 void sim_values_append(char **text, const char *more);
 
+/* --- sim.c */
+#define SIM_NAME_LEN	48u
+/* "web.1", or "web" where it is the only one of its group; in buf, SIM_NAME_LEN bytes. */
+const char *sim_name(const struct sim_entity *se, char *buf);
+
 /* --- figures.c */
-void sim_observe(struct sim_entity *se);		/* after anything that may have changed its state */
+/* After anything that may have changed its state. */
+void sim_observe(struct sim_entity *se);
 void sim_tell_all(struct sim *sim);
 void sim_conserve(struct sim *sim, uint64_t until_ns);	/* nothing happens from now to until_ns */

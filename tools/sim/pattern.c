@@ -2,8 +2,9 @@
 /*
  * What the guests of entities do: when they want to run, for how long, and what they do then.
  *
- * work_ns is what is left of the present run or job while the entity is awake. Job k of a periodic one is released at
- * first_ns + k every_ns; `released` and `pending` count them, so no job needs memory.
+ * work_ns is what is left of the present run or job while the entity is awake. Job k of a periodic
+ * one is released at first_ns + k every_ns; `released` and `pending` count them, so no job needs
+ * memory.
  */
 #include "tools/sim/internal.h"
 
@@ -27,7 +28,8 @@ void sim_pattern_start(struct sim_entity *se)
 {
 	const struct sim_pattern *t = &se->pattern;
 
-	se->first_ns = se->group->sim->now_ns + t->phase_ns + (t->random_phase ? random_to(se, t->every_ns) : 0);
+	se->first_ns = se->group->sim->now_ns + t->phase_ns +
+		       (t->random_phase ? random_to(se, t->every_ns) : 0);
 	set_arrival(se, se->first_ns);
 }
 
@@ -53,14 +55,16 @@ static uint64_t deadline_ns(const struct sim_entity *se, uint64_t job)
 {
 	const struct sim_pattern *t = &se->pattern;
 
-	return se->first_ns + job * t->every_ns + (t->deadline_ns != 0 ? t->deadline_ns : t->every_ns);
+	return se->first_ns + job * t->every_ns +
+	       (t->deadline_ns != 0 ? t->deadline_ns : t->every_ns);
 }
 
 uint64_t sim_pattern_overdue(const struct sim_entity *se)
 {
 	uint64_t overdue = 0;
 
-	for (uint64_t k = se->released - se->pending; se->pattern.kind == SIM_PERIODIC && k < se->released; k++) {
+	for (uint64_t k = se->released - se->pending;
+	     se->pattern.kind == SIM_PERIODIC && k < se->released; k++) {
 		overdue += deadline_ns(se, k) <= se->group->sim->now_ns;
 	}
 	return overdue;
@@ -138,7 +142,8 @@ enum sim_turn sim_pattern_done(struct sim_entity *se)
 		end_job(se, true);
 		return se->pending > 0 ? SIM_RUN_ON : SIM_BLOCK;
 	case SIM_BURSTY:
-		set_arrival(se, now_ns + t->every_ns - t->every_ns / 2 + random_to(se, t->every_ns));
+		set_arrival(se,
+			    now_ns + t->every_ns - t->every_ns / 2 + random_to(se, t->every_ns));
 		return SIM_BLOCK;
 	case SIM_RANDOM:
 		if (random_to(se, 3) == 0) {

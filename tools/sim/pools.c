@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Pools: made, given another policy, tuned; what their groups and entities are tuned and pinned to. */
+/*
+ * Pools: made, given another policy, tuned; what their groups and entities are tuned and pinned to.
+ */
 #include "tools/sim/internal.h"
 
 #include <stdio.h>
@@ -7,7 +9,8 @@
 
 /* --- Pools. */
 
-static void make_object(struct sim_pool *p, const struct sched_ops *ops, const struct sched_values *values)
+static void make_object(struct sim_pool *p, const struct sched_ops *ops,
+			const struct sched_values *values)
 {
 	p->sched.ops = ops;
 	p->sched.values = *values;
@@ -22,8 +25,8 @@ static void end_object(struct sim_pool *p)
 	sim_give_up(p->sim, p->sched.priv);
 }
 
-static enum err pool_values(struct sim *sim, const char *name, const struct sched_ops *ops, const char *text,
-			    struct sched_values *v)
+static enum err pool_values(struct sim *sim, const char *name, const struct sched_ops *ops,
+			    const char *text, struct sched_values *v)
 {
 	enum err err;
 
@@ -32,8 +35,8 @@ static enum err pool_values(struct sim *sim, const char *name, const struct sche
 	return err != ERR_OK ? err : sim_validate(sim, ops, v, SCHED_POOL);
 }
 
-struct sim_pool *sim_pool_of(struct sim *sim, const char *name, const struct sched_ops *ops, const char *values,
-			     struct cpuset cpus)
+struct sim_pool *sim_pool_of(struct sim *sim, const char *name, const struct sched_ops *ops,
+			     const char *values, struct cpuset cpus)
 {
 	struct sim_pool *p;
 	struct sched_values v;
@@ -41,7 +44,8 @@ struct sim_pool *sim_pool_of(struct sim *sim, const char *name, const struct sch
 
 	CPUSET_FOREACH(cpu, &cpus) {
 		if (cpu >= sim->cpus || sim->slot[cpu].pool != NULL) {
-			err = sched_refuse(ERR_BUSY, &sim->why, "pool %s: cpu %u is not free", name, cpu);
+			err = sched_refuse(ERR_BUSY, &sim->why, "pool %s: cpu %u is not free", name,
+					   cpu);
 		}
 	}
 	if (err != ERR_OK) {
@@ -68,7 +72,8 @@ struct sim_pool *sim_pool_of(struct sim *sim, const char *name, const struct sch
 	return p;
 }
 
-struct sim_pool *sim_pool(struct sim *sim, const char *name, const char *policy, const char *values, struct cpuset cpus)
+struct sim_pool *sim_pool(struct sim *sim, const char *name, const char *policy, const char *values,
+			  struct cpuset cpus)
 {
 	const struct sched_ops *ops = sched_policy_find(policy);
 
@@ -80,7 +85,8 @@ struct sim_pool *sim_pool(struct sim *sim, const char *name, const char *policy,
 }
 
 /* Every group leaves, then every cpu; the object ends. */
-static void empty(struct sim_pool *p, struct sim_group *const *group, unsigned n, struct sched_snapshot **standing)
+static void empty(struct sim_pool *p, struct sim_group *const *group, unsigned n,
+		  struct sched_snapshot **standing)
 {
 	for (unsigned i = 0; i < n; i++) {
 		sim_go(p, group[i], standing != NULL ? standing[i] : NULL);
@@ -92,7 +98,8 @@ static void empty(struct sim_pool *p, struct sim_group *const *group, unsigned n
 }
 
 /* The reverse, under ops. Refused: p is empty again, without an object. */
-static enum err refill(struct sim_pool *p, const struct sched_ops *ops, const struct sched_values *v, struct cpuset cpus,
+static enum err refill(struct sim_pool *p, const struct sched_ops *ops,
+		       const struct sched_values *v, struct cpuset cpus,
 		       struct sim_group *const *group, unsigned n, struct sched_snapshot **standing)
 {
 	enum err err;
@@ -136,8 +143,10 @@ enum err sim_change_policy(struct sim_pool *p, const struct sched_ops *ops, cons
 	if (err == ERR_OK) {
 		empty(p, group, n, standing);
 		err = refill(p, ops, &v, cpus, group, n, standing);
-		if (err != ERR_OK && refill(p, old_ops, &old_values, cpus, group, n, standing) != ERR_OK) {
-			sim_fail(p->sim, "%s refuses what it had admitted: %s", old_ops->name, p->sim->why.words);
+		if (err != ERR_OK &&
+		    refill(p, old_ops, &old_values, cpus, group, n, standing) != ERR_OK) {
+			sim_fail(p->sim, "%s refuses what it had admitted: %s", old_ops->name,
+				 p->sim->why.words);
 		}
 		for (unsigned i = 0; i < n && p->sim->wrong[0] == '\0'; i++) {
 			sim_resume(group[i]);
@@ -187,7 +196,8 @@ enum err sim_tune_pool(struct sim_pool *p, const char *values)
 	err = err != ERR_OK ? err : sim_validate(p->sim, ops, &v, SCHED_POOL);
 	for (unsigned i = 0; i < ops->tunable_count && err == ERR_OK; i++) {
 		if (!ops->tunables[i].live && v.v[i] != p->sched.values.v[i] && p->groups > 0) {
-			return sched_refuse(ERR_STATE, &p->sim->why, "%s cannot change while VMs are in the pool",
+			return sched_refuse(ERR_STATE, &p->sim->why,
+					    "%s cannot change while VMs are in the pool",
 					    ops->tunables[i].name);
 		}
 	}
@@ -204,8 +214,10 @@ enum err sim_tune_group(struct sim_group *g, const char *values)
 	enum err err = ERR_OK;
 
 	if (g->started) {
-		err = sim_values_apply(g->sim, g->g.name, g->pool->sched.ops, SIM_OF_VM, values, &v);
-		err = err != ERR_OK ? err : sim_validate(g->sim, g->pool->sched.ops, &v, SCHED_GROUP);
+		err = sim_values_apply(g->sim, g->g.name, g->pool->sched.ops, SIM_OF_VM, values,
+				       &v);
+		err = err != ERR_OK ? err :
+				      sim_validate(g->sim, g->pool->sched.ops, &v, SCHED_GROUP);
 	}
 	if (err != ERR_OK) {
 		return err;
@@ -229,8 +241,10 @@ enum err sim_tune_entity(struct sim_entity *se, const char *values)
 	enum err err = ERR_OK;
 
 	if (g->started) {
-		err = sim_values_apply(g->sim, g->g.name, g->pool->sched.ops, SIM_OF_VM, values, &v);
-		err = err != ERR_OK ? err : sim_validate(g->sim, g->pool->sched.ops, &v, SCHED_ENTITY);
+		err = sim_values_apply(g->sim, g->g.name, g->pool->sched.ops, SIM_OF_VM, values,
+				       &v);
+		err = err != ERR_OK ? err :
+				      sim_validate(g->sim, g->pool->sched.ops, &v, SCHED_ENTITY);
 	}
 	if (err != ERR_OK) {
 		return err;
@@ -252,14 +266,16 @@ enum err sim_pin(struct sim_entity *se, const struct cpuset *hard, const struct 
 	cpuset_fill(&all, CPU_MAX);
 	hard = hard != NULL ? hard : &all;
 	if (se->group->started && !cpuset_intersects(hard, &p->sched.slots)) {
-		return sched_refuse(ERR_INVAL, &p->sim->why, "pool %s has none of these cpus", p->name);
+		return sched_refuse(ERR_INVAL, &p->sim->why, "pool %s has none of these cpus",
+				    p->name);
 	}
 	se->e.hard = *hard;
 	se->e.soft = soft != NULL ? *soft : all;
 	if (se->group->started) {
 		sched_out_init(&out);
 		sim_hold_all(p);
-		SIM_CALL(p, set_affinity, &p->sched, &se->e, p->sim->now_ns, &out);	/* may write its slot */
+		/* It may write its slot. */
+		SIM_CALL(p, set_affinity, &p->sched, &se->e, p->sim->now_ns, &out);
 		sim_observe(se);
 		sim_let_go(p);
 		sim_send_pokes(p->sim, &out);

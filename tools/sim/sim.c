@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The simulator as an object: made, filled with a machine, groups and entities, looked at, destroyed. */
+/*
+ * The simulator as an object: made, filled with a machine, groups and entities, looked at,
+ * destroyed.
+ */
 #include "tools/sim/internal.h"
 
 #include <stdarg.h>
@@ -60,6 +63,7 @@ struct sim *sim_create(const struct sim_options *options)
 		sim->options.check_every = 64;
 	}
 	sim->notes = sim_alloc(1);
+	sim->clock_ns = sim->options.time_ops ? sim_clock_cost_ns() : 0;
 	return sim;
 }
 
@@ -101,7 +105,8 @@ void sim_destroy(struct sim *sim)
 	free(sim);
 }
 
-void sim_machine(struct sim *sim, unsigned cpus, unsigned threads_per_core, unsigned cores_per_llc, unsigned llcs_per_node)
+void sim_machine(struct sim *sim, unsigned cpus, unsigned threads_per_core, unsigned cores_per_llc,
+		 unsigned llcs_per_node)
 {
 	const unsigned per_llc = threads_per_core * cores_per_llc;
 
@@ -137,6 +142,7 @@ struct sim_group *sim_group(struct sim_pool *p, const char *name, const char *va
 	struct sim_group *g = sim_alloc(sizeof(*g));
 
 	g->sim = p->sim;
+	g->index = p->sim->groups;
 	g->pool = p;
 	snprintf(g->g.name, sizeof(g->g.name), "%s", name);
 	sim_values_append(&g->values, values);
@@ -166,6 +172,13 @@ struct sim_entity *sim_entity(struct sim_group *g, const struct sim_pattern *pat
 }
 
 /* --- Looking inside. */
+
+const char *sim_name(const struct sim_entity *se, char *buf)
+{
+	snprintf(buf, SIM_NAME_LEN, se->group->count > 1 ? "%s.%u" : "%s", se->group->g.name,
+		 se->e.number);
+	return buf;
+}
 
 uint64_t sim_now(const struct sim *sim)
 {

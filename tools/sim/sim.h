@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The scheduler simulator: the policies of sched/, the very sources, on simulated time, driven as pool/ drives them.
+ * The scheduler simulator: the policies of sched/, the very sources, on simulated time, driven as
+ * pool/ drives them.
  *
  *	struct sim *sim = sim_create(NULL);
  *	sim_machine(sim, 4, 1, 4, 1);
  *	struct sim_pool *p = sim_pool(sim, "web", "rr", "timeslice=5ms", sim_cpus(0, 4));
- *	struct sim_entity *e = sim_entity(sim_group(p, "a", "weight=512"), &(struct sim_pattern){ .kind = SIM_BUSY });
+ *	struct sim_group *g = sim_group(p, "a", "weight=512");
+ *	struct sim_entity *e = sim_entity(g, &(struct sim_pattern){ .kind = SIM_BUSY });
  *
  *	sim_run(sim, 10 * NS_PER_S);
  *	CHECK_STR(sim_wrong(sim), "");
  *	CHECK_EQ(sim_figures(e).run_ns, ...);
  *	sim_destroy(sim);
  *
- * Whatever the contract in sched/sched.h forbids ends the run; sim_wrong() says what it was. At one instant the plan's
- * events come first, then arrivals in order of the entities' creation, then slots by number: a run never depends on anything
- * but its input. Decisions take no time but options.switch_ns.
+ * Whatever the contract in sched/sched.h forbids ends the run; sim_wrong() says what it was. At one
+ * instant the plan's events come first, then arrivals in order of the entities' creation, then
+ * slots by number: a run never depends on anything but its input. Decisions take no time but
+ * options.switch_ns.
  */
 #pragma once
 
@@ -32,11 +35,11 @@ struct sim_entity;
 
 struct sim_options {
 	uint64_t seed;
-	uint64_t switch_ns;	/* from pick to released() of the one that was replaced, and to the first work of the next */
+	uint64_t switch_ns;	/* from pick to released() of the last and work of the next */
 	uint64_t poke_ns;	/* from out->poke to the slot's pick */
 	unsigned check_every;	/* events between two check()s; 0: 64; SIM_NEVER */
 	bool time_ops;		/* measures host time in each op: for reports, not for tests */
-	bool keep_memory;	/* frees nothing before sim_destroy(): for mutants that hold on to what they gave up */
+	bool keep_memory;	/* frees nothing before sim_destroy(): mutants may hold on to it */
 };
 
 #define SIM_NEVER	UINT32_MAX
@@ -44,32 +47,40 @@ struct sim_options {
 /* NULL: all 0. */
 struct sim *sim_create(const struct sim_options *options);
 void sim_destroy(struct sim *sim);
-/* Free cpus, numbered as a machine would: threads of a core side by side, then cores of an LLC, LLCs of a node. Once. */
-void sim_machine(struct sim *sim, unsigned cpus, unsigned threads_per_core, unsigned cores_per_llc, unsigned llcs_per_node);
+/*
+ * Free cpus, numbered as a machine would: threads of a core side by side, then cores of an LLC,
+ * LLCs of a node. Once.
+ */
+void sim_machine(struct sim *sim, unsigned cpus, unsigned threads_per_core, unsigned cores_per_llc,
+		 unsigned llcs_per_node);
 struct cpuset sim_cpus(unsigned first, unsigned count);
 
 /*
- * Values are text, as in a manifest: "timeslice=5ms ratelimit=1ms", or NULL. A key that another policy has and this one
- * has not is without effect and noted (sim_notes()); one that none has is refused. What is refused is NULL or an error,
- * and sim_why() says why.
+ * Values are text, as in a manifest: "timeslice=5ms ratelimit=1ms", or NULL. A key that another
+ * policy has and this one has not is without effect and noted (sim_notes()); one that none has is
+ * refused. What is refused is NULL or an error, and sim_why() says why.
  */
-struct sim_pool *sim_pool(struct sim *sim, const char *name, const char *policy, const char *values, struct cpuset cpus);
+struct sim_pool *sim_pool(struct sim *sim, const char *name, const char *policy, const char *values,
+			  struct cpuset cpus);
 /* The same with a policy that need not be registered: a mutant. */
-struct sim_pool *sim_pool_of(struct sim *sim, const char *name, const struct sched_ops *ops, const char *values,
-			     struct cpuset cpus);
+struct sim_pool *sim_pool_of(struct sim *sim, const char *name, const struct sched_ops *ops,
+			     const char *values, struct cpuset cpus);
 /* Admission refuses: warn instead, and let it in. */
 void sim_pool_warn(struct sim_pool *p, bool warn);
-/* A group, not yet in its pool: sim_start() lets it in, or the next sim_run(). values: of group and entity scope. */
+/*
+ * A group, not yet in its pool: sim_start() lets it in, or the next sim_run(). values: of group and
+ * entity scope.
+ */
 struct sim_group *sim_group(struct sim_pool *p, const char *name, const char *values);
 
 /* --- What entities do. */
 
 enum sim_kind {
 	SIM_BUSY,		/* runs whenever it can */
-	SIM_PERIODIC,		/* a job of run_ns is released every every_ns, and due deadline_ns later */
-	SIM_INTERACTIVE,	/* wakes every every_ns + 0..jitter_ns for run_ns; a wake due before that is done is lost */
-	SIM_BURSTY,		/* runs for 1/2 to 3/2 of run_ns, sleeps for 1/2 to 3/2 of every_ns */
-	SIM_RANDOM,		/* runs for up to 2 run_ns, then sleeps for up to 2 every_ns, or, one time in four, yields */
+	SIM_PERIODIC,		/* a job of run_ns every every_ns, due deadline_ns later */
+	SIM_INTERACTIVE,	/* run_ns every every_ns + 0..jitter_ns; late: the wake is lost */
+	SIM_BURSTY,		/* runs 1/2 to 3/2 of run_ns, sleeps 1/2 to 3/2 of every_ns */
+	SIM_RANDOM,		/* runs up to 2 run_ns, then sleeps up to 2 every_ns, or yields */
 	SIM_CHEAT,		/* blocks every_ns long, run_ns before its slice would end */
 	SIM_YIELDER,		/* yields after each run_ns */
 };
@@ -81,7 +92,7 @@ struct sim_pattern {
 	uint64_t jitter_ns;
 	uint64_t deadline_ns;	/* 0: every_ns */
 	bool random_phase;	/* phase_ns + 0..every_ns */
-	bool drop;		/* an unfinished job ends at the next release; else it is carried on, and jobs queue up */
+	bool drop;		/* an unfinished job ends at the next release; else jobs queue up */
 };
 
 /* Before its group starts. */
@@ -93,12 +104,16 @@ enum err sim_pin(struct sim_entity *e, const struct cpuset *hard, const struct c
 
 /* Until sim_now() is until_ns. False: the contract was broken, see sim_wrong(). */
 bool sim_run(struct sim *sim, uint64_t until_ns);
-/* fn(sim, arg) at at_ns; several at one time in the order of these calls. It may use all of these functions but sim_run(). */
+/*
+ * fn(sim, arg) at at_ns; several at one time in the order of these calls. It may use all of these
+ * functions but sim_run().
+ */
 void sim_at(struct sim *sim, uint64_t at_ns, void (*fn)(struct sim *sim, void *arg), void *arg);
 uint64_t sim_now(const struct sim *sim);
 const char *sim_wrong(const struct sim *sim);	/* the first breach of the contract; "": none */
 const char *sim_why(const struct sim *sim);	/* words of the last refusal */
-const char *sim_notes(const struct sim *sim);	/* settings without effect, admissions that were only warned of; lines */
+/* Lines: settings without effect, groups that were not admitted, admissions only warned of. */
+const char *sim_notes(const struct sim *sim);
 
 /* Lets g and its entities into its pool. ERR_ADMISSION and others: it stays out. */
 enum err sim_start(struct sim_group *g);
@@ -118,8 +133,9 @@ enum err sim_change_policy(struct sim_pool *p, const struct sched_ops *ops, cons
 
 struct sim_figures {
 	uint64_t run_ns, wait_ns, parked_ns, sleep_ns;	/* where its time went since it started */
-	uint64_t wakes, wake_p50_ns, wake_p99_ns, wake_max_ns;	/* from wake to run, without what it was parked */
-	uint64_t longest_wait_ns;			/* for a slot, unparked, of any reason, unfinished waits included */
+	/* From wake to run, without what it was parked. */
+	uint64_t wakes, wake_p50_ns, wake_p99_ns, wake_max_ns;
+	uint64_t longest_wait_ns;	/* for a slot, unparked, woken or not, ended or not */
 	uint64_t switches, migrations;
 	uint64_t jobs, misses, lost;
 };
@@ -129,8 +145,8 @@ void sim_reset(struct sim *sim);
 
 enum sim_op {
 #define SIM_OPS(X) \
-	X(join) X(leave) X(admit) X(add) X(remove) X(set_affinity) X(wake) X(block) X(yield) X(charge) X(pick) \
-	X(released) X(tune) X(export) X(import) X(check) X(pull)
+	X(join) X(leave) X(admit) X(add) X(remove) X(set_affinity) X(wake) X(block) X(yield) \
+	X(charge) X(pick) X(released) X(tune) X(export) X(import) X(check) X(pull)
 #define SIM_OP_ENUM(name) SIM_OP_##name,
 	SIM_OPS(SIM_OP_ENUM)
 #undef SIM_OP_ENUM
@@ -140,7 +156,8 @@ enum sim_op {
 struct sim_pool_figures {
 	uint64_t calls[SIM_OP_COUNT];
 	uint64_t host_ns[SIM_OP_COUNT];		/* options.time_ops */
-	uint64_t idle_waiting_ns;		/* a slot was idle beside one that could have run there; 0: work conserving */
+	/* For how long a slot was idle beside one that could have run there. */
+	uint64_t idle_waiting_ns;
 	char idle_waiting[96];			/* the first time that happened, in words */
 	uint64_t pokes;
 };
@@ -148,7 +165,10 @@ struct sim_pool_figures {
 const struct sim_pool_figures *sim_pool_figures(struct sim_pool *p);
 extern const char *const sim_op_name[SIM_OP_COUNT];
 
-/* The timetable as it comes about: a stretch is told when it ends, or sim_run() does. slot: of SIM_RUNS, else SCHED_NO_SLOT. */
+/*
+ * The timetable as it comes about: a stretch is told when it ends, or sim_run() does. slot: of
+ * SIM_RUNS, else SCHED_NO_SLOT.
+ */
 enum sim_state { SIM_SLEEPS, SIM_RUNS, SIM_WAITS, SIM_PARKED, SIM_STATES };
 
 struct sim_stretch {
@@ -158,10 +178,12 @@ struct sim_stretch {
 	uint64_t from_ns, to_ns;
 };
 
-void sim_record(struct sim *sim, void (*fn)(void *context, const struct sim_stretch *stretch), void *context);
+void sim_record(struct sim *sim, void (*fn)(void *context, const struct sim_stretch *stretch),
+		void *context);
 
 /* --- Looking inside. */
-struct sim_entity *sim_entity_at(struct sim *sim, unsigned i);	/* in order of creation; NULL: past the last */
+/* In order of creation; NULL: past the last. */
+struct sim_entity *sim_entity_at(struct sim *sim, unsigned i);
 struct sim_group *sim_group_at(struct sim *sim, unsigned i);
 struct sim_pool *sim_pool_at(struct sim *sim, unsigned i);
 struct sim_pool *sim_pool_of_cpu(const struct sim *sim, unsigned cpu);

@@ -40,8 +40,8 @@ static bool some_policy_has(const char *key)
 	return false;
 }
 
-enum err sim_values_apply(struct sim *sim, const char *whose, const struct sched_ops *ops, unsigned scopes, const char *text,
-			  struct sched_values *v)
+enum err sim_values_apply(struct sim *sim, const char *whose, const struct sched_ops *ops,
+			  unsigned scopes, const char *text, struct sched_values *v)
 {
 	const char *at = text != NULL ? text : "";
 	char word[WORD_MAX], *value;
@@ -54,13 +54,16 @@ enum err sim_values_apply(struct sim *sim, const char *whose, const struct sched
 		if (t == NULL && some_policy_has(word)) {
 			sim_note(sim, "%s: %s has no effect under %s", whose, word, ops->name);
 		} else if (t == NULL || (scopes & 1u << t->scope) == 0) {
-			err = sched_refuse(ERR_NOENT, &sim->why, "%s: %s has no setting \"%s\" here", whose, ops->name, word);
+			err = sched_refuse(ERR_NOENT, &sim->why,
+					   "%s: %s has no setting \"%s\" here", whose, ops->name,
+					   word);
 		} else {
 			err = sched_value_parse(t, value, &v->v[index], &sim->why);
 		}
 	}
 	if (err == ERR_OK && at[strspn(at, " \t")] != '\0') {
-		err = sched_refuse(ERR_FORMAT, &sim->why, "%s: found \"%s\", expected KEY=VALUE", whose, at);
+		err = sched_refuse(ERR_FORMAT, &sim->why, "%s: found \"%s\", expected KEY=VALUE",
+				   whose, at);
 	}
 	return err;
 }

@@ -39,8 +39,6 @@ static void write_gpr(struct vmx_vcpu *v, unsigned gpr, uint64_t value)
 	}
 }
 
-#define CS_LONG		(1u << 13)	/* access rights: 64-bit code (SDM 3C 24.4.1) */
-
 /*
  * What the cpu will refuse when the instruction runs again (SDM 3A 2.5, 4.1): then the shadow must not have changed. Not among
  * it: PAE paging switched on over malformed PDPTEs.

@@ -4,6 +4,9 @@
 ;
 ; A fast exit saves and loads only the registers that C may clobber, and rbx for CPUID: C gives rbp and r12-r15 back as they were.
 ; Those five are saved (SAVE_REST) before anything else may look at them: on the full path and when leaving.
+;
+; A vCPU whose exits or entries have measures to take against leaks (guarded: pure/mitigate_steps.h) has an exit point of its own,
+; so that all others pay nothing. Its first entry of a call is guarded by the caller, and so is the one after it became guarded.
 
 bits 64
 default rel
@@ -17,8 +20,11 @@ default rel
 extern vmx_exit_fast
 extern vmx_exit_full
 extern vmx_entry_failed
+extern mitigate_after_exit
+extern mitigate_before_entry
 global vmx_enter
 global vmx_exit_point
+global vmx_exit_point_guarded
 global virt_entry_window_start
 global virt_entry_window_end
 global virt_entry_window_abort
@@ -51,6 +57,22 @@ global virt_entry_window_abort
 	mov	r10, [rdi + GPR_R10]
 	mov	r11, [rdi + GPR_R11]
 	mov	rdi, [rdi + GPR_RDI]
+%endmacro
+
+; At an exit: rsp as at entry, all general registers the guest's. After: rdi = vcpu.
+%macro SAVE_FAST 0
+	push	rdi
+	mov	rdi, [rsp + 8]
+	mov	[rdi + GPR_RAX], rax
+	mov	[rdi + GPR_RCX], rcx
+	mov	[rdi + GPR_RDX], rdx
+	mov	[rdi + GPR_RBX], rbx
+	mov	[rdi + GPR_RSI], rsi
+	mov	[rdi + GPR_R8],  r8
+	mov	[rdi + GPR_R9],  r9
+	mov	[rdi + GPR_R10], r10
+	mov	[rdi + GPR_R11], r11
+	pop	qword [rdi + GPR_RDI]
 %endmacro
 
 section .text
@@ -114,25 +136,15 @@ leave_saved:
 	pop	rbp
 	ret
 
-; HOST_RIP. rsp as at entry, all general registers the guest's.
+; HOST_RIP.
 align 16
 vmx_exit_point:
-	push	rdi
-	mov	rdi, [rsp + 8]
-	mov	[rdi + GPR_RAX], rax
-	mov	[rdi + GPR_RCX], rcx
-	mov	[rdi + GPR_RDX], rdx
-	mov	[rdi + GPR_RBX], rbx
-	mov	[rdi + GPR_RSI], rsi
-	mov	[rdi + GPR_R8],  r8
-	mov	[rdi + GPR_R9],  r9
-	mov	[rdi + GPR_R10], r10
-	mov	[rdi + GPR_R11], r11
-	pop	qword [rdi + GPR_RDI]
+	SAVE_FAST
 	call	vmx_exit_fast			; eax = enum vmx_after
 	mov	rdi, [rsp]
 	test	eax, eax
 	jz	enter_fast
+leave_or_full:
 	cmp	eax, NEED_ALL
 	jne	leave
 	SAVE_REST
@@ -142,4 +154,23 @@ vmx_exit_point:
 	test	eax, eax
 	jnz	leave_saved
 	LOAD_REST
+	cmp	byte [rdi + VMX_GUARD], 0
+	je	enter_fast
+enter_guarded:
+	lea	rdi, [rdi + VMX_GUARD]
+	call	mitigate_before_entry
+	mov	rdi, [rsp]
 	jmp	enter_fast
+
+; The other HOST_RIP. No indirect branch and no RET without its CALL comes before the measures.
+align 16
+vmx_exit_point_guarded:
+	SAVE_FAST
+	lea	rdi, [rdi + VMX_GUARD]
+	call	mitigate_after_exit
+	mov	rdi, [rsp]
+	call	vmx_exit_fast
+	mov	rdi, [rsp]
+	test	eax, eax
+	jz	enter_guarded
+	jmp	leave_or_full

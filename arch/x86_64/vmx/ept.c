@@ -8,6 +8,7 @@
 #include "kernel/log.h"
 #include "kernel/mem.h"
 
+#define EPT_RW			3ul
 #define EPT_RWX			7ul
 #define EPT_MEMORY_WB		(6ul << 3)
 #define EPT_IGNORE_PAT		(1ul << 6)	/* or a guest maps its RAM uncached and stalls the bus for all */
@@ -43,6 +44,7 @@ enum err vmx_space_create(unsigned node, struct virt_space **out)
 	}
 	s->node = node;
 	s->vm = mitigate_new_vm();
+	s->apic_page = HPA_NONE;
 	s->root = table_alloc(s);
 	if (hpa_is_none(s->root)) {
 		heap_free(s, sizeof(*s));
@@ -93,6 +95,23 @@ enum err vmx_space_map(struct virt_space *s, gpa_t at, hpa_t to, uint64_t size)
 	return ERR_OK;
 }
 
+/*
+ * Every vCPU of the space maps the one page; the cpu turns accesses by those in xAPIC mode to their own virtual-APIC pages (SDM
+ * 3C 29.4). To the others it is memory, of this VM alone.
+ */
+enum err vmx_space_map_apic(struct virt_space *s, gpa_t at)
+{
+	uint64_t *e = entry_for(s, at.v, 0);
+
+	s->apic_at = at;
+	s->apic_page = table_alloc(s);
+	if (e == NULL || hpa_is_none(s->apic_page)) {
+		return ERR_NOMEM;
+	}
+	*e = s->apic_page.v | EPT_RW | EPT_MEMORY_WB | EPT_IGNORE_PAT;
+	return ERR_OK;
+}
+
 static void table_free(struct virt_space *s, hpa_t table, unsigned level)
 {
 	const uint64_t *e = arch_direct(table);
@@ -112,6 +131,9 @@ static void table_free(struct virt_space *s, hpa_t table, unsigned level)
  */
 void vmx_space_destroy(struct virt_space *s)
 {
+	if (!hpa_is_none(s->apic_page)) {
+		mem_free(&mem, s->apic_page, 1);
+	}
 	table_free(s, s->root, EPT_TOP);
 	heap_free(s, sizeof(*s));
 }

@@ -14,6 +14,7 @@
 #define EPT_LINEAR_VALID	(1ul << 7)
 #define EPT_OF_LINEAR		(1ul << 8)	/* with the one before: the access itself, not a step of its page walk */
 #define EPT_NMI_UNBLOCKED	(1ul << 12)
+#define NOTIFY_INVALID		(1ul << 0)	/* the VMCS does not tell where the guest stood */
 
 /* The exit qualification of an I/O instruction is laid out as VIRT_IO_... (SDM 3C table 27-5). */
 static inline void read_io(struct vmx_vcpu *v)
@@ -22,7 +23,7 @@ static inline void read_io(struct vmx_vcpu *v)
 }
 
 /* Puts back an event that was being delivered when the exit came (SDM 3C 27.2.4). */
-static bool requeue_event(void)
+bool vmx_requeue_event(void)
 {
 	uint32_t info = (uint32_t)vmread(VMCS_IDT_VECTORING);
 	uint32_t type = info & EVENT_TYPE;
@@ -52,16 +53,33 @@ static void read_ept(struct vmx_vcpu *v)
 	v->virt.info.fetch = (q & EPT_FETCH) != 0;
 	v->virt.info.walk = (q & (EPT_LINEAR_VALID | EPT_OF_LINEAR)) == EPT_LINEAR_VALID;
 	v->virt.info.qualification = q;
-	v->virt.info.in_delivery = requeue_event();
+	v->virt.info.in_delivery = vmx_requeue_event();
 	if (!v->virt.info.in_delivery && (q & EPT_NMI_UNBLOCKED) != 0) {
 		/* The IRET that faulted had ended NMI blocking; it will run again (SDM 3C 27.2.3). */
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
 	}
 }
 
+/* The lock may have been part of a delivery (SDM 3C 27.2.4). */
+static void read_bus_lock(struct vmx_vcpu *v)
+{
+	(void)v;
+	(void)vmx_requeue_event();
+}
+
 static void read_raw(struct vmx_vcpu *v)
 {
 	v->virt.info.qualification = vmread(VMCS_EXIT_QUALIFICATION);
+}
+
+static void read_apic_eoi(struct vmx_vcpu *v)
+{
+	v->virt.info.vector = (uint8_t)vmread(VMCS_EXIT_QUALIFICATION);
+}
+
+static void read_apic_write(struct vmx_vcpu *v)
+{
+	v->virt.info.offset = (uint16_t)(vmread(VMCS_EXIT_QUALIFICATION) & PAGE_MASK);
 }
 
 /* A reason's row: the kind that vm/ knows, what to read for it, and whether its handler makes do with the fast registers. */
@@ -83,7 +101,7 @@ static const struct row {
 	[REASON_VMCALL]			= { NULL, VIRT_EXIT_HYPERCALL, true, true },
 	[REASON_VMCLEAR ... REASON_VMXON]	= { NULL, VIRT_EXIT_INVALID_OP, true, false },
 	[REASON_CR]			= { NULL, VIRT_EXIT_CR, true, false },
-	[REASON_IO]			= { NULL, VIRT_EXIT_IO, true, true },
+	[REASON_IO]			= { read_io, VIRT_EXIT_IO, true, true },
 	[REASON_RDMSR]			= { NULL, VIRT_EXIT_RDMSR, true, true },
 	[REASON_WRMSR]			= { NULL, VIRT_EXIT_WRMSR, true, true },
 	[REASON_ENTRY_GUEST_STATE]	= { read_raw, VIRT_EXIT_ENTRY_FAILED, true, false },
@@ -92,12 +110,20 @@ static const struct row {
 	[REASON_MONITOR]		= { NULL, VIRT_EXIT_INVALID_OP, true, false },
 	[REASON_PAUSE]			= { NULL, VIRT_EXIT_PAUSE, true, true },
 	[REASON_ENTRY_MACHINE_CHECK]	= { read_raw, VIRT_EXIT_ENTRY_FAILED, true, false },
+	[REASON_APIC_ACCESS]		= { vmx_read_apic_access, VIRT_EXIT_MMIO, true, false },
+	[REASON_VIRTUALIZED_EOI]	= { read_apic_eoi, VIRT_EXIT_APIC_EOI, true, true },
 	[REASON_EPT_VIOLATION]		= { read_ept, VIRT_EXIT_MMIO, true, false },
 	[REASON_INVEPT]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
 	[REASON_PREEMPTION_TIMER]	= { NULL, VIRT_EXIT_TIMER, true, true },
 	[REASON_INVVPID]		= { NULL, VIRT_EXIT_INVALID_OP, true, false },
 	[REASON_WBINVD]			= { NULL, VIRT_EXIT_WBINVD, true, false },
 	[REASON_XSETBV]			= { NULL, VIRT_EXIT_XSETBV, true, true },
+	[REASON_ENCLS]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_ENCLV]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_BUS_LOCK]		= { read_bus_lock, VIRT_EXIT_BUS_LOCK, true, false },
+	[REASON_SEAMCALL]		= { NULL, VIRT_EXIT_INVALID_OP, true, false },	/* no control keeps a guest from these */
+	[REASON_TDCALL]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
+	[REASON_APIC_WRITE]		= { read_apic_write, VIRT_EXIT_APIC_WRITE, true, true },
 };
 
 /* What is rare after an instruction: RF was for it alone, and under TF a trap becomes due. */
@@ -109,13 +135,24 @@ static __attribute__((noinline)) void end_of_instruction(uint64_t rflags)
 	}
 }
 
+/* Outside 64-bit code RIP wraps at 4 GiB; entry refuses more than 32 bits there, and CPL 3 gets to the end (SDM 3C 26.3.1.4). */
+static __attribute__((noinline, cold)) void wrap_rip(uint64_t rip)
+{
+	if ((vmread(VMCS_GUEST_EFER) & EFER_LMA) == 0 || (vmread(VMCS_GUEST_CS_ACCESS) & CS_LONG) == 0) {
+		vmwrite(VMCS_GUEST_RIP, (uint32_t)rip);
+	}
+}
+
 /* Past the instruction that exited: its shadow ends, and a single-step trap becomes due (SDM 3C 31.3, 24.4.2). */
 void vmx_skip(uint64_t bytes)
 {
 	uint32_t shadow = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
-	uint64_t rflags;
+	uint64_t rip = vmread(VMCS_GUEST_RIP) + bytes, rflags;
 
-	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + bytes);
+	vmwrite(VMCS_GUEST_RIP, rip);
+	if ((uint32_t)rip < bytes) {
+		wrap_rip(rip);
+	}
 	if ((shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) != 0) {
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 	}
@@ -154,12 +191,19 @@ static __attribute__((noinline)) unsigned after_rare(struct vmx_vcpu *v, unsigne
 	if ((next & VIRT_SKIP) != 0) {
 		vmx_skip(vmread(VMCS_EXIT_INSN_LENGTH));
 	}
-	if ((next & (VIRT_RECHECK | VIRT_LEAVE)) == 0) {
-		arm_timer(v);
-		return VMX_ENTER_AGAIN;
+	if ((next & VIRT_LEAVE) != 0) {
+		v->again = false;
+		return VMX_LEAVE;
 	}
-	v->recheck = (next & VIRT_LEAVE) == 0;
-	return VMX_LEAVE;
+	if (v->again) {
+		return VMX_LEAVE;
+	}
+	if ((next & VIRT_RECHECK) != 0) {
+		vmx_recheck(v);
+	} else {
+		arm_timer(v);
+	}
+	return VMX_ENTER_AGAIN;
 }
 
 static inline unsigned after(struct vmx_vcpu *v, unsigned next)
@@ -182,7 +226,13 @@ static __attribute__((noinline)) unsigned exit_by_table(struct vmx_vcpu *v, uint
 {
 	const struct row *row = &rows[reason < REASON_COUNT ? reason : 0];
 
-	return row->fast ? handle(v, row->kind) : VMX_NEED_ALL;
+	if (!row->fast) {
+		return VMX_NEED_ALL;
+	}
+	if (row->read != NULL) {
+		row->read(v);
+	}
+	return handle(v, row->kind);
 }
 
 /* Each of the commonest exits has a function of its own: what is constant in it costs nothing. */
@@ -255,6 +305,11 @@ unsigned vmx_exit_full(struct vmx_vcpu *v)
 	if (basic == REASON_EXCEPTION_NMI && (vmread(VMCS_EXIT_INTERRUPTION) & EVENT_TYPE) == EVENT_TYPE_NMI) {
 		return host_event(v, true);
 	}
+	/* No interrupt could be taken for long: what is pending is taken here. Context lost: the VM ends below. */
+	if (basic == REASON_NOTIFY && (vmread(VMCS_EXIT_QUALIFICATION) & NOTIFY_INVALID) == 0) {
+		(void)vmx_requeue_event();
+		return host_event(v, false);
+	}
 	if (basic == REASON_ENTRY_MACHINE_CHECK) {
 		insn_int_machine_check();
 	}
@@ -288,6 +343,5 @@ unsigned vmx_entry_failed(struct vmx_vcpu *v)
 	v->virt.info.qualification = error;
 	v->virt.exits[VIRT_EXIT_ENTRY_FAILED]++;
 	(void)v->virt.handlers[VIRT_EXIT_ENTRY_FAILED](&v->virt);
-	v->recheck = false;
 	return VMX_LEAVE;
 }

@@ -69,6 +69,7 @@ static enum err vcpu_create(const struct virt_config *c, struct virt_vcpu **out)
 	v->fpu = arch_direct(fpu);
 	v->node = c->node;
 	v->space = c->space;
+	v->apic = c->apic_page;
 	v->last_cpu = CPU_NONE;
 	v->cr4_allowed = c->cr4_allowed & vmx.caps.cr4_fixed1 & ~CR4_VMXE;
 	v->xcr0_allowed = c->xcr0_allowed & vmx.xcr0;
@@ -179,6 +180,7 @@ static void save_registers(struct vmx_vcpu *v)
 void vmx_load(struct vmx_vcpu *v)
 {
 	struct percpu *p = percpu_this();
+	bool stayed = v->last_cpu == p->cpu.id;
 
 	ASSERT(p->loaded == NULL && p->vmx_on);
 	if (vmptrld(v->vmcs) != 0) {
@@ -186,14 +188,21 @@ void vmx_load(struct vmx_vcpu *v)
 	}
 	p->loaded = v;
 	p->launched = false;
-	if (v->last_cpu != p->cpu.id) {
+	if (!stayed) {
 		/* Its last run on this cpu, or another owner of this VPID or EPT root, may have left translations behind. */
 		write_host_cpu(p);
 		invvpid(INV_SINGLE_CONTEXT, v->vpid);
 		invept(INV_SINGLE_CONTEXT, vmx_ept_pointer(v->space));
 		v->last_cpu = p->cpu.id;
 	}
-	mitigate_load(v->space->vm);
+	mitigate_loaded(&v->guard);
+	if (stayed && p->in_place == v) {
+		if (vmx.xcr0 != 0) {
+			insn_xsetbv(0, v->xcr0);	/* saving wanted another one */
+		}
+		return;
+	}
+	p->in_place = v;
 	load_registers(v);
 }
 
@@ -206,6 +215,7 @@ static void vcpu_put(struct virt_vcpu *virt_v)
 		return;
 	}
 	save_registers(v);
+	mitigate_unloaded();
 	(void)vmclear(v->vmcs);
 	p->loaded = NULL;
 }
@@ -221,9 +231,9 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 	v->dr6 = DR6_RESET;
 	v->cr2 = v->star = v->lstar = v->cstar = v->fmask = v->kernel_gs_base = v->tsc_aux = 0;
 	v->xcr0 = 1;
+	mitigate_reset(&v->guard);
 	v->proc_controls = vmx.controls.proc;
 	vmx_cpuid_flush(v);
-	v->recheck = true;
 	v->last_cpu = CPU_NONE;
 	memcpy(v->virt.gpr, start->gpr, sizeof(v->virt.gpr));
 	(void)vmclear(v->vmcs);
@@ -236,14 +246,16 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 }
 
 /*
- * Absolute end of the coming entries, at most the timer's 32 bits away: where that is earlier than asked, the handler finds
- * nothing due and the limit is set anew.
+ * Events may have changed. Sets the absolute end of the coming entries, at most the timer's 32 bits
+ * away: where that is earlier than asked, the handler finds nothing due and the limit is set anew.
  */
-static void set_limit(struct vmx_vcpu *v)
+void vmx_recheck(struct vmx_vcpu *v)
 {
-	uint64_t now = insn_rdtsc(), range = (uint64_t)UINT32_MAX << vmx.preemption_shift;
-	uint64_t limit = MIN(MIN(v->virt.until_tsc, v->virt.deadline_tsc), now + range);
+	uint64_t now, limit, range = (uint64_t)UINT32_MAX << vmx.preemption_shift;
 
+	v->virt.before_entry(&v->virt);
+	now = insn_rdtsc();
+	limit = MIN(MIN(v->virt.until_tsc, v->virt.deadline_tsc), now + range);
 	v->limit_tsc = limit;
 	vmwrite(VMCS_PREEMPTION_TIMER, limit > now ? (limit - now) >> vmx.preemption_shift : 0);
 }
@@ -256,13 +268,19 @@ static int vcpu_run(struct virt_vcpu *virt_v)
 	if (p->loaded != v) {
 		vmx_load(v);
 	}
+	mitigate_run_vm(v->space->vm);
 	do {
-		v->recheck = false;
+		v->again = false;
 		v->virt.leave_code = VIRT_LEFT_POKED;
-		v->virt.before_entry(virt_v);
-		set_limit(v);
+		vmx_recheck(v);
+		if (v->guard.guarded) {
+			mitigate_before_entry(&v->guard);
+		}
 		vmx_enter(v);
-	} while (v->recheck);
+		if (v->guard.guarded) {
+			mitigate_loaded(&v->guard);	/* it may have come back without an exit */
+		}
+	} while (v->again);
 	return virt_v->leave_code;
 }
 
@@ -373,6 +391,11 @@ static void set_tsc_offset(struct virt_vcpu *v, uint64_t offset)
 	vmwrite(VMCS_TSC_OFFSET, offset);
 }
 
+static uint64_t read_xcr0(struct virt_vcpu *v)
+{
+	return vmx_of(v)->xcr0;
+}
+
 /* SDM 1 13.3: bit 0 stays on, AVX needs SSE, AVX-512's three go together and need AVX. */
 static bool write_xcr0(struct virt_vcpu *virt_v, uint64_t value)
 {
@@ -387,6 +410,20 @@ static bool write_xcr0(struct virt_vcpu *virt_v, uint64_t value)
 	insn_xsetbv(0, value);
 	vmx_cpuid_flush(v);
 	return true;
+}
+
+static uint64_t read_spec_ctrl(struct virt_vcpu *v)
+{
+	return vmx_of(v)->guard.spec_ctrl;
+}
+
+static void write_spec_ctrl(struct virt_vcpu *virt_v, uint64_t value)
+{
+	struct vmx_vcpu *v = vmx_of(virt_v);
+
+	mitigate_written(&v->guard, value);
+	vmx_vmcs_guard(v);
+	v->again = true;
 }
 
 static void dump(struct virt_vcpu *virt_v, struct text *t)
@@ -407,7 +444,8 @@ static void dump(struct virt_vcpu *virt_v, struct text *t)
 
 static bool offers(enum virt_feature f)
 {
-	return (vmx.controls.proc2 & (f == VIRT_RDTSCP ? PROC2_RDTSCP : PROC2_INVPCID)) != 0;
+	return f == VIRT_APIC ? vmx.controls.apic :
+	       (vmx.controls.proc2 & (f == VIRT_RDTSCP ? PROC2_RDTSCP : PROC2_INVPCID)) != 0;
 }
 
 const struct virt_ops vmx_ops = {
@@ -417,6 +455,7 @@ const struct virt_ops vmx_ops = {
 	.cpu_on = vmx_cpu_on,
 	.space_create = vmx_space_create,
 	.space_map = vmx_space_map,
+	.space_map_apic = vmx_space_map_apic,
 	.space_destroy = vmx_space_destroy,
 	.space_pages = vmx_space_pages,
 	.vcpu_create = vcpu_create,
@@ -427,6 +466,7 @@ const struct virt_ops vmx_ops = {
 	.put = vcpu_put,
 	.can_inject = can_inject,
 	.inject = inject,
+	.apic_sync = vmx_apic_sync,
 	.inject_nmi = inject_nmi,
 	.want_window = want_window,
 	.inject_exception = inject_exception,
@@ -440,6 +480,9 @@ const struct virt_ops vmx_ops = {
 	.write_efer = vmx_write_efer,
 	.read_efer = vmx_read_efer,
 	.write_xcr0 = write_xcr0,
+	.read_xcr0 = read_xcr0,
+	.read_spec_ctrl = read_spec_ctrl,
+	.write_spec_ctrl = write_spec_ctrl,
 	.read_cr4 = vmx_read_cr4,
 	.offers = offers,
 	.dump = dump,

@@ -23,10 +23,25 @@
 /* TSC ticks: PAUSEs closer than GAP are one loop; a loop longer than WINDOW gives way (SDM 3C 25.1.3). */
 #define PLE_GAP			128u
 #define PLE_WINDOW		4096u
+#define NOTIFY_WINDOW		100000u	/* TSC ticks without a boundary where an interrupt could come (25.2) */
 
 void vmx_exit_point(void);
+void vmx_exit_point_guarded(void);
 
-static void init_controls(const struct vmx_vcpu *v)
+void vmx_vmcs_msr_bitmap(const struct vmx_vcpu *v)
+{
+	unsigned kind = (v->apic_mode == VIRT_X2APIC ? VMX_MSR_BITMAP_X2APIC : 0) + (v->guard.open ? VMX_MSR_BITMAP_SPEC_CTRL : 0);
+
+	vmwrite(VMCS_MSR_BITMAP, vmx.msr_bitmaps.v + kind * PAGE_SIZE);
+}
+
+void vmx_vmcs_guard(const struct vmx_vcpu *v)
+{
+	vmwrite(VMCS_HOST_RIP, (uint64_t)(v->guard.guarded ? vmx_exit_point_guarded : vmx_exit_point));
+	vmx_vmcs_msr_bitmap(v);
+}
+
+static void init_controls(struct vmx_vcpu *v)
 {
 	vmwrite(VMCS_PIN_CONTROLS, vmx.controls.pin);
 	vmwrite(VMCS_PROC_CONTROLS, v->proc_controls);
@@ -42,7 +57,6 @@ static void init_controls(const struct vmx_vcpu *v)
 	vmwrite(VMCS_PAGE_FAULT_MATCH, 0);
 	vmwrite(VMCS_IO_BITMAP_A, vmx.io_bitmap.v);
 	vmwrite(VMCS_IO_BITMAP_B, vmx.io_bitmap.v + PAGE_SIZE);
-	vmwrite(VMCS_MSR_BITMAP, vmx.msr_bitmap.v);
 	vmwrite(VMCS_VPID, v->vpid);
 	vmwrite(VMCS_EPT_POINTER, vmx_ept_pointer(v->space));
 	vmwrite(VMCS_TSC_OFFSET, v->virt.tsc_offset);
@@ -54,6 +68,19 @@ static void init_controls(const struct vmx_vcpu *v)
 	if ((vmx.controls.proc2 & PROC2_PAUSE_LOOP) != 0) {
 		vmwrite(VMCS_PLE_GAP, PLE_GAP);
 		vmwrite(VMCS_PLE_WINDOW, PLE_WINDOW);
+	}
+	/* SGX is not offered, but the cpu would still do what needs no page of it (EUPDATESVN). */
+	if ((vmx.controls.proc2 & PROC2_ENCLS) != 0) {
+		vmwrite(VMCS_ENCLS_BITMAP, ~0ul);
+	}
+	if ((vmx.controls.proc2 & PROC2_ENCLV) != 0) {
+		vmwrite(VMCS_ENCLV_BITMAP, ~0ul);
+	}
+	if ((vmx.controls.proc2 & PROC2_NOTIFY) != 0) {
+		vmwrite(VMCS_NOTIFY_WINDOW, NOTIFY_WINDOW);
+	}
+	if (vmx.controls.apic) {
+		vmx_apic_init(v);
 	}
 	vmwrite(VMCS_CR0_MASK, vmx.cr0_guest_mask);
 	vmwrite(VMCS_CR4_MASK, vmx_cr4_mask(v));
@@ -78,13 +105,13 @@ static void init_host(void)
 	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
 	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
 	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
-	vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_exit_point);
 }
 
 void vmx_vmcs_init(struct vmx_vcpu *v)
 {
 	init_controls(v);
 	init_host();
+	vmx_vmcs_guard(v);
 }
 
 static void reset_segments(const struct virt_start *s)

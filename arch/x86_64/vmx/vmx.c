@@ -3,10 +3,12 @@
 #include "arch/x86_64/vmx/vmx.h"
 
 #include "arch/x86_64/insn.h"
+#include "arch/x86_64/mitigate.h"
 #include "arch/x86_64/regs.h"
 #include "arch/x86_64/vmx/vmx_insn.h"
 #include "arch/x86_64/vmx/vmx_ops.h"
 #include "arch/x86_64/vmx/vmx_private.h"
+#include "kernel/lib/string.h"
 #include "kernel/log.h"
 #include "kernel/mem.h"
 
@@ -56,35 +58,71 @@ static enum err unlock(struct text *why)
 	return ERR_OK;
 }
 
-/* MSRs that a guest may touch directly: those in the VMCS, and those that vmx_load() and put switch. */
-static void msr_open(uint8_t *bitmap, uint32_t msr)
+void vmx_msr_open(uint8_t *bitmap, uint32_t msr, unsigned access)
 {
 	uint32_t bit = msr & 0x1fff;
 	uint8_t *at = bitmap + (msr >= 0xc0000000 ? MSR_BITMAP_HIGH : 0) + bit / 8;
 
-	at[0] = (uint8_t)(at[0] & ~(1u << bit % 8));
-	at[MSR_BITMAP_WRITE] = (uint8_t)(at[MSR_BITMAP_WRITE] & ~(1u << bit % 8));
+	if ((access & VMX_MSR_READ) != 0) {
+		at[0] = (uint8_t)(at[0] & ~(1u << bit % 8));
+	}
+	if ((access & VMX_MSR_WRITE) != 0) {
+		at[MSR_BITMAP_WRITE] = (uint8_t)(at[MSR_BITMAP_WRITE] & ~(1u << bit % 8));
+	}
 }
 
-static bool make_bitmaps(void)
+/*
+ * IA32_PRED_CMD and IA32_FLUSH_CMD are commands: they act on this cpu's predictors and first-level cache, which other guests find
+ * cleared anyway, take a bounded time, and keep no state. The cpu itself refuses to read them and bits that it does not know.
+ */
+static void open_commands(uint8_t *bitmap)
+{
+	uint32_t edx = insn_cpuid(0, 0).eax >= 7 ? insn_cpuid(7, 0).edx : 0;
+
+	if ((edx & CPUID7_EDX_L1D_FLUSH) != 0) {
+		vmx_msr_open(bitmap, MSR_FLUSH_CMD, VMX_MSR_WRITE);
+	}
+	if ((edx & CPUID7_EDX_IBRS_IBPB) != 0) {
+		vmx_msr_open(bitmap, MSR_PRED_CMD, VMX_MSR_WRITE);
+	}
+}
+
+/* MSRs that a guest may touch directly: those in the VMCS, and those that vmx_load() and put switch. */
+static void open_switched(uint8_t *bitmap)
 {
 	static const uint32_t open[] = {
 		MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_PAT, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_FMASK,
 		MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
 	};
 
+	for (unsigned i = 0; i < ARRAY_SIZE(open); i++) {
+		vmx_msr_open(bitmap, open[i], VMX_MSR_READ | VMX_MSR_WRITE);
+	}
+	if (vmx.has_tsc_aux) {
+		vmx_msr_open(bitmap, MSR_TSC_AUX, VMX_MSR_READ | VMX_MSR_WRITE);
+	}
+}
+
+static bool make_bitmaps(void)
+{
 	vmx.io_bitmap = mem_alloc(&mem, 0, 2, MEM_PREFER);
-	vmx.msr_bitmap = mem_alloc(&mem, 0, 1, MEM_PREFER);
-	if (hpa_is_none(vmx.io_bitmap) || hpa_is_none(vmx.msr_bitmap)) {
+	vmx.msr_bitmaps = mem_alloc(&mem, 0, VMX_MSR_BITMAPS, MEM_PREFER);
+	if (hpa_is_none(vmx.io_bitmap) || hpa_is_none(vmx.msr_bitmaps)) {
 		return false;
 	}
 	insn_fill64(arch_direct(vmx.io_bitmap), ~0ul, 2 * PAGE_SIZE / 8);
-	insn_fill64(arch_direct(vmx.msr_bitmap), ~0ul, PAGE_SIZE / 8);
-	for (unsigned i = 0; i < ARRAY_SIZE(open); i++) {
-		msr_open(arch_direct(vmx.msr_bitmap), open[i]);
-	}
-	if (vmx.has_tsc_aux) {
-		msr_open(arch_direct(vmx.msr_bitmap), MSR_TSC_AUX);
+	insn_fill64(arch_direct(vmx.msr_bitmaps), ~0ul, VMX_MSR_BITMAPS * PAGE_SIZE / 8);
+	for (unsigned kind = 0; kind < VMX_MSR_BITMAPS; kind++) {
+		uint8_t *bitmap = (uint8_t *)arch_direct(vmx.msr_bitmaps) + kind * PAGE_SIZE;
+
+		open_switched(bitmap);
+		open_commands(bitmap);
+		if ((kind & VMX_MSR_BITMAP_X2APIC) != 0) {
+			vmx_apic_open(bitmap);
+		}
+		if ((kind & VMX_MSR_BITMAP_SPEC_CTRL) != 0) {
+			vmx_msr_open(bitmap, MSR_SPEC_CTRL, VMX_MSR_READ | VMX_MSR_WRITE);
+		}
 	}
 	return true;
 }
@@ -173,6 +211,7 @@ enum err vmx_cpu_on(struct text *why)
 		text_puts(why, "VMXON failed");
 		return ERR_NOTSUP;
 	}
+	mitigate_cpu_on();
 	p->vmx_on = true;
 	return ERR_OK;
 }

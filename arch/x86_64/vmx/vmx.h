@@ -39,6 +39,7 @@
 #define VMCS_GUEST_CS			0x0802
 #define VMCS_GUEST_LDTR			0x080c
 #define VMCS_GUEST_TR			0x080e
+#define VMCS_GUEST_INTERRUPT_STATUS	0x0810	/* RVI, SVI above it (24.4.2) */
 #define VMCS_HOST_ES			0x0c00
 #define VMCS_HOST_CS			0x0c02
 #define VMCS_HOST_SS			0x0c04
@@ -50,7 +51,12 @@
 #define VMCS_IO_BITMAP_B		0x2002
 #define VMCS_MSR_BITMAP			0x2004
 #define VMCS_TSC_OFFSET			0x2010
+#define VMCS_VIRTUAL_APIC		0x2012
+#define VMCS_APIC_ACCESS		0x2014
 #define VMCS_EPT_POINTER		0x201a
+#define VMCS_EOI_EXIT0			0x201c	/* then 1, 2, 3, 2 apart */
+#define VMCS_ENCLS_BITMAP		0x202e
+#define VMCS_ENCLV_BITMAP		0x2036
 #define VMCS_GUEST_PHYSICAL		0x2400
 #define VMCS_LINK_POINTER		0x2800
 #define VMCS_GUEST_DEBUGCTL		0x2802
@@ -73,9 +79,11 @@
 #define VMCS_ENTRY_INTERRUPTION		0x4016
 #define VMCS_ENTRY_ERROR_CODE		0x4018
 #define VMCS_ENTRY_INSN_LENGTH		0x401a
+#define VMCS_TPR_THRESHOLD		0x401c
 #define VMCS_PROC_CONTROLS2		0x401e
 #define VMCS_PLE_GAP			0x4020
 #define VMCS_PLE_WINDOW			0x4022
+#define VMCS_NOTIFY_WINDOW		0x4024
 #define VMCS_INSN_ERROR			0x4400
 #define VMCS_EXIT_REASON		0x4402
 #define VMCS_EXIT_INTERRUPTION		0x4404
@@ -162,14 +170,22 @@
 #define PROC_SECONDARY			(1u << 31)
 
 /* --- Secondary processor-based controls (24.6.2) */
+#define PROC2_APIC_ACCESSES		(1u << 0)
 #define PROC2_EPT			(1u << 1)
 #define PROC2_RDTSCP			(1u << 3)
+#define PROC2_X2APIC			(1u << 4)
 #define PROC2_VPID			(1u << 5)
 #define PROC2_WBINVD			(1u << 6)
 #define PROC2_UNRESTRICTED		(1u << 7)
+#define PROC2_APIC_REGISTERS		(1u << 8)
+#define PROC2_INTERRUPT_DELIVERY	(1u << 9)
 #define PROC2_PAUSE_LOOP		(1u << 10)
 #define PROC2_INVPCID			(1u << 12)
+#define PROC2_ENCLS			(1u << 15)
 #define PROC2_XSAVES			(1u << 20)
+#define PROC2_ENCLV			(1u << 28)
+#define PROC2_BUS_LOCK			(1u << 30)
+#define PROC2_NOTIFY			(1u << 31)
 
 /* --- VM-exit controls (24.7.1) */
 #define EXIT_SAVE_DEBUG			(1u << 2)
@@ -197,6 +213,9 @@
 #define EVENT_TYPE_SOFT_INTERRUPT	(4u << 8)
 #define EVENT_TYPE_ICEBP		(5u << 8)	/* privileged software exception: INT1 */
 #define EVENT_TYPE_SOFT_EXCEPTION	(6u << 8)
+
+/* --- Access rights of a segment (24.4.1) */
+#define CS_LONG				(1u << 13)	/* 64-bit code */
 
 /* --- Guest interruptibility and activity (24.4.2) */
 #define INTERRUPTIBILITY_STI		(1u << 0)
@@ -235,6 +254,8 @@
 #define REASON_MONITOR			39
 #define REASON_PAUSE			40
 #define REASON_ENTRY_MACHINE_CHECK	41
+#define REASON_APIC_ACCESS		44
+#define REASON_VIRTUALIZED_EOI		45
 #define REASON_EPT_VIOLATION		48
 #define REASON_EPT_MISCONFIG		49
 #define REASON_INVEPT			50
@@ -242,5 +263,12 @@
 #define REASON_INVVPID			53
 #define REASON_WBINVD			54
 #define REASON_XSETBV			55
-#define REASON_COUNT			70
+#define REASON_APIC_WRITE		56
+#define REASON_ENCLS			60
+#define REASON_ENCLV			70
+#define REASON_BUS_LOCK			74
+#define REASON_NOTIFY			75
+#define REASON_SEAMCALL			76
+#define REASON_TDCALL			77
+#define REASON_COUNT			78
 #define REASON_ENTRY_FAILED		(1u << 31)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "arch/x86_64/percpu.h"
+#include "arch/x86_64/pure/mitigate_steps.h"
 #include "arch/x86_64/virt.h"
 #include "arch/x86_64/vmx/pure/controls.h"
 
@@ -14,8 +15,10 @@
 struct virt_space {
 	hpa_t root;			/* EPT PML4 */
 	unsigned node;
-	uint64_t vm;			/* its number for mitigate_load() */
+	uint64_t vm;			/* its number for mitigate_run_vm() */
 	uint64_t pages;			/* of tables, the root and this struct's own left out */
+	hpa_t apic_page;		/* what lies at apic_at: seen by a guest whose APIC is not an xAPIC */
+	gpa_t apic_at;
 };
 
 struct vmx_vcpu {
@@ -26,22 +29,33 @@ struct vmx_vcpu {
 	unsigned last_cpu;		/* whose TLB may hold its entries; CPU_NONE: never loaded */
 	struct virt_space *space;
 	uint32_t proc_controls;		/* as in the VMCS, so that the window bit costs no VMREAD */
+	uint32_t *apic;			/* virtual-APIC page */
+	enum virt_apic apic_mode;	/* as in the VMCS, like the next */
+	uint64_t eoi_exits[4];
 	uint64_t cr4_allowed, xcr0_allowed;
 	uint64_t limit_tsc;		/* when the preemption timer ends this entry; at most its range away */
-	bool recheck;			/* before_entry() is due */
 	/* Guest state that is in registers while loaded, here while put. */
 	uint64_t cr2, dr[4], dr6;
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
 	uint64_t xcr0;
+	bool again;			/* the guard changed: the next entry is a call's first */
+	struct mitigate_vcpu guard;	/* IA32_SPEC_CTRL, and whether exits and entries have measures to take */
 	void *fpu;			/* XSAVE area, 64-byte aligned, fpu_bytes */
 };
 
 /* The machine's capabilities, controls, and the pages that all virtual cpus share. */
+/* Which of the MSR bitmaps a vCPU has: the sum of what else is open in it. */
+enum {
+	VMX_MSR_BITMAP_X2APIC = 1,	/* x2APIC's MSRs that the cpu virtualizes */
+	VMX_MSR_BITMAP_SPEC_CTRL = 2,	/* IA32_SPEC_CTRL, for guests that write it often (pure/mitigate_steps.h) */
+	VMX_MSR_BITMAPS = 4
+};
+
 struct vmx_machine {
 	struct vmx_caps caps;
 	struct vmx_controls controls;
 	hpa_t io_bitmap;		/* two pages, all ones: every port exits */
-	hpa_t msr_bitmap;		/* closed but for the MSRs that are switched with the guest */
+	hpa_t msr_bitmaps;		/* VMX_MSR_BITMAPS pages, closed but for what is switched with the guest */
 	unsigned preemption_shift;	/* timer ticks = TSC ticks >> this */
 	uint64_t xcr0;			/* host's full set; 0: no XSAVE */
 	size_t fpu_bytes;
@@ -56,6 +70,9 @@ extern struct vmx_machine vmx;
 /* vmcs.c: fills a fresh, current VMCS. */
 void vmx_vmcs_init(struct vmx_vcpu *v);
 void vmx_vmcs_reset(struct vmx_vcpu *v, const struct virt_start *start);
+/* Where exits arrive and which MSRs do: as v->guard says. */
+void vmx_vmcs_guard(const struct vmx_vcpu *v);
+void vmx_vmcs_msr_bitmap(const struct vmx_vcpu *v);	/* after apic_mode or guard.open changed */
 /* vcpu.c */
 void vmx_load(struct vmx_vcpu *v);
 /* exit.c */
@@ -64,6 +81,7 @@ unsigned vmx_exit_fast(struct vmx_vcpu *v);
 unsigned vmx_exit_full(struct vmx_vcpu *v);
 unsigned vmx_entry_failed(struct vmx_vcpu *v);
 void vmx_skip(uint64_t bytes);
+bool vmx_requeue_event(void);
 /* debug.c: an exception that exits. */
 unsigned vmx_reflect_exception(struct vmx_vcpu *v);
 /* cr.c: an access to CR0, CR4 or CR8 that the masks made exit. */
@@ -79,8 +97,19 @@ enum err vmx_space_create(unsigned node, struct virt_space **out);
 enum err vmx_space_map(struct virt_space *s, gpa_t at, hpa_t to, uint64_t size);
 void vmx_space_destroy(struct virt_space *s);
 uint64_t vmx_space_pages(const struct virt_space *s);
+enum err vmx_space_map_apic(struct virt_space *s, gpa_t at);
+/* apic.c */
+void vmx_apic_init(struct vmx_vcpu *v);		/* a fresh, current VMCS: as with the APIC off */
+void vmx_apic_sync(struct virt_vcpu *v, enum virt_apic mode);
+void vmx_apic_open(uint8_t *msr_bitmap);	/* what x2APIC mode needs not exit for */
+void vmx_read_apic_access(struct vmx_vcpu *v);
+/* vmx.c */
+enum vmx_msr_access { VMX_MSR_READ = 1, VMX_MSR_WRITE = 2 };
+void vmx_msr_open(uint8_t *bitmap, uint32_t msr, unsigned access);
 /* enter.asm */
 void vmx_enter(struct vmx_vcpu *v);
+/* before_entry() is due, and then what limits the coming entries. */
+void vmx_recheck(struct vmx_vcpu *v);
 
 /* Forgets the kept answers to CPUID: something they depend on changed. */
 static inline void vmx_cpuid_flush(struct vmx_vcpu *v)

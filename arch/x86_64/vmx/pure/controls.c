@@ -6,7 +6,6 @@
  */
 #include "arch/x86_64/vmx/pure/controls.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "arch/x86_64/vmx/vmx.h"
@@ -54,6 +53,10 @@ static const struct control proc2_controls[] = {
 	{ PROC2_RDTSCP,			LIKE_ON, "RDTSCP" },
 	{ PROC2_PAUSE_LOOP,		LIKE_ON, "PAUSE-loop exiting" },
 	{ PROC2_INVPCID,		LIKE_ON, "INVPCID" },
+	{ PROC2_ENCLS,			LIKE_ON, "ENCLS exiting" },
+	{ PROC2_ENCLV,			LIKE_ON, "ENCLV exiting" },
+	{ PROC2_BUS_LOCK,		LIKE_ON, "bus-lock exiting" },
+	{ PROC2_NOTIFY,			LIKE_ON, "notify exiting" },
 };
 
 static const struct control exit_controls[] = {
@@ -116,6 +119,23 @@ static void check_ept(uint64_t cap, struct text *why)
 	}
 }
 
+/*
+ * Local APICs virtualized by the cpu: all of it or nothing, so that there are two paths and not six. The two modes exclude each
+ * other (SDM 3C 26.2.1.1): a vCPU turns the one on that its APIC is in. CR8 then is the TPR in the virtual-APIC page.
+ */
+static void like_apic(const struct vmx_caps *caps, struct vmx_controls *c)
+{
+	const uint32_t proc = PROC_TPR_SHADOW, cr8 = PROC_CR8_LOAD | PROC_CR8_STORE;
+	const uint32_t always = PROC2_APIC_REGISTERS | PROC2_INTERRUPT_DELIVERY, modes = PROC2_APIC_ACCESSES | PROC2_X2APIC;
+
+	c->apic = (c->proc & PROC_SECONDARY) != 0 && (caps->proc >> 32 & proc) == proc && ((uint32_t)caps->proc & cr8) == 0 &&
+		  (caps->proc2 >> 32 & (always | modes)) == (always | modes) && ((uint32_t)caps->proc2 & modes) == 0;
+	if (c->apic) {
+		c->proc = (c->proc & ~cr8) | proc;
+		c->proc2 |= always;
+	}
+}
+
 enum err vmx_controls_resolve(const struct vmx_caps *caps, struct vmx_controls *out, struct text *why)
 {
 	out->pin = resolve(caps->pin, pin_controls, ARRAY_SIZE(pin_controls), why);
@@ -129,5 +149,6 @@ enum err vmx_controls_resolve(const struct vmx_caps *caps, struct vmx_controls *
 			check_ept(caps->ept_vpid, why);
 		}
 	}
+	like_apic(caps, out);
 	return why->len > 0 ? ERR_NOTSUP : ERR_OK;
 }

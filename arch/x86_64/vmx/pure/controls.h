@@ -2,6 +2,7 @@
 /* Which VMX controls this cpu allows, resolved against what Tarn wants. Pure: capability values in, decisions out. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernel/lib/err.h"
@@ -16,6 +17,7 @@ struct vmx_caps {
 /* Control values for the VMCS. */
 struct vmx_controls {
 	uint32_t pin, proc, proc2, exit, entry;
+	bool apic;		/* virtual-interrupt delivery and all that goes with it: see controls.c */
 };
 
 /*

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A guest's timers under a storm of exits: kept as absolute times, so that nothing shifts them.
+ * Scripted guests, exact clocks. */
+#include "tests/host/test.h"
+
+#include "tests/host/vm_fixture.h"
+#include "vm/vcpuid.h"
+
+#define X2APIC_ON       FAKE_WRMSR(0x1bul, 0xfee00d00ul), FAKE_WRMSR(0x80ful, 0x1fful)
+#define LVT_TIMER(mode) FAKE_WRMSR(0x832ul, (mode) << 17 | 0x41ul)
+#define DIVIDE_BY_1     FAKE_WRMSR(0x83eul, 0xbul)
+#define COUNT(n)        FAKE_WRMSR(0x838ul, n)
+#define STEP_NS         130ul
+
+/* Some time, then exits that look at interrupts and one that does not; EOI for what came. */
+#define STORM1                                                                                     \
+	{ .kind = FAKE_BUSY, .ns = STEP_NS }, { .exit = VIRT_EXIT_CPUID, .rax = 0x40000000 },      \
+		FAKE_IN(0x61, 1), FAKE_OUT(0x20, 1, 0x20), FAKE_WRMSR(0x80bul, 0ul)
+#define STORM8   STORM1, STORM1, STORM1, STORM1, STORM1, STORM1, STORM1, STORM1
+#define STORM    STORM8, STORM8, STORM8, STORM8, STORM8, STORM8
+#define STORM_NS (48 * STEP_NS)
+
+#define SCRIPT(name, ...)   static const struct fake_step name[] = { __VA_ARGS__ }
+#define RUN(assisted, name) run(assisted, name, ARRAY_SIZE(name))
+
+/* Runs a script from its time 0 past its end. */
+static const struct fake_virt_vcpu *run(bool assisted, const struct fake_step *script,
+					unsigned count)
+{
+	struct vm_config c;
+	struct vm *vm;
+
+	fixture_make(1, script, count);
+	fake_virt_apic = assisted;
+	c = fixture_config("v");
+	vm = fixture_start(&c);
+	fixture_run(12);
+	CHECK_EQ(vm->state, VM_RUNNING);
+	return fixture_guest(vm);
+}
+
+static uint64_t taken_ns(const struct fake_virt_vcpu *g, unsigned i)
+{
+	const struct vcpu *v = g->virt.owner;
+
+	CHECK(i < g->taken_count);
+	return g->taken[i].at_ns - v->vm->start_ns;
+}
+
+TEST(one_shot,
+     "a one-shot count and a TSC deadline fire at their time whatever the guest exits for, once")
+{
+	SCRIPT(one_shot, X2APIC_ON, DIVIDE_BY_1, LVT_TIMER(0ul), COUNT(1000ul),
+	       { .kind = FAKE_STI }, STORM);
+	SCRIPT(deadline, X2APIC_ON, LVT_TIMER(2ul), FAKE_WRMSR(0x6e0ul, 8001ul),
+	       { .kind = FAKE_STI }, STORM);
+	const struct fake_virt_vcpu *g;
+
+	for (unsigned assisted = 0; assisted <= 1; assisted++) {
+		g = RUN(assisted == 1, one_shot);
+		CHECK_EQ(taken_ns(g, 0), 1000 * VCPUID_TSC_PER_CRYSTAL / FAKE_TSC_PER_NS);
+		CHECK_EQ(g->taken_count, 1);
+		fixture_end();
+		g = RUN(assisted == 1, deadline);
+		CHECK_EQ(taken_ns(g, 0), 8001 / FAKE_TSC_PER_NS + 1);
+		CHECK_EQ(g->taken_count, 1);
+		fixture_end();
+	}
+}
+
+TEST(periodic, "a periodic count keeps its grid through the storm: no expiry is early, none is "
+	       "more than one step late")
+{
+	/* 100 counts of 8 TSC ticks: 400 ns would be thinned; 10.4 us are not. */
+	SCRIPT(script, X2APIC_ON, DIVIDE_BY_1, LVT_TIMER(1ul), COUNT(2600ul), { .kind = FAKE_STI },
+	       STORM, STORM, STORM, STORM, STORM, STORM, STORM, STORM);
+	const uint64_t period = 2600 * VCPUID_TSC_PER_CRYSTAL / FAKE_TSC_PER_NS;
+	const struct fake_virt_vcpu *g = RUN(false, script);
+
+	CHECK(g->taken_count >= 8 * STORM_NS / period);
+	for (unsigned i = 0; i < 8 * STORM_NS / period; i++) {
+		CHECK_EQ(taken_ns(g, i), (i + 1) * period);
+	}
+	fixture_end();
+}
+
+TEST(pit, "the 8254's rate generator keeps its grid through the storm, by the 8259")
+{
+	SCRIPT(script, X2APIC_ON, FAKE_OUT(0x20, 1, 0x11), FAKE_OUT(0x21, 1, 0x20),
+	       FAKE_OUT(0x21, 1, 4), FAKE_OUT(0x21, 1, 1), FAKE_OUT(0x21, 1, 0xfe),
+	       FAKE_OUT(0x43, 1, 0x34), FAKE_OUT(0x40, 1, 12), FAKE_OUT(0x40, 1, 0),
+	       { .kind = FAKE_STI }, STORM, STORM, STORM, STORM, STORM, STORM, STORM, STORM);
+	const struct fake_virt_vcpu *g = RUN(false, script);
+	uint64_t first = taken_ns(g, 0), hz = 1193182;
+
+	/* Loaded at the tick after the write, a rate generator's output rises count ticks later. */
+	CHECK(first * hz >= 12 * NS_PER_S && first * hz < 14 * NS_PER_S);
+	CHECK(g->taken_count >= 4);
+	for (unsigned i = 1; i < g->taken_count; i++) {
+		uint64_t at = (taken_ns(g, i) - first) * hz;
+
+		CHECK_EQ(g->taken[i].vector, 0x20);
+		CHECK(at + hz >= i * 12 * NS_PER_S && at <= i * 12 * NS_PER_S + hz);
+	}
+	fixture_end();
+}
+
+TEST(halted,
+     "a guest that waits in HLT for its timer uses no time of its cpu and is awake at its deadline")
+{
+	SCRIPT(script, X2APIC_ON, LVT_TIMER(2ul), FAKE_WRMSR(0x6e0ul, 2 * NS_PER_S),
+	       { .kind = FAKE_STI }, FAKE_HLT, FAKE_HLT);
+	const struct fake_virt_vcpu *g = RUN(false, script);
+	struct vcpu *v = g->virt.owner;
+	uint64_t used = pool_entity_times(&v->entity).run_ns;
+
+	for (unsigned i = 0; i < 50; i++) {
+		fake.now_ns += 10 * NS_PER_MS;
+		fixture_run(1);
+	}
+	CHECK_EQ(pool_entity_times(&v->entity).run_ns, used);
+	CHECK_EQ(g->taken_count, 0);
+	fixture_idle(3);
+	CHECK(taken_ns(g, 0) >= NS_PER_S && taken_ns(g, 0) <= NS_PER_S + 2);
+	fixture_end();
+}
