@@ -23,7 +23,7 @@ static const char *const mitigations[] = { [MANIFEST_MITIGATE_AUTO] = "auto", [M
 #define IN(object, field)	.offset = offsetof(struct manifest_##object, field)
 
 const struct manifest_key manifest_keys[] = {
-	ROW("default-sched", BOOT, SCHED, .built = true, .def = "rr", IN(boot, default_sched),
+	ROW("default-sched", BOOT, SCHED, .built = true, .def = "credit2", IN(boot, default_sched),
 	    .help = "scheduler of pools that name none"),
 	ROW("housekeeping", BOOT, NUMBER, .built = true, .def = "0", .max = CPU_MAX - 1, IN(boot, housekeeping),
 	    .help = "the cpu that does console and housekeeping"),

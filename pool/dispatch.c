@@ -106,6 +106,29 @@ static void release(struct cpu *self, struct sched_entity *e, uint64_t now_ns, s
 	unlock_domain(self);
 }
 
+/*
+ * Asks the policy a second time, after it could fetch from another domain what it wants to run. Both domains are taken in index
+ * order, so this cpu's own is dropped first; the slot may be gone by then, or in this domain: then there is nothing to fetch.
+ */
+static __attribute__((noinline, cold)) struct sched_pick pull_and_pick(struct cpu *self, struct pool *p, unsigned from,
+								       uint64_t now_ns, struct sched_out *out)
+{
+	struct spinlock *own = self->domain, *other;
+
+	ASSERT(p->sched.ops->pull != NULL && from < p->width);
+	unlock_domain(self);
+	other = &p->domain[__atomic_load_n(&p->slot_domain[from], __ATOMIC_RELAXED)].lock;
+	spin_lock(MIN(own, other));
+	if (other != own) {
+		spin_lock_next(MAX(own, other));
+		if (cpuset_has(&p->sched.slots, from) && other == &p->domain[p->slot_domain[from]].lock) {
+			p->sched.ops->pull(&p->sched, from, self->id, now_ns, out);
+		}
+		spin_unlock(other);
+	}
+	return p->sched.ops->pick(&p->sched, self->id, now_ns, out);
+}
+
 static struct sched_pick schedule(struct cpu *self, uint64_t now_ns)
 {
 	struct pool *p = atomic_load_explicit(&self->pool, memory_order_relaxed);
@@ -123,6 +146,9 @@ static struct sched_pick schedule(struct cpu *self, uint64_t now_ns)
 		settle(self, last, now_ns, &out);
 	}
 	next = p->sched.ops->pick(&p->sched, self->id, now_ns, &out);
+	if (__builtin_expect(next.pull, 0)) {
+		next = pull_and_pick(self, p, next.from, now_ns, &out);
+	}
 	if (next.entity != NULL) {
 		next.entity->wake_pending = false;
 		if (next.entity != last) {

@@ -265,8 +265,9 @@ enum err pool_tune(struct pool *p, const struct sched_values *values, struct sch
 		return e;
 	}
 	for (unsigned i = 0; i < ops->tunable_count; i++) {
-		if (!ops->tunables[i].live && values->v[i] != p->sched.values.v[i] && p->group_count > 0) {
-			return sched_refuse(ERR_STATE, why, "%s cannot change while VMs are in the pool",
+		if (!ops->tunables[i].live && values->v[i] != p->sched.values.v[i] &&
+		    (p->group_count > 0 || !cpuset_empty(&p->cpus))) {
+			return sched_refuse(ERR_STATE, why, "%s cannot change while cpus or VMs are in the pool",
 					    ops->tunables[i].name);
 		}
 	}

@@ -61,7 +61,7 @@ enum err pool_add_cpu(struct pool *p, unsigned cpu, struct sched_reason *why);
 enum err pool_remove_cpu(struct pool *p, unsigned cpu, struct sched_reason *why);
 /* In one step: from one pool (NULL: free) to another (NULL: free). */
 enum err pool_move_cpu(struct pool *from, struct pool *to, unsigned cpu, struct sched_reason *why);
-/* New pool values, checked by the caller for range; ERR_STATE: one that is not live changed while groups are there. */
+/* New pool values, checked by the caller for range; ERR_STATE: one that is not live changed while cpus or groups are there. */
 enum err pool_tune(struct pool *p, const struct sched_values *values, struct sched_reason *why);
 
 /* --- Groups and entities. */

@@ -102,8 +102,8 @@ static void join(struct move *m, struct cpu *self, struct sched_out *out)
 	cpuset_add(&p->sched.slots, self->id);
 	cpuset_add(&p->cpus, self->id);
 	domain = p->sched.ops->join(&p->sched, self->id, &place, arch_now_ns(), out);
-	ASSERT(domain <= self->id);
-	p->slot_domain[self->id] = domain;
+	ASSERT(domain < p->width);
+	__atomic_store_n(&p->slot_domain[self->id], domain, __ATOMIC_RELAXED);
 	self->domain = &p->domain[domain].lock;
 	/* Release: the pool's data is complete for whoever finds the pool through this cpu. */
 	atomic_store_explicit(&self->pool, p, memory_order_release);

@@ -18,7 +18,7 @@
 
 static unsigned domain_of(const struct pool *p, unsigned slot)
 {
-	return slot == SCHED_NO_SLOT ? 0 : p->slot_domain[slot];
+	return slot == SCHED_NO_SLOT ? 0 : __atomic_load_n(&p->slot_domain[slot], __ATOMIC_RELAXED);
 }
 
 static inline struct spinlock *lock_of(struct sched_entity *e, struct cpu *self)
@@ -37,7 +37,8 @@ static inline struct spinlock *lock_of(struct sched_entity *e, struct cpu *self)
 		}
 		lock = &p->domain[domain_of(p, slot)].lock;
 		spin_lock_as(lock, &self->held, self->id + 1);
-		if (e->pool == p && e->slot == slot) {
+		/* The slot may have left and come back with another domain. */
+		if (e->pool == p && e->slot == slot && lock == &p->domain[domain_of(p, slot)].lock) {
 			return lock;
 		}
 		spin_unlock_as(lock, &self->held, self->id + 1);

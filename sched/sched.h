@@ -9,8 +9,8 @@
  *
  * Locks belong to the core (pool/). Every slot is in one lock domain, given by join(); every entity is in the domain
  * of `entity->slot`, or in domain 0 before it has one. An op that names a slot or an entity is called with that
- * domain held; init, fini, join, leave, admit, validate, tune of a pool value, import, export and check are called
- * with all domains held. `out->poke` is acted on after the locks are dropped.
+ * domain held; init, fini, join, leave, add, remove, set_affinity, admit, validate, tune, import, export, wait_bound_ns
+ * and check are called with all domains held. `out->poke` is acted on after the locks are dropped.
  *
  * Life of an entity, as the core calls the ops:
  *
@@ -92,7 +92,8 @@ struct sched_entity {
 	struct cpuset hard, soft;	/* slots it may and would rather run on; hard meets the pool's slots */
 	bool runnable;
 	bool on_slot;			/* running on `slot`, or left it and not yet released() */
-	unsigned slot;			/* where it runs or last ran, or SCHED_NO_SLOT; a policy may write it in leave and pull */
+	/* A policy with several domains may write it too, off slot, in join, leave, add, set_affinity and pull: sched_set_slot(). */
+	unsigned slot;			/* where it runs or last ran, or SCHED_NO_SLOT */
 	uint64_t runnable_since_ns;
 	uint64_t used_ns;		/* time charged since creation */
 	uint64_t wait_ns, switches;
@@ -115,6 +116,12 @@ struct sched_entity {
 struct sched_place {
 	unsigned core, llc, package, node;
 };
+
+/* Whose lock covers e changes with this: cpus that look for it read slot without any. */
+static inline void sched_set_slot(struct sched_entity *e, unsigned slot)
+{
+	__atomic_store_n(&e->slot, slot, __ATOMIC_RELAXED);
+}
 
 /* An entity's standing, for another policy, which takes what it knows. Affinity is the entity's. */
 struct sched_snapshot {
@@ -170,7 +177,8 @@ struct sched_pick {
 	uint64_t until_ns;		/* ask again then at the latest; NS_NEVER: only when poked */
 	/*
 	 * Policies with several domains: before anything runs, the core should call pull(from, slot) under both domains and pick
-	 * again. That second answer stands even if it asks again.
+	 * again. This answer is not looked at further, so a pick that asks changes nothing; the second one stands even if it asks
+	 * again. Between the two another cpu may have called ops of this domain. `from` may be gone by then: pull is left out.
 	 */
 	bool pull;
 	unsigned from;
@@ -212,7 +220,7 @@ struct sched_ops {
 
 	/*
 	 * slot starts to belong to s; nothing runs there yet. Returns its lock domain: 0, or for a policy with a queue per
-	 * LLC a number below slot + 1 that stays the same while slot is joined.
+	 * LLC that queue's number, the lowest that was free when its first slot joined. It stays the same while slot is joined.
 	 */
 	unsigned (*join)(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
 			 struct sched_out *out);

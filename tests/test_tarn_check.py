@@ -12,7 +12,7 @@ BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 CHECK = os.path.join(BUILD, "host", "tarn-check-asan")
 
 DEMO = """machine: 4 cpus, 2 nodes
-pool pool0: cpu 0 of node 0, scheduler rr
+pool pool0: cpu 0 of node 0, scheduler credit2
 pool rt: cpu 1 of node 0, scheduler null
 pool shared: cpu 2 of node 1, scheduler rr
 free: cpu 3 of node 1
@@ -27,13 +27,13 @@ M:7:9: unknown scheduler "foo", expected one of: """
 CASES = [
     ("the demo manifest's plan is printed", "manifests/demo.conf", [], 0, DEMO, None),
     ("values that are not defaults are printed", "manifests/numa.conf", [], 0,
-     "machine: 4 cpus, 2 nodes\npool pool0: cpus 0-1 of node 0, scheduler rr\n"
+     "machine: 4 cpus, 2 nodes\npool pool0: cpus 0-1 of node 0, scheduler credit2\n"
      "pool node1: cpus 2-3 of node 1, scheduler rr, timeslice 5ms\n", None),
     ("an empty manifest is pool0 of every cpu", "", ["CPUS=3", "NODES=1"], 0,
-     "machine: 3 cpus, 1 node\npool pool0: cpus 0-2 of node 0, scheduler rr\n", None),
+     "machine: 3 cpus, 1 node\npool pool0: cpus 0-2 of node 0, scheduler credit2\n", None),
     ("one cpu alone is one node", VM, ["CPUS=1"], 0, "machine: 1 cpu, 1 node\npool pool0: cpu 0 of node 0", None),
     ("the machine may come from ACPI tables", "manifests/numa.conf", ["ACPI=tests/acpi/own-2s-smt"], 0,
-     "machine: 8 cpus, 2 nodes\npool pool0: cpus 0-3 of node 0, scheduler rr\npool node1: cpus 4-7 of node 1", None),
+     "machine: 8 cpus, 2 nodes\npool pool0: cpus 0-3 of node 0, scheduler credit2\npool node1: cpus 4-7 of node 1", None),
     ("errors go to stderr in the order of the text, and there is no plan", BAD, [], 1, None, BAD_SAID),
     ("a warning is no error", "[pool b]\nlend = yes\n", [], 0, "machine: 4 cpus",
      "M:2:1: warning: key lend: not built yet, ignored\n"),

@@ -76,10 +76,19 @@ void fake_vm_init(struct fake_vm *vm, const char *name, unsigned n)
 	}
 }
 
+void fake_vm_defaults(struct fake_vm *vm, const struct pool *p)
+{
+	sched_values_default(p->sched.ops, &vm->g.values);
+	for (unsigned i = 0; i < vm->count; i++) {
+		sched_values_default(p->sched.ops, &vm->v[i].e.values);
+	}
+}
+
 void fake_vm_start(struct fake_vm *vm, struct pool *p)
 {
 	struct sched_reason why;
 
+	fake_vm_defaults(vm, p);
 	CHECK_EQ(pool_group_add(p, &vm->g, vm->list, vm->count, &why), ERR_OK);
 	for (unsigned i = 0; i < vm->count; i++) {
 		pool_entity_start(vm->list[i]);

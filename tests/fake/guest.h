@@ -33,7 +33,9 @@ struct fake_vm {
 void fake_guest_init(void);
 /* A VM with n busy vCPUs, in no pool. */
 void fake_vm_init(struct fake_vm *vm, const char *name, unsigned n);
-/* Into p, all vCPUs started; must succeed. */
+/* Its values become the defaults of p's policy. */
+void fake_vm_defaults(struct fake_vm *vm, const struct pool *p);
+/* Into p with defaults, all vCPUs started; must succeed. */
 void fake_vm_start(struct fake_vm *vm, struct pool *p);
 /* Lets every cpu run for ns, all from the same time on; then the clock is ns later. */
 void fake_guest_step(uint64_t ns);

@@ -147,6 +147,22 @@ static void check_pick(struct core *c, unsigned slot, const struct sched_pick *p
 	}
 }
 
+static struct sched_pick pick(struct core *c, unsigned slot, struct sched_out *out)
+{
+	struct sched_pick p = c->s.ops->pick(&c->s, slot, c->now_ns, out);
+
+	if (!p.pull) {
+		return p;
+	}
+	if (c->s.ops->pull == NULL || p.from == slot || p.from >= SLOTS || !c->slot[p.from].joined) {
+		WRONG(c, "pick: asks slot %u to pull from slot %u", slot, p.from);
+	} else if (dice(c, 16) > 0) {		/* else the slot to pull from has just left */
+		c->s.ops->pull(&c->s, p.from, slot, c->now_ns, out);
+		check(c, "pull");
+	}
+	return c->s.ops->pick(&c->s, slot, c->now_ns, out);
+}
+
 enum end { END_TIME, END_BLOCK, END_YIELD };
 
 /* A round of the loop on slot. The one that goes off stays unreleased until somebody calls release(). */
@@ -166,7 +182,7 @@ static void round_on(struct core *c, unsigned slot, enum end end)
 	} else if (last != NULL && end == END_YIELD) {
 		c->s.ops->yield(&c->s, last, c->now_ns, &out);
 	}
-	p = c->s.ops->pick(&c->s, slot, c->now_ns, &out);
+	p = pick(c, slot, &out);
 	check_pick(c, slot, &p);
 	if (c->wrong[0] != '\0') {
 		return;
@@ -239,8 +255,8 @@ static void join_or_leave(struct core *c, unsigned slot)
 		c->slot[slot] = (struct slot){ .joined = true, .poked = true };
 		c->slot_priv[slot] = calloc(1, c->s.ops->slot_size + 1);
 		cpuset_add(&c->s.slots, slot);
-		if (c->s.ops->join(&c->s, slot, &place, c->now_ns, &out) > slot) {
-			WRONG(c, "join: the domain is above the slot");
+		if (c->s.ops->join(&c->s, slot, &place, c->now_ns, &out) >= SLOTS) {
+			WRONG(c, "join: more domains than slots");
 		}
 	} else {
 		cpuset_del(&rest, slot);
@@ -316,22 +332,33 @@ static void set_affinity(struct core *c, struct sched_entity *e)
 	check(c, "set_affinity");
 }
 
-static void tune(struct core *c)
+static struct sched_values random_values(struct core *c, const struct sched_values *now, enum sched_scope scope)
 {
-	struct sched_out out;
+	struct sched_values set = *now;
+	struct sched_reason why;
 
-	sched_out_init(&out);
 	for (unsigned i = 0; i < c->s.ops->tunable_count; i++) {
 		const struct sched_tunable *t = &c->s.ops->tunables[i];
 
-		if (t->scope == SCHED_POOL && t->live) {
-			uint64_t span = (uint64_t)t->max - (uint64_t)t->min + 1;
+		if (t->scope == scope && t->live) {
+			uint64_t span = (uint64_t)t->max - (uint64_t)t->min + 1, size = 1ul << dice(c, 64);
 
-			c->s.values.v[i] = dice(c, 2) ? t->def : t->min + (int64_t)test_rand_below(&c->rng, span);
+			set.v[i] = dice(c, 2) ? t->def : t->min + (int64_t)test_rand_below(&c->rng, MIN(span, size));
 		}
 	}
+	return c->s.ops->validate != NULL && c->s.ops->validate(&set, scope, &why) != ERR_OK ? *now : set;
+}
+
+static void tune(struct core *c)
+{
+	struct sched_group *g = dice(c, 2) ? &c->g[dice(c, GROUPS)] : NULL;
+	struct sched_values *set = g != NULL ? &g->values : &c->s.values;
+	struct sched_out out;
+
+	sched_out_init(&out);
+	*set = random_values(c, set, g != NULL ? SCHED_GROUP : SCHED_POOL);
 	if (c->s.ops->tune != NULL) {
-		c->s.ops->tune(&c->s, NULL, NULL, c->now_ns, &out);
+		c->s.ops->tune(&c->s, g, NULL, c->now_ns, &out);
 	}
 	take_pokes(c, &out);
 	check(c, "tune");
@@ -442,6 +469,12 @@ static void check_progress(struct core *c)
 		if (!c->slot[i].joined) {
 			join_or_leave(c, i);
 		}
+	}
+	for (unsigned i = 0; i < GROUPS && c->s.ops->tune != NULL; i++) {
+		sched_out_init(&out);
+		sched_values_default(c->s.ops, &c->g[i].values);	/* a light or capped one may well wait for long */
+		c->s.ops->tune(&c->s, &c->g[i], NULL, c->now_ns, &out);
+		take_pokes(c, &out);
 	}
 	for (unsigned i = 0; i < ENTITIES; i++) {
 		if (!c->added[i]) {

@@ -442,7 +442,10 @@ static void torture_op(struct test_rng *rng)
 		}
 		if (vm->g.pool != NULL) {
 			end(vm);
-		} else if (pool_group_add(p, &vm->g, vm->list, vm->count, &why) == ERR_OK) {
+			break;
+		}
+		fake_vm_defaults(vm, p);
+		if (pool_group_add(p, &vm->g, vm->list, vm->count, &why) == ERR_OK) {
 			for (unsigned i = 0; i < vm->count; i++) {
 				pool_entity_start(vm->list[i]);
 			}
@@ -454,13 +457,13 @@ static void torture_op(struct test_rng *rng)
 	}
 }
 
-TEST(torture, "under random control operations, wakes and runs no entity is lost and every invariant holds")
+static void torture(const char *sched, unsigned steps)
 {
 	struct test_rng rng = { 11 };
 	struct cpuset all;
 
 	reset(6);
-	pools[0] = new_pool("p", "rr", 0, 3);
+	pools[0] = new_pool("p", sched, 0, 3);
 	pools[1] = new_pool("q", "rr", 3, 1);
 	pools[2] = new_pool("r", "null", 4, 2);
 	for (unsigned i = 0; i < VMS; i++) {
@@ -469,7 +472,7 @@ TEST(torture, "under random control operations, wakes and runs no entity is lost
 			vms[i].v[k].act = act_wild;
 		}
 	}
-	for (int step = 0; step < 100000; step++) {
+	for (unsigned step = 0; step < steps; step++) {
 		fake.heap_fail_in = test_rand_below(&rng, 10) == 0 ? 1 + (long)test_rand_below(&rng, 4) : 0;
 		torture_op(&rng);
 		fake.heap_fail_in = 0;
@@ -502,4 +505,14 @@ TEST(torture, "under random control operations, wakes and runs no entity is lost
 		CHECK_EQ(pool_destroy(pools[i], &why), ERR_OK);
 	}
 	all_gone();
+}
+
+TEST(torture, "under random control operations, wakes and runs no entity is lost and every invariant holds")
+{
+	torture("rr", 60000);
+}
+
+TEST(torture_domains, "the same holds where a pool has several lock domains")
+{
+	torture("credit2", 60000);
 }

@@ -59,24 +59,24 @@ TEST(list, "pool list shows pools in the order they were made, with -c their cpu
 	CHECK_STR(says("pool create b sched=null"), "ok\n");
 	CHECK_STR(says("pool list"),
 		  "Name                  CPUs  Sched       VMs\n"
-		  "a                        4  rr            0\n"
+		  "a                        4  credit2       0\n"
 		  "b                        0  null          0\n"
 		  "ok\n");
-	CHECK(strstr(says("cpupool-list -c"), "rr            0  0-2,5\n") != NULL);
+	CHECK(strstr(says("cpupool-list -c"), "credit2       0  0-2,5\n") != NULL);
 	CHECK(strstr(says("pool list b"), "a  ") == NULL);
 	CHECK(strstr(says("pool list -j"),
-		     "{\"name\":\"a\",\"cpus\":4,\"cpu_list\":\"0-2,5\",\"sched\":\"rr\",\"vms\":0,\"vcpus\":0}") != NULL);
+		     "{\"name\":\"a\",\"cpus\":4,\"cpu_list\":\"0-2,5\",\"sched\":\"credit2\",\"vms\":0,\"vcpus\":0}") != NULL);
 	end();
 }
 
 TEST(create, "pool create makes the whole pool or nothing, and says what was wrong")
 {
 	reset();
-	CHECK_STR(says("pool create a cpus=0-1 timeslice=5ms"), "ok\n");
+	CHECK_STR(says("pool create a sched=rr cpus=0-1 timeslice=5ms"), "ok\n");
 	CHECK(strstr(says("pool show a"), "timeslice    5ms\n") != NULL);
 	CHECK_STR(says("pool create b cpus=3,1"), "error: b: cpu 1 is in pool a\n");
 	CHECK_STR(says("pool create b sched=cfs"), "error: cfs: there is no scheduler of that name, see `sched list`\n");
-	CHECK_STR(says("pool create b timeslice=5s"),
+	CHECK_STR(says("pool create b sched=rr timeslice=5s"),
 		  "error: timeslice=5s: timeslice: found 5s, expected 100us to 1s\n");
 	CHECK(strstr(says("pool create b sched=null timeslice=5ms"), "error: timeslice=5ms: null knows no") != NULL);
 	CHECK(strstr(says("pool create b cpus=9"), "error: 9: column 1") != NULL);
@@ -109,7 +109,7 @@ TEST(change, "pools are renamed, set and destroyed by name; a pool with VMs stay
 	struct fake_vm vm;
 
 	reset();
-	says("pool create a cpus=0-1");
+	says("pool create a sched=rr cpus=0-1");
 	CHECK_STR(says("pool rename a z"), "ok\n");
 	CHECK_STR(says("pool set z timeslice=1ms"), "ok\n");
 	CHECK_EQ(pool_find("z")->sched.values.v[0], NS_PER_MS);
@@ -132,7 +132,7 @@ TEST(numa_split, "pool numa-split makes a pool like the first of each other node
 	unsigned tries;
 
 	reset();
-	says("pool create a cpus=all timeslice=7ms");
+	says("pool create a sched=rr cpus=all timeslice=7ms");
 	says("pool create node1");
 	CHECK_STR(says("pool numa-split"), "error: node1: pool node1 exists already\n");
 	CHECK(cpuset_count(&pool_find("a")->cpus) == 6 && pool_count() == 2);

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* credit2: queues and slots come and go, entities belong to one; values change. */
+#include "sched/credit2.h"
+
+/* --- Homes: which queue an entity belongs to. All domains are held, or, in pull, both. */
+
+/* The places in its queue that re may use and would rather. */
+static void find_places(struct c2_entity *re)
+{
+	re->hard = re->soft = 0;
+	for (uint32_t m = re->queue->members; m != 0; m &= m - 1) {
+		unsigned slot = re->queue->slot[first_bit(m)];
+
+		re->hard |= cpuset_has(&re->entity->hard, slot) ? m & -m : 0;
+		re->soft |= cpuset_has(&re->entity->soft, slot) ? m & -m : 0;
+	}
+	re->soft = (re->soft & re->hard) != 0 ? re->soft & re->hard : re->hard;
+}
+
+static void find_domains(struct sched *s, struct c2_entity *re, const struct cpuset *slots)
+{
+	struct cpuset rest = *slots;
+
+	cpuset_andnot(&rest, &re->entity->hard);
+	re->full = cpuset_empty(&rest);
+	re->domains = 0;
+	CPUSET_FOREACH(slot, slots) {
+		if (re->full || cpuset_has(&re->entity->hard, slot)) {
+			re->domains |= 1ul << slot_of(s, slot)->queue->domain;
+		}
+	}
+}
+
+/* A slot of the queue that has least weight a slot, of those in re's soft set if there is one, else in its hard set. */
+static unsigned choose_home(struct sched *s, const struct c2_entity *re, const struct cpuset *slots)
+{
+	const struct c2_queue *best = NULL;
+	unsigned at = SCHED_NO_SLOT;
+
+	for (unsigned soft = 1; soft != UINT32_MAX && at == SCHED_NO_SLOT; soft--) {
+		CPUSET_FOREACH(slot, slots) {
+			const struct c2_queue *q = slot_of(s, slot)->queue;
+
+			if (!cpuset_has(&re->entity->hard, slot) || (soft && !cpuset_has(&re->entity->soft, slot))) {
+				continue;
+			}
+			if (best == NULL || q->homed * best->count < best->homed * q->count) {
+				best = q;
+				at = slot;
+			}
+		}
+	}
+	return at;
+}
+
+/* What re had beyond the clock, or missed, is worth that many lags at most from now on. */
+static void bind(struct c2_entity *re, unsigned lags)
+{
+	uint64_t clock = get(&re->queue->clock), most = lags * lag_of(re);
+
+	re->vt = MIN(MAX(re->vt, minus(clock, most)), clock + most);
+}
+
+/* re, in no tree and off every slot, belongs to slot from now on; none of the pool: SCHED_NO_SLOT. */
+void c2_set_home(struct sched *s, struct c2_entity *re, unsigned slot)
+{
+	struct c2_queue *q = slot == SCHED_NO_SLOT ? NULL : slot_of(s, slot)->queue;
+
+	sched_set_slot(re->entity, slot);
+	if (q == re->queue) {
+		return;
+	}
+	if (re->queue != NULL) {
+		c2_count_weight(re, false);
+		re->queue->homed -= re->weight;
+	}
+	re->queue = q;
+	if (q != NULL) {
+		bind(re, MOVED_LAGS);
+		q->homed += re->weight;
+		c2_count_weight(re, re->entity->runnable);
+		find_places(re);
+	}
+}
+
+/* slots or re's sets changed. It keeps its queue where that has a slot for it. */
+static void rehome(struct sched *s, struct c2_entity *re, const struct cpuset *slots, uint64_t now_ns, struct sched_out *out)
+{
+	struct sched_entity *e = re->entity;
+
+	if (e->on_slot) {
+		find_domains(s, re, slots);
+		find_places(re);
+		return;
+	}
+	if (e->parked != SCHED_NOT_PARKED) {
+		c2_unpark(re->queue, re);
+	} else if (e->runnable && re->queue != NULL) {
+		c2_dequeue(s->priv, re->queue, re);
+	}
+	find_domains(s, re, slots);
+	if (re->queue != NULL && re->queue->count > 0) {
+		find_places(re);
+		if (!cpuset_has(slots, e->slot) && re->hard != 0) {
+			sched_set_slot(e, re->queue->slot[first_bit(re->hard)]);
+		}
+	}
+	if (re->queue == NULL || re->queue->count == 0 || re->hard == 0) {
+		c2_set_home(s, re, choose_home(s, re, slots));
+	}
+	if (e->runnable && re->queue != NULL) {
+		c2_queue_up(s, re, now_ns, out);
+	}
+}
+
+static void rehome_all(struct sched *s, const struct cpuset *slots, uint64_t now_ns, struct sched_out *out)
+{
+	struct c2_sched *c2 = s->priv;
+
+	LIST_FOREACH(node, &c2->entities) {
+		rehome(s, LIST_ENTRY(node, struct c2_entity, link), slots, now_ns, out);
+	}
+}
+
+enum err c2_init(struct sched *s)
+{
+	struct c2_sched *c2 = s->priv;
+
+	list_init(&c2->entities);
+	return ERR_OK;
+}
+
+static unsigned number_by(unsigned kind, unsigned slot, const struct sched_place *p)
+{
+	const unsigned number[] = {
+		[BY_CPU] = slot, [BY_CORE] = p->core, [BY_LLC] = p->llc, [BY_NODE] = p->node, [BY_ALL] = 0,
+	};
+
+	return number[kind];
+}
+
+static struct c2_queue *new_queue(struct c2_sched *c2, struct c2_slot *sl, unsigned kind, unsigned number, uint64_t now_ns)
+{
+	struct c2_queue *q = &sl->memory;
+	unsigned d = 0;
+
+	while (c2->queue[d] != NULL) {
+		d++;
+	}
+	*q = (struct c2_queue){ .domain = d, .kind = kind, .number = number, .carrier = NOBODY, .carried_ns = NS_NEVER };
+	q->balance_ns = q->seen_ns = now_ns;
+	put(&q->clock, LAG_NS * VT_PER_NS);
+	tree_init(&q->full, false);
+	tree_init(&q->some, true);
+	tree_init(&q->parked, false);
+	c2->queue[d] = q;
+	c2->queue_count++;
+	return q;
+}
+
+/* The queue for a slot at that place: of its like, with room; a new one; or, where 64 are there, the smallest. */
+static struct c2_queue *find_queue(struct sched *s, struct c2_slot *sl, unsigned slot, const struct sched_place *place,
+				   uint64_t now_ns)
+{
+	struct c2_sched *c2 = s->priv;
+	unsigned kind = (unsigned)s->values.v[C2_RUNQUEUE], number = number_by(kind, slot, place);
+	struct c2_queue *smallest = NULL;
+
+	for (unsigned d = 0; d < QUEUES; d++) {
+		struct c2_queue *q = c2->queue[d];
+
+		if (q != NULL && q->kind == kind && q->number == number && q->count < SLOTS) {
+			return q;
+		}
+		if (q != NULL && (smallest == NULL || q->count < smallest->count)) {
+			smallest = q;
+		}
+	}
+	return c2->queue_count < QUEUES ? new_queue(c2, sl, kind, number, now_ns) : smallest;
+}
+
+/* The slots of slot's core that its queue has. */
+static void find_mates(struct sched *s, struct c2_queue *q, unsigned core)
+{
+	uint32_t mates = 0;
+
+	for (uint32_t m = q->members; m != 0; m &= m - 1) {
+		mates |= slot_of(s, q->slot[first_bit(m)])->core == core ? m & -m : 0;
+	}
+	for (uint32_t m = mates; m != 0; m &= m - 1) {
+		q->mates[first_bit(m)] = mates;
+	}
+	q->whole &= ~mates;
+	q->whole |= (atomic_load_explicit(&q->idle, memory_order_relaxed) & mates) == mates ? mates : 0;
+}
+
+unsigned c2_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
+			struct sched_out *out)
+{
+	struct c2_slot *sl = slot_of(s, slot);
+	struct c2_queue *q = find_queue(s, sl, slot, place, now_ns);
+	unsigned i = first_bit(~q->members);
+
+	sl->queue = q;
+	sl->index = i;
+	sl->core = place->core;
+	q->members |= 1u << i;
+	q->slot[i] = slot;
+	q->count++;
+	q->vt[i] = 0;
+	find_mates(s, q, sl->core);
+	rehome_all(s, &s->slots, now_ns, out);
+	sched_poke(out, slot);
+	return q->domain;
+}
+
+void c2_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct c2_sched *c2 = s->priv;
+	struct c2_slot *sl = slot_of(s, slot);
+	struct c2_queue *q = sl->queue;
+	struct cpuset rest = s->slots;
+
+	cpuset_del(&rest, slot);
+	(void)c2_set_idle(c2, q, sl->index, false);
+	q->members &= ~(1u << sl->index);
+	q->alone &= q->members;
+	q->count--;
+	if (q->count > 0) {
+		find_mates(s, q, sl->core);
+	}
+	if (q->carrier == sl->index) {
+		q->carrier = NOBODY;
+		q->carried_ns = NS_NEVER;
+	}
+	rehome_all(s, &rest, now_ns, out);
+	c2_set_loaded(c2, q, waiters(q) > 0);
+	if (q->count == 0) {
+		c2->queue[q->domain] = NULL;
+		c2->queue_count--;
+		return;
+	}
+	sched_poke(out, q->slot[first_bit(q->members)]);	/* carries now, if anything is to be carried */
+	if (q != &sl->memory) {
+		return;
+	}
+	/* The queue lives on in another slot's memory. */
+	c2->queue[q->domain] = &slot_of(s, q->slot[first_bit(q->members)])->memory;
+	*c2->queue[q->domain] = *q;
+	CPUSET_FOREACH(other, &rest) {
+		struct c2_slot *o = slot_of(s, other);
+
+		o->queue = o->queue == q ? c2->queue[q->domain] : o->queue;
+	}
+	LIST_FOREACH(node, &c2->entities) {
+		struct c2_entity *re = LIST_ENTRY(node, struct c2_entity, link);
+
+		re->queue = re->queue == q ? c2->queue[q->domain] : re->queue;
+	}
+}
+
+static void set_weight(struct sched *s, struct c2_entity *re)
+{
+	struct c2_sched *c2 = s->priv;
+	uint32_t weight = (uint32_t)re->entity->group->values.v[C2_WEIGHT];
+	bool counted = re->counted;
+
+	if (re->queue != NULL) {
+		c2_count_weight(re, false);
+		re->queue->homed = re->queue->homed - re->weight + weight;
+	}
+	c2->weight = c2->weight - re->weight + weight;
+	re->weight = weight;
+	re->rest = 0;
+	if (re->queue != NULL) {
+		c2_count_weight(re, counted);
+		bind(re, 1);
+	}
+}
+
+static void start_period(struct c2_group *g, uint64_t now_ns)
+{
+	g->epoch_ns = now_ns;
+	put(&g->pot, ~POT_MASK);		/* of the period before: the first one has its full budget */
+}
+
+void c2_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct c2_sched *c2 = s->priv;
+	struct c2_entity *re = e->priv;
+	struct c2_group *g = e->group->priv;
+
+	if (g->entities++ == 0) {
+		start_period(g, now_ns);
+	}
+	re->entity = e;
+	set_weight(s, re);
+	list_push_back(&c2->entities, &re->link);
+	c2->entity_count++;
+	rehome(s, re, &s->slots, now_ns, out);
+	re->vt = re->queue != NULL ? get(&re->queue->clock) : 0;
+}
+
+void c2_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct c2_sched *c2 = s->priv;
+	struct c2_entity *re = e->priv;
+
+	(void)now_ns, (void)out;
+	if (re->queue != NULL) {
+		re->queue->homed -= re->weight;
+	}
+	c2->weight -= re->weight;
+	((struct c2_group *)e->group->priv)->entities--;
+	list_remove(&re->link);
+	c2->entity_count--;
+}
+
+void c2_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	rehome(s, e->priv, &s->slots, now_ns, out);
+	if (e->on_slot && !cpuset_has(&e->hard, e->slot)) {
+		sched_poke(out, e->slot);
+	}
+}
+
+/* --- Values, standing, and what others may know. */
+
+void c2_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns,
+		    struct sched_out *out)
+{
+	struct c2_sched *c2 = s->priv;
+
+	(void)e;
+	LIST_FOREACH(node, &c2->entities) {
+		struct c2_entity *re = LIST_ENTRY(node, struct c2_entity, link);
+
+		if (g != NULL && re->entity->group != g) {
+			continue;
+		}
+		set_weight(s, re);
+		start_period(re->entity->group->priv, now_ns);
+		re->period = 0;
+		re->budget_ns = 0;
+		rehome(s, re, &s->slots, now_ns, out);	/* parked ones try again */
+		if (re->entity->on_slot) {
+			sched_poke(out, re->entity->slot);
+		}
+	}
+}
+
+void c2_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to)
+{
+	(void)s;
+	to->weight = e->group->values.v[C2_WEIGHT];
+	to->cap = e->group->values.v[C2_CAP];
+}
+
+void c2_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
+{
+	(void)now_ns;
+	if (from->weight > 0) {
+		e->group->values.v[C2_WEIGHT] = MIN(from->weight, (int64_t)WEIGHT_MAX);
+		set_weight(s, e->priv);
+	}
+	if (from->cap > 0) {
+		e->group->values.v[C2_CAP] = MIN(from->cap, c2_tunables[C2_CAP].max);
+	}
+}
