@@ -104,4 +104,4 @@ enum err edf_validate(const struct sched_values *v, enum sched_scope scope, stru
 void edf_describe(struct sched *s, uint64_t now_ns, struct text *to);
 bool edf_check(struct sched *s, struct sched_reason *why);
 /* Marks whom g would change, and takes the marks away again. */
-void edf_mark(const struct sched_group *g, unsigned entities, bool on);
+void edf_mark(const struct sched_group *g, bool on);

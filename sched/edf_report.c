@@ -24,9 +24,9 @@ void edf_export(struct sched *s, const struct sched_entity *e, struct sched_snap
 	to->budget_ns = (int64_t)ee->budget_ns;
 }
 
-void edf_mark(const struct sched_group *g, unsigned entities, bool on)
+void edf_mark(const struct sched_group *g, bool on)
 {
-	for (unsigned i = 0; g != NULL && g->want != NULL && i < entities; i++) {
+	for (unsigned i = 0; g != NULL && i < g->want_count; i++) {
 		if (g->want[i].instead != NULL) {
 			((struct edf_entity *)g->want[i].instead->priv)->want = on ? &g->want[i] : NULL;
 		}

@@ -116,7 +116,7 @@ static enum err judge(const struct sum *sum, uint64_t use_new, struct sched_reas
 struct question {
 	struct sched *s;
 	const struct sched_group *g;
-	unsigned entities;
+	unsigned asked;			/* new ones and changed ones */
 	const struct cpuset *slots;
 	struct sched_reason *why;
 };
@@ -125,7 +125,7 @@ struct question {
 static enum err try(const struct question *q, const struct cpuset *hard)
 {
 	const struct edf *x = q->s->priv;
-	const struct sched_want *want = q->g != NULL ? q->g->want : NULL;
+	const struct sched_want *want = q->g != NULL && q->g->want_count > 0 ? q->g->want : NULL;
 	struct cpuset b = *q->slots;
 	struct sum sum = { 0 };
 	uint64_t use_old;
@@ -138,7 +138,7 @@ static enum err try(const struct question *q, const struct cpuset *hard)
 			narrow(&b, hard_of(ee));
 		}
 	}
-	for (unsigned i = 0; want != NULL && i < q->entities; i++) {
+	for (unsigned i = 0; want != NULL && i < q->asked; i++) {
 		if (want[i].instead == NULL && cpuset_intersects(&b, want[i].hard)) {
 			narrow(&b, want[i].hard);
 		}
@@ -154,7 +154,7 @@ static enum err try(const struct question *q, const struct cpuset *hard)
 		ee->covered = ee->covered || cpuset_intersects(&b, hard_of(ee));
 	}
 	use_old = sum.use;
-	for (unsigned i = 0; q->g != NULL && i < q->entities; i++) {
+	for (unsigned i = 0; q->g != NULL && i < q->asked; i++) {
 		if (want == NULL || want[i].instead == NULL) {
 			count(&sum, &b, want != NULL ? want[i].hard : NULL, want != NULL ? &want[i].values : &q->g->values);
 		}
@@ -165,10 +165,10 @@ static enum err try(const struct question *q, const struct cpuset *hard)
 static enum err try_all(const struct question *q)
 {
 	struct edf *x = q->s->priv;
-	const struct sched_want *want = q->g != NULL ? q->g->want : NULL;
-	enum err e = q->entities > 0 && want == NULL ? try(q, q->slots) : ERR_OK;
+	const struct sched_want *want = q->g != NULL && q->g->want_count > 0 ? q->g->want : NULL;
+	enum err e = q->asked > 0 && want == NULL ? try(q, q->slots) : ERR_OK;
 
-	for (unsigned i = 0; e == ERR_OK && want != NULL && i < q->entities; i++) {
+	for (unsigned i = 0; e == ERR_OK && want != NULL && i < q->asked; i++) {
 		e = try(q, want[i].hard);
 	}
 	LIST_FOREACH(n, &x->entities) {
@@ -182,13 +182,13 @@ static enum err try_all(const struct question *q)
 static enum err rtds_admit(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
 			   struct sched_reason *why)
 {
-	const struct question q = { s, g, entities, slots, why };
+	const struct question q = { s, g, g != NULL && g->want_count > 0 ? g->want_count : entities, slots, why };
 	struct edf *x = s->priv;
 	enum err e;
 
-	edf_mark(g, entities, true);
+	edf_mark(g, true);
 	e = try_all(&q);
-	edf_mark(g, entities, false);
+	edf_mark(g, false);
 	LIST_FOREACH(n, &x->entities) {
 		LIST_ENTRY(n, struct edf_entity, link)->covered = false;
 	}

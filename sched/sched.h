@@ -50,7 +50,6 @@ enum sched_scope { SCHED_POOL, SCHED_GROUP, SCHED_ENTITY };
 
 struct sched_tunable {
 	const char *name;
-	const char *also;		/* another policy's name for the same thing, accepted here too; or NULL */
 	enum sched_type type;
 	enum sched_scope scope;
 	bool live;			/* may change while entities run */
@@ -58,6 +57,7 @@ struct sched_tunable {
 	int64_t min, max, def;
 	const char *const *words;	/* SCHED_ENUM: the names of 0, 1, ..., ending in NULL */
 	const char *help;
+	const char *also;		/* another policy's name for the same thing, accepted here too; or NULL */
 };
 
 /* Values by index in ops->tunables, whatever their scope. */
@@ -79,7 +79,9 @@ struct sched_group {
 	struct sched_values values;	/* written by the core before tune() */
 	void *priv;			/* ops->group_size bytes, zeroed by the core before the first add() */
 	char name[32];			/* for describe() */
-	const struct sched_want *want;	/* during admit(): one for each entity asked about; NULL: all have g->values, and may run anywhere */
+	/* During admit(): each entity asked about, new ones and those that would change; none: the new ones have g->values. */
+	const struct sched_want *want;
+	unsigned want_count;
 
 	/* The core's own (pool/); a policy does not look at it. */
 	struct pool *pool;		/* NULL: in none */
@@ -234,8 +236,8 @@ struct sched_ops {
 	void (*leave)(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);
 
 	/*
-	 * Would g with these values and that many more entities fit beside what is there? Changes nothing. slots: the slots the
-	 * pool would have. g->want tells of each entity, also of those there that would change. g NULL, entities 0: would what is there fit on those slots (a slot wants to leave)?
+	 * Would g with these values and that many new entities fit beside what is there? Changes nothing. slots: the slots the
+	 * pool would have. g->want tells of each, and of those there that would change. g NULL, entities 0: would what is there fit on those slots (a slot wants to leave)?
 	 * ERR_ADMISSION with the arithmetic in why. NULL op: everything fits.
 	 */
 	enum err (*admit)(struct sched *s, const struct sched_group *g, unsigned entities,

@@ -311,19 +311,19 @@ static void sedf_set_affinity(struct sched *s, struct sched_entity *e, uint64_t 
 struct question {
 	struct sched *s;
 	const struct sched_group *g;
-	unsigned entities;
+	unsigned asked;			/* new ones and changed ones */
 	const struct cpuset *slots;
 	uint64_t unplaced;		/* what found no slot */
 };
 
 static const struct sched_values *values_at(const struct question *q, unsigned i)
 {
-	return q->g->want != NULL ? &q->g->want[i].values : &q->g->values;
+	return q->g->want_count > 0 ? &q->g->want[i].values : &q->g->values;
 }
 
 static const struct cpuset *hard_at(const struct question *q, unsigned i)
 {
-	return q->g->want != NULL ? q->g->want[i].hard : NULL;
+	return q->g->want_count > 0 ? q->g->want[i].hard : NULL;
 }
 
 static bool book(struct question *q, unsigned slot, uint64_t use)
@@ -357,7 +357,7 @@ static bool fits_beside(struct question *q)
 			fit = book(q, best_fit(q->s, q->slots, hard, ee->use), ee->use);
 		}
 	}
-	for (unsigned i = 0; fit && i < q->entities; i++) {
+	for (unsigned i = 0; fit && i < q->asked; i++) {
 		uint64_t use = edf_use(values_at(q, i));
 
 		fit = use == 0 || book(q, best_fit(q->s, q->slots, hard_at(q, i), use), use);
@@ -373,7 +373,7 @@ static unsigned next_asked(const struct question *q, uint64_t below, unsigned af
 {
 	unsigned best = UINT32_MAX;
 
-	for (unsigned i = 0; i < q->entities; i++) {
+	for (unsigned i = 0; i < q->asked; i++) {
 		uint64_t use = edf_use(values_at(q, i));
 
 		if ((use < below || (use == below && after != UINT32_MAX && i > after)) && use > 0 &&
@@ -410,22 +410,23 @@ static bool fits_anew(struct question *q)
 static enum err sedf_admit(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
 			   struct sched_reason *why)
 {
-	struct question q = { s, g, entities, slots, 0 };
+	const unsigned asked = g != NULL && g->want_count > 0 ? g->want_count : entities;
+	struct question q = { s, g, asked, slots, 0 };
 	struct edf *x = s->priv;
 	uint64_t there = 0, new = 0;
 	bool fit;
 
-	edf_mark(g, entities, true);
+	edf_mark(g, true);
 	LIST_FOREACH(n, &x->entities) {
 		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
 
 		there += ee->want == NULL ? ee->use : 0;
 	}
-	for (unsigned i = 0; i < entities; i++) {
+	for (unsigned i = 0; i < asked; i++) {
 		new += edf_use(values_at(&q, i));
 	}
 	fit = there + new == 0 || fits_beside(&q) || fits_anew(&q);
-	edf_mark(g, entities, false);
+	edf_mark(g, false);
 	if (fit) {
 		return ERR_OK;
 	}
