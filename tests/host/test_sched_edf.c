@@ -99,31 +99,128 @@ TEST(new_period, "a wake begins a period: a job of one budget is done a period a
 	}
 }
 
-TEST(kept_budget, "a short sleep keeps deadline and budget while the rest of the budget fits its share, else not")
-{
-	/* Runs 1 ms, sleeps 1 ms. Rest of the budget at its wakes: 3 of 4 with 8 ms left (share 0.4: 3.2), 2 with 6 (2.4), ... */
-	const struct sim_pattern naps = { .kind = SIM_PERIODIC, .run_ns = 1 * MS, .every_ns = 2 * MS };
-	struct sim *sim = machine(1);
-	struct sim_pool *p = pool(sim, "rtds", 1);
 
-	one(p, "a", "period=10ms budget=4ms extratime=off", &naps);
-	one(p, "b", "period=9ms budget=5ms extratime=off", &busy);
-	run(sim, 12 * MS);
-	/*
-	 * b, due at 9, is first until 5; a's first job 5-6, its second and third, released at 2 and 4, 6-8, all three of the
-	 * budget due at 10. Released at 6: 8-9, which uses it up. b again from 9, due at 18. a is refilled at 10, due at 20.
-	 */
-	CHECK_STR(table, "0 b 0-5000\n0 a 5000-9000\n0 b 9000-12000\n");
+TEST(homes, "a slice waits for its home slot under sedf; rtds runs it on whatever slot is free: that is what they differ in")
+{
+	static const char *const expected[] = {
+		"1 b 0-3000\n1 c 3000-5000\n0 a 0-8000\n0 a 10000-12000\n1 b 10000-12000\n",
+		"1 b 0-3000\n0 a 0-8000\n0 c 8000-10000\n0 a 10000-12000\n1 b 10000-12000\n",
+	};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct sim *sim = machine(2);
+		struct sim_pool *p = pool(sim, both[i], 2);
+
+		one(p, "a", "period=10ms budget=8ms extratime=off", &busy);
+		one(p, "b", "period=10ms budget=3ms extratime=off", &busy);
+		one(p, "c", "period=20ms budget=2ms extratime=off", &busy);	/* 0.9 on slot 0: the least room that is enough */
+		run(sim, 12 * MS);
+		CHECK_STR(table, expected[i]);
+		sim_destroy(sim);
+	}
+}
+
+/* --- Deadlines. */
+
+struct set {
+	unsigned tasks;
+	uint64_t period_us[12], budget_us[12];
+};
+
+static double uniform(struct test_rng *rng)
+{
+	return (double)(test_rand_below(rng, 1u << 30) + 1) / (1u << 30);
+}
+
+/* UUniFast: n shares of a sum, evenly over all such; each at most 1. Periods log-uniform from 10 to 100 ms. Whole us, rounded down. */
+static struct set draw(struct test_rng *rng, unsigned tasks, double sum)
+{
+	struct set set = { .tasks = tasks };
+	double rest = sum;
+	bool again = false;
+
+	for (unsigned i = 0; i < tasks; i++) {
+		double next = i + 1 < tasks ? rest * pow(uniform(rng), 1.0 / (tasks - i - 1)) : 0;
+		double period = 10000 * pow(10, uniform(rng));
+
+		set.period_us[i] = (uint64_t)period;
+		set.budget_us[i] = (uint64_t)((rest - next) * (double)set.period_us[i]);
+		again = again || set.budget_us[i] < 10 || set.budget_us[i] > set.period_us[i];
+		rest = next;
+	}
+	return again ? draw(rng, tasks, sum) : set;
+}
+
+struct outcome {
+	unsigned accepted;
+	uint64_t jobs, misses;
+};
+
+/* Each task's job takes its whole budget; late jobs are carried on. All of the set, or nothing: */
+static void try_set(const char *policy, unsigned cpus, const struct set *set, const char *extra, uint64_t seed,
+		    struct outcome *o)
+{
+	struct sim *sim = sim_create(&(struct sim_options){ .seed = seed, .check_every = SIM_NEVER });
+	struct sim_entity *e[12];
+	bool in = true;
+
+	sim_machine(sim, cpus, 1, cpus, 1);
+	for (unsigned i = 0; i < set->tasks; i++) {
+		struct sim_pattern t = { .kind = SIM_PERIODIC, .run_ns = set->budget_us[i] * NS_PER_US,
+					 .every_ns = set->period_us[i] * NS_PER_US, .random_phase = true };
+		char values[128], name[16];
+		struct sim_group *g;
+
+		snprintf(values, sizeof(values), "period=%luus budget=%luus %s", set->period_us[i], set->budget_us[i], extra);
+		snprintf(name, sizeof(name), "t%u", i);
+		g = sim_group(i == 0 ? pool(sim, policy, cpus) : sim_pool_at(sim, 0), name, values);
+		e[i] = sim_entity(g, &t);
+		in = in && sim_start(g) == ERR_OK;
+	}
+	o->accepted += in;
+	if (in) {
+		run(sim, 6 * NS_PER_S);
+		for (unsigned i = 0; i < set->tasks; i++) {
+			o->jobs += sim_figures(e[i]).jobs;
+			o->misses += sim_figures(e[i]).misses;
+		}
+	}
 	sim_destroy(sim);
 }
 
-TEST(global_or_not, "three of 0.6 on two cpus: rtds refuses, sedf refuses; two and a small one differ in who waits")
+#define SETS	20u
+
+struct cell {
+	unsigned cpus;
+	double use;
+	const char *xen;
+};
+
+TEST(no_misses, "no set that admission accepts misses a deadline, whatever the phases; on one cpu all up to U 1 are accepted")
 {
-	/* One plan, two timetables: c waits at home under sedf though cpu 0 is free from 6 on; under rtds it moves. */
-	static const char *const expected[] = {
-		"0 c 0-2000\n1 b 0-5000\n0 a 2000-8000\n1 c 10000-12000\n0 a 10000-12000\n",
-		"1 b 0-5000\n0 c 0-2000\n0 a 2000-8000\n",
+	static const struct cell cells[] = {
+		{ 1, 0.5, "0.00" }, { 1, 0.8, "0.15" }, { 1, 0.95, "4.4" }, { 1, 1.0, "-" },
+		{ 4, 0.5, "0.00" }, { 4, 0.6, "-" }, { 4, 0.7, "-" }, { 4, 0.8, "0.23" }, { 4, 0.9, "-" },
+		{ 4, 0.95, "12.1" }, { 4, 1.0, "-" },
 	};
 
-	(void)expected;
+	printf("  cpus    U  Xen rtds missed %%   rtds: accepted, jobs, missed    sedf: accepted, jobs, missed\n");
+	for (unsigned c = 0; c < ARRAY_SIZE(cells); c++) {
+		struct outcome o[2] = { { 0 } };
+
+		for (unsigned i = 0; i < 2; i++) {
+			for (uint64_t seed = 1; seed <= SETS; seed++) {
+				struct test_rng rng = { 1000 * c + seed };
+				struct set set = draw(&rng, cells[c].cpus == 1 ? 5 : 12, cells[c].use * cells[c].cpus);
+
+				try_set(both[i], cells[c].cpus, &set, seed % 2 == 0 ? "extratime=off" : "", seed, &o[i]);
+			}
+		}
+		printf("  %4u %4.2f  %18s   %14u %6lu %6lu    %14u %6lu %6lu\n", cells[c].cpus, cells[c].use, cells[c].xen,
+		       o[0].accepted, o[0].jobs, o[0].misses, o[1].accepted, o[1].jobs, o[1].misses);
+		for (unsigned i = 0; i < 2; i++) {
+			CHECK_EQ(o[i].misses, 0);
+			CHECK(cells[c].cpus > 1 || o[i].accepted == SETS);
+		}
+	}
 }
