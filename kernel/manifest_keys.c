@@ -41,7 +41,7 @@ const struct manifest_key manifest_keys[] = {
 	    .help = "the pool's cpus; pool0 has by default those that no other pool names"),
 	ROW("granularity", POOL, WORD, .def = "cpu", .words = granularities, IN(pool, granularity),
 	    .help = "what the scheduler hands out: single cpus or whole cores"),
-	ROW("admission", POOL, WORD, .def = "refuse", .words = admissions, IN(pool, admission),
+	ROW("admission", POOL, WORD, .built = true, .def = "refuse", .words = admissions, IN(pool, admission),
 	    .help = "what happens to a VM whose reservation does not fit"),
 	ROW("lend", POOL, BOOL, .def = "no", IN(pool, lend), .help = "idle cpus may help other pools"),
 	ROW("frame", POOL, TUNABLE, .help = "arinc653: length of the major frame"),

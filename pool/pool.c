@@ -254,6 +254,25 @@ enum err pool_rename(struct pool *p, const char *name, struct sched_reason *why)
 	return e;
 }
 
+void pool_set_warn(struct pool *p, bool warn)
+{
+	pool_assert_control();
+	p->warn = warn;
+}
+
+enum err pool_ask(struct pool *p, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
+		  const char *what, struct sched_reason *why)
+{
+	struct sched *s = &p->sched;
+	enum err e = s->ops->admit == NULL ? ERR_OK : s->ops->admit(s, g, entities, slots, why);
+
+	if (e == ERR_ADMISSION && p->warn) {
+		log_printf("pool %s: %s, although %s", p->name, what, why->words);
+		return ERR_OK;
+	}
+	return e;
+}
+
 enum err pool_tune(struct pool *p, const struct sched_values *values, struct sched_reason *why)
 {
 	const struct sched_ops *ops = p->sched.ops;

@@ -34,6 +34,7 @@ struct pool {
 	unsigned *slot_domain;		/* [width], by slot */
 	struct list groups, entities;
 	unsigned group_count, entity_count;
+	bool warn;			/* admission: what does not fit is reported, and let in */
 	bool had_entities;		/* a waker may still look at its locks: wait for every cpu before freeing */
 };
 
@@ -46,6 +47,8 @@ enum err pool_create(const char *name, const struct sched_ops *ops, const struct
 		     struct pool **out, struct sched_reason *why);
 /* ERR_BUSY while a group is in it. Its cpus become free. p is gone afterwards. */
 enum err pool_destroy(struct pool *p, struct sched_reason *why);
+/* admission = warn, or refuse (what a new pool does). */
+void pool_set_warn(struct pool *p, bool warn);
 enum err pool_rename(struct pool *p, const char *name, struct sched_reason *why);
 struct pool *pool_find(const char *name);	/* NULL: none */
 struct pool *pool_at(unsigned i);		/* in order of creation; NULL: i is past the last */

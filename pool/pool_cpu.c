@@ -42,7 +42,7 @@ static enum err may_leave(struct pool *p, unsigned cpu, struct sched_reason *why
 					    e->group->name, p->name);
 		}
 	}
-	return p->sched.ops->admit == NULL ? ERR_OK : p->sched.ops->admit(&p->sched, NULL, 0, &rest, why);
+	return pool_ask(p, NULL, 0, &rest, "a cpu leaves", why);
 }
 
 static enum err check_cpu(const struct pool *from, const struct pool *to, unsigned cpu, struct sched_reason *why)

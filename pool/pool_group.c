@@ -7,6 +7,7 @@
 #include "pool/pool_internal.h"
 
 #include "kernel/heap.h"
+#include "kernel/lib/string.h"
 #include "kernel/log.h"
 
 /* --- Private memory of a group and its entities: one block each. */
@@ -53,18 +54,37 @@ static bool allocate(const struct sched_ops *ops, unsigned node, unsigned n, str
 
 /* --- Asking. */
 
-static enum err may_enter(struct pool *p, const struct sched_group *g, unsigned n, struct sched_reason *why)
+static enum err may_enter(const struct pool *p, const struct sched_group *g, struct sched_reason *why)
 {
 	const struct sched_ops *ops = p->sched.ops;
-	enum err e = ops->validate == NULL ? ERR_OK : ops->validate(&g->values, SCHED_GROUP, why);
 
 	if (cpuset_empty(&p->cpus)) {
 		return sched_refuse(ERR_STATE, why, "pool %s has no cpu", p->name);
 	}
-	if (e == ERR_OK && ops->admit != NULL) {
-		e = ops->admit(&p->sched, g, n, &p->cpus, why);
-	}
+	return ops->validate == NULL ? ERR_OK : ops->validate(&g->values, SCHED_GROUP, why);
+}
+
+/* Do the n entities of g that are wanted fit, all of them new, or none? Frees want. */
+static enum err fits(struct pool *p, const struct sched_group *g, struct sched_want *want, unsigned n,
+		     struct sched_reason *why)
+{
+	struct sched_group probe = { .values = g->values, .want = want, .want_count = n };
+	enum err e;
+
+	(void)str_copy(probe.name, sizeof(probe.name), g->name);
+	e = pool_ask(p, &probe, want[0].instead == NULL ? n : 0, &p->cpus, g->name, why);
+	heap_free(want, n * sizeof(*want));
 	return e;
+}
+
+static struct sched_want *new_wants(const struct pool *p, unsigned n, struct sched_reason *why)
+{
+	struct sched_want *want = heap_alloc(n * sizeof(*want), p->node);
+
+	if (want == NULL) {
+		(void)sched_refuse(ERR_NOMEM, why, "no memory for %u vCPUs on node %u", n, p->node);
+	}
+	return want;
 }
 
 /* With those values. */
@@ -134,6 +154,36 @@ static struct sched_entity *next_of(struct pool *p, const struct sched_group *g,
 #define FOREACH_OF_GROUP(e, p, g) \
 	for (struct sched_entity *e = next_of(p, g, (p)->entities.next); e != NULL; e = next_of(p, g, e->link.next))
 
+static void fill_if_empty(struct cpuset *s)
+{
+	if (cpuset_empty(s)) {
+		cpuset_fill(s, CPU_MAX);
+	}
+}
+
+static enum err may_be_added(struct pool *p, const struct sched_group *g, struct sched_entity *const *e, unsigned n,
+			     struct sched_reason *why)
+{
+	enum err err = may_enter(p, g, why);
+	struct sched_want *want;
+
+	for (unsigned i = 0; i < n && err == ERR_OK; i++) {
+		err = may_run_there(p, e[i], &e[i]->values, why);
+	}
+	if (err != ERR_OK || n == 0 || p->sched.ops->admit == NULL) {
+		return err;
+	}
+	want = new_wants(p, n, why);
+	if (want == NULL) {
+		return ERR_NOMEM;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		fill_if_empty(&e[i]->hard);
+		want[i] = (struct sched_want){ .values = e[i]->values, .hard = &e[i]->hard };
+	}
+	return fits(p, g, want, n, why);
+}
+
 enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_entity *const *e, unsigned n,
 			struct sched_reason *why)
 {
@@ -143,10 +193,7 @@ enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_enti
 
 	pool_assert_control();
 	ASSERT(g->pool == NULL);
-	err = may_enter(p, g, n, why);
-	for (unsigned i = 0; i < n && err == ERR_OK; i++) {
-		err = may_run_there(p, e[i], &e[i]->values, why);
-	}
+	err = may_be_added(p, g, e, n, why);
 	if (err != ERR_OK) {
 		return err;
 	}
@@ -164,12 +211,8 @@ enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_enti
 		e[i]->awake = false;
 		e[i]->wake_pending = false;
 		e[i]->pauses = 1;
-		if (cpuset_empty(&e[i]->hard)) {
-			cpuset_fill(&e[i]->hard, CPU_MAX);
-		}
-		if (cpuset_empty(&e[i]->soft)) {
-			cpuset_fill(&e[i]->soft, CPU_MAX);
-		}
+		fill_if_empty(&e[i]->hard);
+		fill_if_empty(&e[i]->soft);
 		enter(p, e[i], arch_now_ns(), &out);
 	}
 	pool_unlock_all(p);
@@ -327,14 +370,28 @@ static enum err ask_move(struct sched_group *g, struct pool *to, struct sched_re
 	const struct sched_ops *from = g->pool->sched.ops;
 	struct sched_values room;
 	struct sched_group probe = { .values = *translate(from, to->sched.ops, &g->values, &room) };
-	enum err err = may_enter(to, &probe, g->entity_count, why);
+	enum err err = may_enter(to, &probe, why);
+	struct sched_want *want;
+	unsigned n = 0;
 
-	FOREACH_OF_GROUP(e, g->pool, g) {
-		const struct sched_values *there = translate(from, to->sched.ops, &e->values, &room);
-
-		err = err == ERR_OK ? may_run_there(to, e, there, why) : err;
+	(void)str_copy(probe.name, sizeof(probe.name), g->name);
+	if (err != ERR_OK || g->entity_count == 0) {
+		return err;
 	}
-	return err;
+	want = new_wants(to, g->entity_count, why);
+	if (want == NULL) {
+		return ERR_NOMEM;
+	}
+	FOREACH_OF_GROUP(e, g->pool, g) {
+		want[n] = (struct sched_want){ .values = *translate(from, to->sched.ops, &e->values, &room), .hard = &e->hard };
+		err = err == ERR_OK ? may_run_there(to, e, &want[n].values, why) : err;
+		n++;
+	}
+	if (err != ERR_OK) {
+		heap_free(want, n * sizeof(*want));
+		return err;
+	}
+	return fits(to, &probe, want, n, why);
 }
 
 enum err pool_group_move(struct sched_group *g, struct pool *to, struct sched_reason *why)
@@ -377,6 +434,40 @@ static void tell_tune(struct pool *p, struct sched_group *g, struct sched_entity
 	}
 }
 
+/* May e be so? */
+static enum err ask_change(struct sched_entity *e, const struct sched_values *values, const struct cpuset *hard,
+			   struct sched_reason *why)
+{
+	struct sched_want *want = new_wants(e->pool, 1, why);
+
+	if (want == NULL) {
+		return ERR_NOMEM;
+	}
+	want[0] = (struct sched_want){ .values = *values, .hard = hard, .instead = e };
+	return fits(e->pool, e->group, want, 1, why);
+}
+
+/* May g have these values, and its entities their own? */
+static enum err ask_retune(struct sched_group *g, const struct sched_values *values, struct sched_reason *why)
+{
+	struct sched_group probe = { .values = *values };
+	struct sched_want *want;
+	unsigned n = 0;
+
+	if (g->entity_count == 0) {
+		return ERR_OK;
+	}
+	want = new_wants(g->pool, g->entity_count, why);
+	if (want == NULL) {
+		return ERR_NOMEM;
+	}
+	(void)str_copy(probe.name, sizeof(probe.name), g->name);
+	FOREACH_OF_GROUP(e, g->pool, g) {
+		want[n++] = (struct sched_want){ .values = e->values, .hard = &e->hard, .instead = e };
+	}
+	return fits(g->pool, &probe, want, n, why);
+}
+
 enum err pool_group_tune(struct sched_group *g, const struct sched_values *values, struct sched_reason *why)
 {
 	struct pool *p = g->pool;
@@ -386,6 +477,7 @@ enum err pool_group_tune(struct sched_group *g, const struct sched_values *value
 	pool_assert_control();
 	ASSERT(p != NULL);
 	err = p->sched.ops->validate == NULL ? ERR_OK : p->sched.ops->validate(values, SCHED_GROUP, why);
+	err = err == ERR_OK ? ask_retune(g, values, why) : err;
 	if (err != ERR_OK) {
 		return err;
 	}
@@ -407,6 +499,7 @@ enum err pool_entity_tune(struct sched_entity *e, const struct sched_values *val
 	pool_assert_control();
 	ASSERT(p != NULL);
 	err = p->sched.ops->validate == NULL ? ERR_OK : p->sched.ops->validate(values, SCHED_ENTITY, why);
+	err = err == ERR_OK ? ask_change(e, values, &e->hard, why) : err;
 	if (err != ERR_OK) {
 		return err;
 	}
@@ -424,11 +517,16 @@ enum err pool_entity_pin(struct sched_entity *e, const struct cpuset *hard, cons
 {
 	struct pool *p = e->pool;
 	struct sched_out out;
+	enum err err;
 
 	pool_assert_control();
 	ASSERT(p != NULL);
 	if (!cpuset_intersects(hard, &p->cpus)) {
 		return sched_refuse(ERR_INVAL, why, "pool %s has none of these cpus", p->name);
+	}
+	err = ask_change(e, &e->values, hard, why);
+	if (err != ERR_OK) {
+		return err;
 	}
 	sched_out_init(&out);
 	pool_lock_all(p);

@@ -7,6 +7,12 @@
 /* All domains of p, in index order. */
 void pool_lock_all(struct pool *p);
 void pool_unlock_all(struct pool *p);
+/*
+ * Asks p's policy: see admit() in sched.h. With admission = warn a refusal is logged, with what happens nevertheless, and
+ * forgotten.
+ */
+enum err pool_ask(struct pool *p, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
+		  const char *what, struct sched_reason *why);
 /* Panics unless this is the housekeeping cpu. */
 void pool_assert_control(void);
 /* Waits until every online cpu has been through its loop, so that none still looks at what it found before. */

@@ -43,6 +43,7 @@ void pool_manifest_build(const struct manifest *m)
 			log_printf("pool %s: not made: %s", mp->name, why.words[0] != '\0' ? why.words : err_words(e));
 			continue;
 		}
+		pool_set_warn(p, mp->admission == MANIFEST_WARN);
 		add_cpus(p, &mp->cpu_set);
 	}
 }

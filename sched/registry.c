@@ -45,7 +45,9 @@ const struct sched_ops *sched_policy_find(const char *name)
 const struct sched_tunable *sched_tunable_find(const struct sched_ops *ops, const char *name, unsigned *index)
 {
 	for (unsigned i = 0; i < ops->tunable_count; i++) {
-		if (str_eq(ops->tunables[i].name, name)) {
+		const char *also = ops->tunables[i].also;
+
+		if (str_eq(ops->tunables[i].name, name) || (also != NULL && str_eq(also, name))) {
 			*index = i;
 			return &ops->tunables[i];
 		}

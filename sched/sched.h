@@ -57,11 +57,19 @@ struct sched_tunable {
 	int64_t min, max, def;
 	const char *const *words;	/* SCHED_ENUM: the names of 0, 1, ..., ending in NULL */
 	const char *help;
+	const char *also;		/* another policy's name for the same thing, accepted here too; or NULL */
 };
 
 /* Values by index in ops->tunables, whatever their scope. */
 struct sched_values {
 	int64_t v[SCHED_TUNABLE_MAX];
+};
+
+/* What admit() is asked about one entity. */
+struct sched_want {
+	struct sched_values values;
+	const struct cpuset *hard;
+	const struct sched_entity *instead;	/* in s already, it would be so; NULL: a new one */
 };
 
 /* --- What a policy orders. ------------------------------------------------------------------------------------- */
@@ -71,6 +79,9 @@ struct sched_group {
 	struct sched_values values;	/* written by the core before tune() */
 	void *priv;			/* ops->group_size bytes, zeroed by the core before the first add() */
 	char name[32];			/* for describe() */
+	/* During admit(): each entity asked about, new ones and those that would change; none: the new ones have g->values. */
+	const struct sched_want *want;
+	unsigned want_count;
 
 	/* The core's own (pool/); a policy does not look at it. */
 	struct pool *pool;		/* NULL: in none */
@@ -233,8 +244,8 @@ struct sched_ops {
 	void (*leave)(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);
 
 	/*
-	 * Would g with these values and that many entities fit beside what is there? Changes nothing. slots: the slots the
-	 * pool would have. g NULL, entities 0: would what is there fit on those slots (a slot wants to leave)?
+	 * Would g with these values and that many new entities fit beside what is there? Changes nothing. slots: the slots the
+	 * pool would have. g->want tells of each, and of those there that would change. g NULL, entities 0: would what is there fit on those slots (a slot wants to leave)?
 	 * ERR_ADMISSION with the arithmetic in why. NULL op: everything fits.
 	 */
 	enum err (*admit)(struct sched *s, const struct sched_group *g, unsigned entities,

@@ -26,7 +26,7 @@ $(BUILD)/host/libtarn.a: $(HOST_OBJS)
 
 $(BUILD)/host/test_%: $(BUILD)/host/obj/tests/host/test_%.o $(BUILD)/host/obj/tests/host/test.o $(SCHED_OBJS) $(BUILD)/host/libtarn.a
 	@echo "  LINK  $@"
-	@$(CC) $(HOST_CFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(BUILD)/host/libtarn.a -Wl,--end-group
+	@$(CC) $(HOST_CFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(BUILD)/host/libtarn.a -Wl,--end-group -lm
 
 # Commands register themselves and export nothing: an archive would leave them out.
 $(BUILD)/host/test_manifest_commands: $(BUILD)/host/obj/pool/manifest_commands.o

@@ -149,16 +149,18 @@ static enum err values_of_group(struct sim_group *g, const struct sched_ops *ops
 	return sim_values_apply(g->sim, g->g.name, ops, SIM_OF_VM, g->values, v);
 }
 
-static enum err admit(struct sim_pool *p, struct sched *s, const struct sched_group *g, unsigned n)
+enum err sim_admit(struct sim_pool *p, const struct sched_group *g, unsigned new)
 {
 	struct sim *sim = p->sim;
+	struct sched *s = &p->sched;
 	enum err err = ERR_OK;
 
 	if (s->ops->admit != NULL) {
-		SIM_COUNTED(p, admit, err = s->ops->admit(s, g, n, &p->sched.slots, &sim->why));
+		SIM_COUNTED(p, admit, err = s->ops->admit(s, g, new, &s->slots, &sim->why));
 	}
 	if (err == ERR_ADMISSION && p->warn) {
-		sim_note(sim, "%s enters pool %s although: %s", g->name, p->name, sim->why.words);
+		sim_note(sim, "%s %s pool %s although: %s", g->name, new > 0 ? "enters" : "changes in", p->name,
+			 sim->why.words);
 		return ERR_OK;
 	}
 	return err;
@@ -166,8 +168,8 @@ static enum err admit(struct sim_pool *p, struct sched *s, const struct sched_gr
 
 enum err sim_may_enter(struct sim_group *g, struct sim_pool *p)
 {
-	struct sched_group there = { .priv = NULL };
-	struct sched_values v;
+	struct sched_group there = { .priv = NULL, .want_count = g->count };
+	struct sched_want *want;
 	enum err err;
 
 	if (cpuset_empty(&p->sched.slots)) {
@@ -176,16 +178,21 @@ enum err sim_may_enter(struct sim_group *g, struct sim_pool *p)
 	memcpy(there.name, g->g.name, sizeof(there.name));
 	err = values_of_group(g, p->sched.ops, &there.values);
 	err = err != ERR_OK ? err : sim_validate(g->sim, p->sched.ops, &there.values, SCHED_GROUP);
-	err = err != ERR_OK ? err : admit(p, &p->sched, &there, g->count);
+	there.want = want = sim_alloc(g->count * sizeof(*want));
 	SIM_FOREACH_ENTITY(se, g) {
+		struct sched_want *w = &want[se->e.number];
+
+		w->hard = &se->e.hard;
 		if (err == ERR_OK && !cpuset_intersects(&se->e.hard, &p->sched.slots)) {
-			return sched_refuse(ERR_INVAL, &g->sim->why,
-					    "vCPU %u of %s is pinned to cpus that pool %s lacks",
-					    se->e.number, g->g.name, p->name);
+			err = sched_refuse(ERR_INVAL, &g->sim->why,
+					   "vCPU %u of %s is pinned to cpus that pool %s lacks",
+					   se->e.number, g->g.name, p->name);
 		}
-		err = err != ERR_OK ? err : sim_values_of(se, p->sched.ops, &v);
-		err = err != ERR_OK ? err : sim_validate(g->sim, p->sched.ops, &v, SCHED_ENTITY);
+		err = err != ERR_OK ? err : sim_values_of(se, p->sched.ops, &w->values);
+		err = err != ERR_OK ? err : sim_validate(g->sim, p->sched.ops, &w->values, SCHED_ENTITY);
 	}
+	err = err != ERR_OK ? err : sim_admit(p, &there, g->count);
+	free(want);
 	return err;
 }
 

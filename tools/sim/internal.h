@@ -175,6 +175,8 @@ uint64_t sim_pattern_overdue(const struct sim_entity *se);
 /* --- control.c: what cannot fail any more, and the question before it. */
 void sim_join(struct sim_pool *p, unsigned cpu);
 void sim_leave(unsigned cpu, struct sim_pool *p);
+/* Asks p's policy; noted instead under admission = warn. new: how many entities of g->want are. */
+enum err sim_admit(struct sim_pool *p, const struct sched_group *g, unsigned new);
 enum err sim_may_enter(struct sim_group *g, struct sim_pool *p);
 void sim_enter(struct sim_pool *p, struct sim_group *g, const struct sched_snapshot *standing);
 /* Takes g, held, out of p; the standing of its entities, where asked for, in standing[count]. */

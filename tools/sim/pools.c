@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* --- Pools. */
 
@@ -208,6 +209,39 @@ enum err sim_tune_pool(struct sim_pool *p, const char *values)
 	return err;
 }
 
+/* May se have these values and this set? */
+static enum err ask_change(struct sim_entity *se, const struct sched_values *v, const struct cpuset *hard)
+{
+	const struct sched_want want = { .values = *v, .hard = hard, .instead = &se->e };
+	struct sched_group probe = { .values = se->group->g.values, .want = &want, .want_count = 1 };
+
+	memcpy(probe.name, se->group->g.name, sizeof(probe.name));
+	return sim_admit(se->group->pool, &probe, 0);
+}
+
+/* May g have these values, and its entities what they were given beside? */
+static enum err ask_retune(struct sim_group *g, const struct sched_values *v)
+{
+	struct sched_group probe = { .values = *v, .want_count = g->count };
+	struct sched_want *want = sim_alloc(g->count * sizeof(*want));
+	enum err err = ERR_OK;
+
+	memcpy(probe.name, g->g.name, sizeof(probe.name));
+	probe.want = want;
+	SIM_FOREACH_ENTITY(se, g) {
+		struct sched_want *w = &want[se->e.number];
+
+		*w = (struct sched_want){ .values = *v, .hard = &se->e.hard, .instead = &se->e };
+		err = err != ERR_OK ? err : sim_values_apply(g->sim, g->g.name, g->pool->sched.ops, SIM_OF_VM,
+							     se->values, &w->values);
+		err = err != ERR_OK ? err :
+				      sim_validate(g->sim, g->pool->sched.ops, &w->values, SCHED_ENTITY);
+	}
+	err = err != ERR_OK ? err : sim_admit(g->pool, &probe, 0);
+	free(want);
+	return err;
+}
+
 enum err sim_tune_group(struct sim_group *g, const char *values)
 {
 	struct sched_values v = g->g.values;
@@ -218,6 +252,7 @@ enum err sim_tune_group(struct sim_group *g, const char *values)
 				       &v);
 		err = err != ERR_OK ? err :
 				      sim_validate(g->sim, g->pool->sched.ops, &v, SCHED_GROUP);
+		err = err != ERR_OK ? err : ask_retune(g, &v);
 	}
 	if (err != ERR_OK) {
 		return err;
@@ -245,6 +280,7 @@ enum err sim_tune_entity(struct sim_entity *se, const char *values)
 				       &v);
 		err = err != ERR_OK ? err :
 				      sim_validate(g->sim, g->pool->sched.ops, &v, SCHED_ENTITY);
+		err = err != ERR_OK ? err : ask_change(se, &v, &se->e.hard);
 	}
 	if (err != ERR_OK) {
 		return err;
@@ -268,6 +304,13 @@ enum err sim_pin(struct sim_entity *se, const struct cpuset *hard, const struct 
 	if (se->group->started && !cpuset_intersects(hard, &p->sched.slots)) {
 		return sched_refuse(ERR_INVAL, &p->sim->why, "pool %s has none of these cpus",
 				    p->name);
+	}
+	if (se->group->started) {
+		enum err err = ask_change(se, &se->e.values, hard);
+
+		if (err != ERR_OK) {
+			return err;
+		}
 	}
 	se->e.hard = *hard;
 	se->e.soft = soft != NULL ? *soft : all;

@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Earliest deadline first with constant-bandwidth servers, for `rtds` (one queue for all slots) and `sedf` (each
+ * reservation has a home slot).
+ *
+ * An entity has a budget in every period. What differs from Xen is where periods begin. Xen's stand on a grid of their
+ * own, so a guest whose jobs are released elsewhere meets a half-used budget. Here (Abeni and Buttazzo 1998) a wake
+ * begins a period, unless what is left of the budget may still be used up before the old deadline without exceeding
+ * budget/period: left/(deadline - now) <= budget/period. So a job of at most one budget, released at least a period
+ * after the one before, is done a period later at the latest, wherever its releases lie; and in no stretch of time does
+ * an entity demand more than its share of it, which is all that admission counts on.
+ *
+ *      budget ──used up──► spent: extra time, or parked ──deadline──► budget
+ *
+ * Used up, it waits for its deadline (a hard reservation: an overrunning entity takes nothing from anyone), and runs
+ * meanwhile in the time that no reservation wants, if it has extratime: in turns, by weight. `refill` holds the spent
+ * ones by deadline. The slot `carrier` has the first in its `until`; a pick moves at most EDF_BATCH of them, and asks to be
+ * called again at once for more. Under overload deadlines come to lie in the past; a lag is cut to one period, so
+ * that nobody who wakes waits for more than a period or two of each of the others.
+ *
+ * A slot's rank says how urgent what it runs is: idle, extra time, or the deadline. Whoever comes is offered to the
+ * allowed slot of the least rank. The poked slot is ranked as if it ran it already, so the next one goes elsewhere;
+ * if it then picks another, the promised one is offered again.
+ */
+#include "sched/edf.h"
+
+#define EDF_BATCH	3u
+#define RANK_IDLE	0u
+#define RANK_EXTRA	1u
+
+static uint64_t rank_of(const struct edf_entity *ee)
+{
+	return ee == NULL ? RANK_IDLE : ee->spent ? RANK_EXTRA : UINT64_MAX - ee->deadline_ns;
+}
+
+static void set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
+{
+	if (es->rank.key == rank || x->slot_count == 1) {
+		es->rank.key = rank;		/* alone it has no order to keep */
+		return;
+	}
+	tree_remove(&x->slots, &es->rank);
+	es->rank.key = rank;
+	tree_insert(&x->slots, &es->rank);
+}
+
+static bool is_current(const struct sched *s, const struct edf_entity *ee)
+{
+	return ee->entity->on_slot && edf_slot_of(s, ee->entity->slot)->running == ee;
+}
+
+/* --- Refills. */
+
+/* Some slot's `until` has to have the first of refill. */
+static void arm(struct sched *s, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+	const struct tree_node *first = tree_first(&x->refill);
+	unsigned slot = x->carrier != SCHED_NO_SLOT ? x->carrier : cpuset_first(&s->slots);
+
+	if (first != NULL && first->key < x->armed_ns && slot != CPU_NONE) {
+		sched_poke(out, slot);
+	}
+}
+
+static void expect_refill(struct edf *x, struct edf_entity *ee)
+{
+	if (ee->spent && ee->budget_ns > 0 && !ee->refill.linked) {
+		ee->refill.key = ee->deadline_ns;
+		tree_insert(&x->refill, &ee->refill);
+	}
+}
+
+static void drop_refill(struct edf *x, struct edf_entity *ee)
+{
+	if (ee->refill.linked) {
+		tree_remove(&x->refill, &ee->refill);
+	}
+}
+
+/* --- Waiting for a slot. */
+
+static void break_promise(struct edf_entity *ee)
+{
+	if (ee->promised_by != NULL) {
+		ee->promised_by->promised = NULL;
+		ee->promised_by = NULL;
+	}
+}
+
+/* The slot of the least rank that e may run on, its last one before others when that is idle; NULL: there is none. */
+static struct edf_slot *best_slot(struct sched *s, const struct edf_entity *ee)
+{
+	const struct edf *x = s->priv;
+	const struct sched_entity *e = ee->entity;
+	struct tree_node *n;
+
+	if (x->homes && !ee->spent) {
+		return ee->home == SCHED_NO_SLOT ? NULL : edf_slot_of(s, ee->home);
+	}
+	if (e->slot != SCHED_NO_SLOT && edf_slot_of(s, e->slot)->rank.key == RANK_IDLE && cpuset_has(&e->hard, e->slot)) {
+		return edf_slot_of(s, e->slot);
+	}
+	n = ee->anywhere ? tree_first(&x->slots) : tree_first_fit(&x->slots, 0, ee->node.mask);
+	while (n != NULL && !ee->anywhere && !cpuset_has(&e->hard, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
+		n = tree_next_fit(n, 0, ee->node.mask);
+	}
+	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
+}
+
+/* ee waits: pokes the slot that should take it at once, if there is one. Whoever had that slot's promise is offered in turn. */
+static void offer(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+{
+	while (ee != NULL) {
+		struct edf_slot *es = best_slot(s, ee);
+		struct edf_entity *last;
+
+		if (es == NULL || es->rank.key >= rank_of(ee)) {
+			return;
+		}
+		last = es->promised;
+		if (last != NULL) {
+			break_promise(last);
+		}
+		break_promise(ee);
+		es->promised = ee;
+		ee->promised_by = es;
+		set_rank(s->priv, es, rank_of(ee));
+		sched_poke(out, es->number);
+		ee = last;
+	}
+}
+
+static void enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+	struct edf_queue *q = ee->spent ? &x->extra : &x->ready;
+
+	ee->in = ee->anywhere ? &q->anywhere : &q->pinned;
+	if (x->homes && !ee->spent && ee->home != SCHED_NO_SLOT) {
+		ee->in = &edf_slot_of(s, ee->home)->ready;
+	}
+	ee->node.key = ee->spent ? ee->vtime : ee->deadline_ns;
+	tree_insert(ee->in, &ee->node);
+	offer(s, ee, out);
+}
+
+static void dequeue(struct edf_entity *ee)
+{
+	if (ee->in != NULL) {
+		tree_remove(ee->in, &ee->node);
+		ee->in = NULL;
+	}
+	break_promise(ee);
+}
+
+static struct edf_entity *first_of(const struct edf_queue *q, unsigned slot)
+{
+	struct tree_node *a = tree_first(&q->anywhere), *p = NULL;
+
+	if (q->pinned.root != NULL) {
+		p = tree_first_fit(&q->pinned, 0, 1ull << slot % 64);
+		while (p != NULL && !cpuset_has(&TREE_ENTRY(p, struct edf_entity, node)->entity->hard, slot)) {
+			p = tree_next_fit(p, 0, 1ull << slot % 64);
+		}
+	}
+	a = a == NULL || (p != NULL && p->key < a->key) ? p : a;
+	return a == NULL ? NULL : TREE_ENTRY(a, struct edf_entity, node);
+}
+
+static struct edf_entity *first_for(const struct edf *x, const struct edf_slot *es)
+{
+	struct edf_entity *ee = NULL;
+
+	if (!x->homes) {
+		ee = first_of(&x->ready, es->number);
+	} else if (tree_first(&es->ready) != NULL) {
+		ee = TREE_ENTRY(tree_first(&es->ready), struct edf_entity, node);
+	}
+	return ee != NULL ? ee : first_of(&x->extra, es->number);
+}
+
+/* --- The server. */
+
+static void give(struct edf_entity *ee, uint64_t budget_ns)
+{
+	uint64_t debt_ns = MIN(ee->debt_ns, budget_ns - 1);
+
+	ee->debt_ns -= debt_ns;
+	ee->left_ns = budget_ns - debt_ns;
+	ee->spent = false;
+}
+
+/* A period begins at from_ns, in parts that double, the first of latency_ns: the same share, sooner. */
+static void begin(struct edf_entity *ee, uint64_t from_ns)
+{
+	ee->part_ns = ee->latency_ns > 0 && ee->latency_ns < ee->period_ns ? ee->latency_ns : ee->period_ns;
+	ee->part_end_ns = from_ns + ee->period_ns;
+	ee->given_ns = MAX(ee->budget_ns * ee->part_ns / ee->period_ns, 1u);
+	ee->deadline_ns = from_ns + ee->part_ns;
+	give(ee, ee->given_ns);
+}
+
+/* The period, or the part of one, that ended at deadline_ns is followed by the next. */
+static void go_on(struct edf_entity *ee, uint64_t now_ns)
+{
+	uint64_t from_ns = ee->deadline_ns, budget_ns = ee->budget_ns;
+
+	if (from_ns < ee->part_end_ns) {
+		ee->part_ns = MIN(2 * ee->part_ns, ee->part_end_ns - from_ns);
+		budget_ns = from_ns + ee->part_ns == ee->part_end_ns ? ee->budget_ns - ee->given_ns :
+								       ee->budget_ns * ee->part_ns / ee->period_ns;
+		budget_ns = MAX(budget_ns, 1u);
+		ee->given_ns += budget_ns;
+	} else {
+		ee->part_ns = ee->period_ns;
+	}
+	ee->deadline_ns = MAX(from_ns + ee->part_ns, now_ns);	/* late by a period is late enough */
+	give(ee, budget_ns);
+}
+
+static void park(struct edf_entity *ee)
+{
+	bool parked = ee->spent && !ee->extratime;
+
+	ee->entity->parked = parked ? SCHED_PARK_BUDGET : SCHED_NOT_PARKED;
+	ee->entity->parked_until_ns = ee->deadline_ns;
+}
+
+/* The budget is used up. */
+static void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns)
+{
+	if (now_ns >= ee->deadline_ns) {
+		go_on(ee, now_ns);
+		return;
+	}
+	ee->spent = true;
+	ee->left_ns = ee->quantum_ns;
+	ee->vtime = MAX(ee->vtime, x->vtime);
+	expect_refill(x, ee);
+	park(ee);
+}
+
+static void refill(struct sched *s, struct edf_entity *ee, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+	struct sched_entity *e = ee->entity;
+
+	drop_refill(x, ee);
+	dequeue(ee);
+	go_on(ee, now_ns);
+	ee->since_ns = now_ns;
+	park(ee);
+	if (!e->on_slot) {
+		enqueue(s, ee, out);
+	} else if (is_current(s, ee)) {
+		set_rank(x, edf_slot_of(s, e->slot), rank_of(ee));	/* it is asked again now: see until_of() */
+	}
+}
+
+static void refill_due(struct sched *s, uint64_t now_ns, struct sched_out *out)
+{
+	const struct edf *x = s->priv;
+
+	for (unsigned i = 0; i < EDF_BATCH; i++) {
+		struct tree_node *n = tree_first(&x->refill);
+
+		if (n == NULL || n->key > now_ns) {
+			return;
+		}
+		refill(s, TREE_ENTRY(n, struct edf_entity, refill), now_ns, out);
+	}
+}
+
+/* --- Ops. */
+
+void edf_init(struct sched *s, bool homes)
+{
+	struct edf *x = s->priv;
+
+	x->homes = homes;
+	tree_init(&x->ready.anywhere, false);
+	tree_init(&x->ready.pinned, true);
+	tree_init(&x->extra.anywhere, false);
+	tree_init(&x->extra.pinned, true);
+	tree_init(&x->refill, false);
+	tree_init(&x->slots, true);
+	list_init(&x->entities);
+	x->carrier = SCHED_NO_SLOT;
+	x->armed_ns = NS_NEVER;
+}
+
+unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+	struct edf_slot *es = edf_slot_of(s, slot);
+
+	(void)place, (void)now_ns;
+	es->number = slot;
+	es->rank.mask = 1ull << slot % 64;
+	tree_init(&es->ready, false);
+	tree_insert(&x->slots, &es->rank);
+	x->slot_count++;
+	sched_poke(out, slot);
+	return 0;
+}
+
+/* Those who live there need other homes afterwards. */
+void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+	struct edf_slot *es = edf_slot_of(s, slot);
+	struct edf_entity *promised = es->promised;
+
+	(void)now_ns;
+	tree_remove(&x->slots, &es->rank);
+	es->rank.key = UINT64_MAX;		/* nobody is offered to it any more */
+	x->slot_count--;
+	if (promised != NULL) {
+		break_promise(promised);
+		offer(s, promised, out);
+	}
+	if (x->carrier == slot) {
+		struct cpuset rest = s->slots;
+
+		cpuset_del(&rest, slot);
+		x->carrier = SCHED_NO_SLOT;
+		x->armed_ns = NS_NEVER;
+		if (tree_first(&x->refill) != NULL && !cpuset_empty(&rest)) {
+			sched_poke(out, cpuset_first(&rest));
+		}
+	}
+}
+
+static void note_affinity(struct edf_entity *ee)
+{
+	const struct cpuset *hard = &ee->entity->hard;
+
+	ee->node.mask = 0;
+	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
+		ee->node.mask |= hard->word[i];
+	}
+	ee->anywhere = cpuset_count(hard) == CPU_MAX;
+}
+
+void edf_add(struct sched *s, struct sched_entity *e)
+{
+	struct edf *x = s->priv;
+	struct edf_entity *ee = e->priv;
+
+	ee->entity = e;
+	ee->home = SCHED_NO_SLOT;
+	note_affinity(ee);
+	list_push_back(&x->entities, &ee->link);
+	x->entity_count++;
+}
+
+void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+	struct edf_entity *ee = e->priv;
+
+	(void)now_ns;
+	edf_set_home(s, ee, SCHED_NO_SLOT, out);
+	list_remove(&ee->link);
+	x->entity_count--;
+}
+
+/* Where it waits, how it runs and what it waits for has changed. */
+static void place_again(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+{
+	const struct sched_entity *e = ee->entity;
+
+	dequeue(ee);
+	if (is_current(s, ee)) {
+		sched_poke(out, e->slot);
+	} else if (e->runnable && !e->on_slot && e->parked == SCHED_NOT_PARKED) {
+		enqueue(s, ee, out);
+	}
+}
+
+void edf_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	(void)now_ns;
+	dequeue(e->priv);		/* the mask is part of its node */
+	note_affinity(e->priv);
+	place_again(s, e->priv, out);
+}
+
+void edf_set_home(struct sched *s, struct edf_entity *ee, unsigned home, struct sched_out *out)
+{
+	if (ee->home == home) {
+		return;
+	}
+	if (ee->home != SCHED_NO_SLOT) {
+		edf_slot_of(s, ee->home)->load -= ee->use;
+	}
+	ee->home = home;
+	if (home != SCHED_NO_SLOT) {
+		edf_slot_of(s, home)->load += ee->use;
+	}
+	place_again(s, ee, out);
+}
+
+void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+	struct edf_entity *ee = e->priv;
+	bool slept = now_ns > ee->slept_ns;
+
+	if (ee->budget_ns > 0 && slept &&
+	    (now_ns >= ee->deadline_ns ||
+	     (!ee->spent && ee->left_ns * ee->period_ns > (ee->deadline_ns - now_ns) * ee->budget_ns))) {
+		begin(ee, now_ns);
+	} else if (ee->spent) {
+		ee->vtime = MAX(ee->vtime, x->vtime);
+		expect_refill(x, ee);
+	} else if (ee->left_ns == 0) {
+		exhaust(x, ee, now_ns);
+	}
+	arm(s, out);
+	park(ee);
+	if (!e->on_slot && e->parked == SCHED_NOT_PARKED) {
+		enqueue(s, ee, out);		/* else released() will */
+	}
+}
+
+void edf_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf_entity *ee = e->priv;
+
+	(void)out;
+	if (is_current(s, ee)) {
+		edf_slot_of(s, e->slot)->running = NULL;
+	}
+	dequeue(ee);
+	drop_refill(s->priv, ee);
+	e->parked = SCHED_NOT_PARKED;
+	ee->slept_ns = now_ns;
+}
+
+/* Gives up a turn of extra time. A reservation is kept: what nobody else is entitled to cannot be given away. */
+void edf_yield(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf_entity *ee = e->priv;
+
+	(void)s, (void)now_ns, (void)out;
+	if (ee->spent) {
+		ee->left_ns = 0;
+	}
+}
+
+void edf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf_entity *ee = e->priv;
+
+	(void)s, (void)out;
+	ran_ns = MIN(ran_ns, now_ns - ee->since_ns);
+	if (ee->spent) {
+		ee->vtime += (ran_ns << 16) / ee->weight;
+	} else if (ran_ns > ee->left_ns) {
+		ee->debt_ns += ran_ns - ee->left_ns;
+	}
+	ee->left_ns -= MIN(ran_ns, ee->left_ns);
+}
+
+/* What ran here goes on if nobody is more urgent; NULL: it cannot. */
+static struct edf_entity *keep(struct edf *x, struct edf_slot *es, uint64_t now_ns)
+{
+	struct edf_entity *ee = es->running;
+
+	if (ee != NULL && !ee->spent && ee->left_ns == 0) {
+		exhaust(x, ee, now_ns);
+	}
+	if (ee == NULL || ee->entity->parked != SCHED_NOT_PARKED || !cpuset_has(&ee->entity->hard, es->number) ||
+	    (x->homes && !ee->spent && ee->home != es->number)) {
+		return NULL;
+	}
+	return ee;
+}
+
+/* ee runs: may `first`, who waits, take its place? */
+static bool gives_way(struct edf_entity *ee, const struct edf_entity *first)
+{
+	if (ee->spent != first->spent) {
+		return ee->spent;
+	}
+	if (!ee->spent) {
+		return first->deadline_ns < ee->deadline_ns;
+	}
+	return ee->left_ns == 0 && first->vtime <= ee->vtime;
+}
+
+static uint64_t until_of(struct edf *x, const struct edf_slot *es, uint64_t now_ns)
+{
+	const struct edf_entity *ee = es->running;
+	const struct tree_node *first = tree_first(&x->refill);
+	uint64_t until_ns = ee == NULL ? NS_NEVER : now_ns + ee->left_ns;
+
+	if (ee != NULL && ee->refill.linked) {
+		until_ns = MIN(until_ns, MAX(ee->deadline_ns, now_ns + 1));
+	}
+
+	if (first != NULL && (x->carrier == es->number || first->key < x->armed_ns || x->armed_ns <= now_ns)) {
+		x->carrier = es->number;
+		x->armed_ns = first->key;
+	} else if (first == NULL) {
+		x->armed_ns = NS_NEVER;
+	}
+	if (x->carrier == es->number) {
+		until_ns = MIN(until_ns, MAX(x->armed_ns, now_ns + 1));
+	}
+	return until_ns;
+}
+
+struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+	struct edf_slot *es = edf_slot_of(s, slot);
+	struct edf_entity *promised = es->promised, *ee, *first;
+
+	if (tree_first(&x->refill) != NULL) {
+		refill_due(s, now_ns, out);
+	}
+	ee = keep(x, es, now_ns);
+	first = first_for(x, es);
+	if (first != NULL && (ee == NULL || gives_way(ee, first))) {
+		dequeue(first);
+		ee = first;
+	}
+	es->running = ee;
+	set_rank(x, es, rank_of(ee));
+	if (promised != NULL && es->promised == promised) {
+		break_promise(promised);
+		offer(s, promised, out);
+	}
+	if (es->promised != NULL) {
+		break_promise(es->promised);	/* a refill, offered to this very slot, which has looked at it */
+	}
+	if (ee != NULL && ee->spent) {
+		ee->left_ns = ee->left_ns == 0 ? ee->quantum_ns : ee->left_ns;
+		x->vtime = MAX(x->vtime, ee->vtime);
+	}
+	return (struct sched_pick){ .entity = ee == NULL ? NULL : ee->entity, .until_ns = until_of(x, es, now_ns) };
+}
+
+void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	(void)now_ns;
+	if (e->runnable && e->parked == SCHED_NOT_PARKED) {
+		enqueue(s, e->priv, out);
+	}
+}
+
+/*
+ * Others may be let in on what ee gives up, at once: so what it has left is cut to its new share of the time to its deadline.
+ * More comes with the next period.
+ */
+void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity *want, uint64_t now_ns,
+		 struct sched_out *out)
+{
+	bool had = ee->budget_ns > 0;
+	unsigned home = ee->home;
+
+	drop_refill(s->priv, ee);
+	dequeue(ee);
+	if (home != SCHED_NO_SLOT) {
+		edf_slot_of(s, home)->load += want->use - ee->use;
+	}
+	ee->period_ns = want->period_ns, ee->budget_ns = want->budget_ns, ee->use = want->use;
+	ee->weight = want->weight, ee->latency_ns = want->latency_ns, ee->quantum_ns = want->quantum_ns;
+	ee->extratime = want->extratime;
+	if (ee->budget_ns == 0) {
+		ee->spent = true;
+		ee->left_ns = ee->quantum_ns;
+	} else if (!had) {
+		begin(ee, now_ns);
+		ee->since_ns = now_ns;
+	} else if (!ee->spent && ee->deadline_ns > now_ns) {
+		ee->part_end_ns = ee->deadline_ns;	/* parts, if any, end here */
+		ee->left_ns = MIN(ee->left_ns, (MIN(ee->deadline_ns - now_ns, ee->period_ns) * ee->budget_ns) / ee->period_ns);
+	}
+	if (ee->entity->runnable) {
+		expect_refill(s->priv, ee);
+		arm(s, out);
+		park(ee);
+		place_again(s, ee, out);
+	}
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What `rtds` and `sedf` share: constant-bandwidth servers in deadline order, and extra time. See edf.c. */
+#pragma once
+
+#include "kernel/lib/tree.h"
+#include "sched/sched.h"
+
+/* The settings both have, by the same index in their tables. */
+enum { EDF_PERIOD, EDF_BUDGET, EDF_EXTRATIME, EDF_SETTINGS };
+
+/* Periods end here so that a time times a time fits 64 bits. */
+#define EDF_PERIOD_MAX	(4 * NS_PER_S)
+/* A utilisation of one slot. */
+#define EDF_ONE		((uint64_t)1 << 32)
+
+/* Those that may run on every slot, and those that may not, who are found by slot. */
+struct edf_queue {
+	struct tree anywhere, pinned;
+};
+
+struct edf_slot {
+	unsigned number;
+	struct edf_entity *running;
+	struct edf_entity *promised;	/* for whom it was poked and has not picked yet */
+	struct tree_node rank;		/* in edf.slots: key is how urgent what it runs is */
+	/* Where entities have homes. */
+	struct tree ready;
+	uint64_t load, trial;		/* of those that live here; scratch of admission */
+};
+
+struct edf_entity {
+	struct sched_entity *entity;
+	struct list link;		/* in edf.entities */
+	/* Settings. */
+	uint64_t period_ns, budget_ns, weight, latency_ns, quantum_ns;
+	uint64_t use;			/* budget / period, of EDF_ONE */
+	bool extratime;
+	/* Its server. */
+	uint64_t deadline_ns;
+	uint64_t left_ns;		/* of the budget; when that is used up, of a turn of extra time */
+	uint64_t debt_ns;		/* ran beyond a budget, to be taken off the next */
+	uint64_t part_ns, part_end_ns;	/* latency: the period is cut into parts; this one, and where the whole ends */
+	uint64_t given_ns;		/* budget of the parts so far */
+	uint64_t since_ns;		/* when the budget last came: what ran before is not charged to it */
+	uint64_t slept_ns;
+	bool spent;			/* no budget until deadline_ns: runs in extra time, or is parked */
+	uint64_t vtime;			/* extra time had, by weight */
+	/* Where it waits. */
+	struct tree *in;		/* NULL: in none */
+	struct tree_node node;		/* in a queue, by deadline or vtime */
+	struct tree_node refill;	/* in edf.refill while it is spent and runnable */
+	struct edf_slot *promised_by;
+	bool anywhere;
+	unsigned home;			/* where entities have homes: its slot, or SCHED_NO_SLOT */
+	const struct sched_want *want;	/* during admission */
+	bool covered;
+};
+
+/* The head of both policies' objects. */
+struct edf {
+	bool homes;			/* a reservation is served on the entity's own slot only */
+	struct edf_queue ready, extra;
+	struct tree refill, slots;
+	unsigned slot_count;
+	struct list entities;
+	unsigned entity_count;
+	uint64_t vtime;			/* of whoever ran last in extra time */
+	unsigned carrier;		/* the slot whose `until` has the next refill, at armed_ns */
+	uint64_t armed_ns;
+};
+
+static inline struct edf_slot *edf_slot_of(const struct sched *s, unsigned slot)
+{
+	return s->slot_priv[slot];
+}
+
+static inline uint64_t edf_use(const struct sched_values *v)
+{
+	return ((uint64_t)v->v[EDF_BUDGET] << 32) / (uint64_t)v->v[EDF_PERIOD];
+}
+
+/* A utilisation as a number with three digits, for messages. */
+#define EDF_FMT			"%lu.%03lu"
+#define EDF_ARG(use)		(use) >> 32, (((use) & (EDF_ONE - 1)) * 1000) >> 32
+
+void edf_init(struct sched *s, bool homes);
+unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out);
+void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);
+void edf_add(struct sched *s, struct sched_entity *e);
+void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+void edf_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+void edf_set_home(struct sched *s, struct edf_entity *ee, unsigned home, struct sched_out *out);
+void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+void edf_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+void edf_yield(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+void edf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns, struct sched_out *out);
+struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);
+void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+/* ee's settings become those of want, which are in its fields period_ns to extratime. */
+void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity *want, uint64_t now_ns,
+		 struct sched_out *out);
+void edf_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to);
+enum err edf_validate(const struct sched_values *v, enum sched_scope scope, struct sched_reason *why);
+void edf_describe(struct sched *s, uint64_t now_ns, struct text *to);
+bool edf_check(struct sched *s, struct sched_reason *why);
+/* Marks whom g would change, and takes the marks away again. */
+void edf_mark(const struct sched_group *g, bool on);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What `rtds` and `sedf` share beside time: settings, standing, text, invariants. */
+#include "sched/edf.h"
+
+enum err edf_validate(const struct sched_values *v, enum sched_scope scope, struct sched_reason *why)
+{
+	char period[24], budget[24];
+	struct text p = text_make(period, sizeof(period)), b = text_make(budget, sizeof(budget));
+
+	if (scope == SCHED_POOL || v->v[EDF_BUDGET] <= v->v[EDF_PERIOD]) {
+		return ERR_OK;
+	}
+	text_ns(&p, (uint64_t)v->v[EDF_PERIOD]);
+	text_ns(&b, (uint64_t)v->v[EDF_BUDGET]);
+	return sched_refuse(ERR_RANGE, why, "a budget of %s does not fit a period of %s", budget, period);
+}
+
+void edf_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to)
+{
+	const struct edf_entity *ee = e->priv;
+
+	(void)s;
+	to->period_ns = ee->budget_ns > 0 ? (int64_t)ee->period_ns : 0;
+	to->budget_ns = (int64_t)ee->budget_ns;
+}
+
+void edf_mark(const struct sched_group *g, bool on)
+{
+	for (unsigned i = 0; g != NULL && i < g->want_count; i++) {
+		if (g->want[i].instead != NULL) {
+			((struct edf_entity *)g->want[i].instead->priv)->want = on ? &g->want[i] : NULL;
+		}
+	}
+}
+
+static void describe_entity(const struct edf_entity *ee, uint64_t now_ns, struct text *to)
+{
+	const struct sched_entity *e = ee->entity;
+
+	text_printf(to, "%s.%u: ", e->group->name, e->number);
+	if (ee->budget_ns > 0) {
+		text_ns(to, ee->budget_ns);
+		text_puts(to, " in ");
+		text_ns(to, ee->period_ns);
+		text_puts(to, ee->spent ? ", used up" : ", left ");
+		if (!ee->spent) {
+			text_ns(to, ee->left_ns);
+		}
+		text_puts(to, ee->deadline_ns >= now_ns ? ", deadline in " : ", deadline over for ");
+		text_ns(to, ee->deadline_ns >= now_ns ? ee->deadline_ns - now_ns : now_ns - ee->deadline_ns);
+	} else {
+		text_puts(to, "extra time only");
+	}
+	if (ee->home != SCHED_NO_SLOT) {
+		text_printf(to, ", home %u", ee->home);
+	}
+	text_puts(to, !e->runnable ? ", asleep\n" : e->on_slot ? ", runs\n" :
+		      e->parked != SCHED_NOT_PARKED ? ", parked\n" : ee->spent ? ", waits for extra time\n" : ", waits\n");
+}
+
+void edf_describe(struct sched *s, uint64_t now_ns, struct text *to)
+{
+	struct edf *x = s->priv;
+
+	CPUSET_FOREACH(slot, &s->slots) {
+		const struct edf_slot *es = edf_slot_of(s, slot);
+
+		text_printf(to, "slot %u: ", slot);
+		if (es->running == NULL) {
+			text_puts(to, "idle");
+		} else {
+			text_printf(to, "%s.%u%s", es->running->entity->group->name, es->running->entity->number,
+				    es->running->spent ? " in extra time" : "");
+		}
+		if (x->homes) {
+			text_printf(to, ", reserved " EDF_FMT, EDF_ARG(es->load));
+		}
+		text_putc(to, '\n');
+	}
+	LIST_FOREACH(node, &x->entities) {
+		describe_entity(LIST_ENTRY(node, struct edf_entity, link), now_ns, to);
+	}
+}
+
+static const char *wrong_entity(const struct sched *s, const struct edf_entity *ee)
+{
+	const struct edf *x = s->priv;
+	const struct sched_entity *e = ee->entity;
+	bool current = e->on_slot && edf_slot_of(s, e->slot)->running == ee;
+	bool waits = e->runnable && !e->on_slot && e->parked == SCHED_NOT_PARKED;
+
+	if ((ee->in != NULL) != waits || ee->node.linked != waits) {
+		return "waits and is not queued, or the other way round";
+	}
+	if (waits && ee->node.key != (ee->spent ? ee->vtime : ee->deadline_ns)) {
+		return "is queued by an old key";
+	}
+	if (waits && ((ee->in == &x->extra.anywhere || ee->in == &x->extra.pinned) != ee->spent)) {
+		return "is in the wrong queue";
+	}
+	if (ee->refill.linked != (e->runnable && ee->spent && ee->budget_ns > 0)) {
+		return "waits for a budget it has, or for none";
+	}
+	if (e->parked != SCHED_NOT_PARKED && (!e->runnable || !ee->spent || ee->extratime)) {
+		return "is parked without reason";
+	}
+	if (!ee->spent && ee->left_ns > ee->budget_ns) {
+		return "has more than its budget";
+	}
+	if (current && !e->runnable) {
+		return "runs, but is not runnable";
+	}
+	return NULL;
+}
+
+bool edf_check(struct sched *s, struct sched_reason *why)
+{
+	struct edf *x = s->priv;
+	unsigned queued[3] = { 0 }, refills = 0;
+
+	LIST_FOREACH(node, &x->entities) {
+		const struct edf_entity *ee = LIST_ENTRY(node, struct edf_entity, link);
+		const char *wrong = wrong_entity(s, ee);
+
+		if (wrong != NULL) {
+			return sched_refuse(ERR_STATE, why, "%s.%u %s", ee->entity->group->name, ee->entity->number, wrong) ==
+			       ERR_OK;
+		}
+		queued[0] += ee->in == &x->ready.anywhere;
+		queued[1] += ee->in == &x->extra.anywhere;
+		queued[2] += ee->in == &x->extra.pinned;
+		refills += ee->refill.linked;
+	}
+	CPUSET_FOREACH(slot, &s->slots) {
+		const struct edf_slot *es = edf_slot_of(s, slot);
+		const struct edf_entity *ee = es->running;
+
+		if (ee != NULL && (!ee->entity->runnable || !ee->entity->on_slot || ee->entity->slot != slot)) {
+			return sched_refuse(ERR_STATE, why, "slot %u: runs one that cannot be there", slot) == ERR_OK;
+		}
+		if (es->promised != NULL && (es->promised->promised_by != es || es->promised->in == NULL)) {
+			return sched_refuse(ERR_STATE, why, "slot %u: promised to one that does not wait", slot) == ERR_OK;
+		}
+	}
+	if (!tree_check(&x->ready.anywhere, queued[0]) || !tree_check(&x->extra.anywhere, queued[1]) ||
+	    !tree_check(&x->extra.pinned, queued[2]) || !tree_check(&x->refill, refills) ||
+	    !tree_check(&x->slots, x->slot_count)) {
+		return sched_refuse(ERR_STATE, why, "a queue is broken") == ERR_OK;
+	}
+	return true;
+}

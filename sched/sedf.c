@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sedf: partitioned earliest deadline first. A vCPU with a `slice` in every `period` has a home slot, and runs its slices
+ * there and nowhere else; time that no slice wants is shared by `weight` among those with `extratime`, on every slot of the
+ * pool. A vCPU without a slice, which is the default, lives on extra time alone. See edf.c for servers and extra time.
+ *
+ * What rtds guarantees depends on its largest vCPU; here each slot is one cpu under EDF, so slices may fill it to 1, and
+ * small vCPUs are never hurt by a large one elsewhere. On the other hand a slice waits for its home while another slot is
+ * free or gives its time away.
+ *
+ * Homes. A new vCPU goes to the allowed slot with the least room that is enough; where none has enough, all are placed again,
+ * the largest first (first-fit decreasing). Admission accepts what one of these two can place. That is everything up to
+ * U <= (b m + 1)/(b + 1) on m slots, where no vCPU is larger than 1/b (Lopez et al. 2000), and all U <= 1 on one slot.
+ *
+ * `latency`: a vCPU that wakes has its share in parts, the first after that time, then twice, and so on to the end of its
+ * period; the sum is the same, so it costs the others nothing.
+ *
+ * Decided where Xen is unclear: a wake begins a period (Xen: what is left of it is forfeited); extra time has one class,
+ * by weight (Xen: a class that makes up for short blocking, which cannot lose time here); `weight` needs no reservation and takes
+ * none. Values are a vCPU's; a VM's hold for all of its own.
+ */
+#include "sched/edf.h"
+
+#define EXTRA_QUANTUM_NS	(500 * NS_PER_US)
+
+enum { SEDF_LATENCY = EDF_SETTINGS, SEDF_WEIGHT };
+
+struct sedf {
+	struct edf edf;
+	struct tree by_use;		/* all with a slice: the largest first */
+};
+
+struct sedf_entity {
+	struct edf_entity ee;
+	struct tree_node by_use;
+};
+
+static const struct sched_tunable sedf_tunables[] = {
+	[EDF_PERIOD] = {
+		.name = "period", .type = SCHED_TIME, .scope = SCHED_ENTITY, .live = true,
+		.min = 10 * NS_PER_US, .max = EDF_PERIOD_MAX, .def = 100 * NS_PER_MS, .help = "how often a vCPU has its slice",
+	},
+	[EDF_BUDGET] = {
+		.name = "slice", .also = "budget", .type = SCHED_TIME, .scope = SCHED_ENTITY, .live = true,
+		.min = 0, .max = EDF_PERIOD_MAX, .def = 0, .help = "what it is sure of in each period; 0: extra time only",
+	},
+	[EDF_EXTRATIME] = {
+		.name = "extratime", .type = SCHED_BOOL, .scope = SCHED_ENTITY, .live = true,
+		.max = 1, .def = 1, .help = "it may use more when no slice is due",
+	},
+	[SEDF_LATENCY] = {
+		.name = "latency", .type = SCHED_TIME, .scope = SCHED_ENTITY, .live = true,
+		.min = 0, .max = EDF_PERIOD_MAX, .def = 0, .help = "a part of its slice this soon after a wake; 0: within the period",
+	},
+	[SEDF_WEIGHT] = {
+		.name = "weight", .type = SCHED_INT, .scope = SCHED_ENTITY, .live = true,
+		.min = 1, .max = 65535, .def = 256, .help = "its share of extra time",
+	},
+};
+
+static enum err sedf_init(struct sched *s)
+{
+	struct sedf *x = s->priv;
+
+	edf_init(s, true);
+	tree_init(&x->by_use, false);
+	return ERR_OK;
+}
+
+static enum err sedf_validate(const struct sched_values *v, enum sched_scope scope, struct sched_reason *why)
+{
+	if (scope != SCHED_POOL && v->v[EDF_BUDGET] == 0 && v->v[EDF_EXTRATIME] == 0) {
+		return sched_refuse(ERR_INVAL, why, "without a slice and without extratime it would never run");
+	}
+	return edf_validate(v, scope, why);
+}
+
+/* --- Homes. */
+
+/* The allowed slot with the least room that is enough, by what is booked in `trial`; SCHED_NO_SLOT: none. */
+static unsigned best_fit(struct sched *s, const struct cpuset *slots, const struct cpuset *hard, uint64_t use)
+{
+	uint64_t most = 0;
+	unsigned best = SCHED_NO_SLOT;
+
+	CPUSET_FOREACH(slot, slots) {
+		const struct edf_slot *es = edf_slot_of(s, slot);
+
+		if ((hard == NULL || cpuset_has(hard, slot)) && es->trial + use <= EDF_ONE &&
+		    (best == SCHED_NO_SLOT || es->trial > most)) {
+			best = slot;
+			most = es->trial;
+		}
+	}
+	return best;
+}
+
+static unsigned first_fit(struct sched *s, const struct cpuset *slots, const struct cpuset *hard, uint64_t use)
+{
+	CPUSET_FOREACH(slot, slots) {
+		if ((hard == NULL || cpuset_has(hard, slot)) && edf_slot_of(s, slot)->trial + use <= EDF_ONE) {
+			return slot;
+		}
+	}
+	return SCHED_NO_SLOT;
+}
+
+static unsigned least_loaded(struct sched *s, const struct cpuset *slots, const struct cpuset *hard)
+{
+	unsigned best = SCHED_NO_SLOT;
+
+	CPUSET_FOREACH(slot, slots) {
+		if (cpuset_has(hard, slot) &&
+		    (best == SCHED_NO_SLOT || edf_slot_of(s, slot)->trial < edf_slot_of(s, best)->trial)) {
+			best = slot;
+		}
+	}
+	return best;
+}
+
+static struct sedf_entity *of_node(struct tree_node *n)
+{
+	return n == NULL ? NULL : TREE_ENTRY(n, struct sedf_entity, by_use);
+}
+
+static void set_trials(struct sched *s, const struct cpuset *slots, bool loads)
+{
+	CPUSET_FOREACH(slot, slots) {
+		edf_slot_of(s, slot)->trial = loads ? edf_slot_of(s, slot)->load : 0;
+	}
+}
+
+static struct cpuset slots_but(const struct sched *s, unsigned leaving)
+{
+	struct cpuset slots = s->slots;
+
+	if (leaving != SCHED_NO_SLOT) {
+		cpuset_del(&slots, leaving);
+	}
+	return slots;
+}
+
+/* All again, the largest first. False: somebody has no place. commit: they get what was found, and who finds none a crowded one. */
+static bool place_all(struct sched *s, const struct cpuset *slots, bool commit, struct sched_out *out)
+{
+	struct sedf *x = s->priv;
+	bool fit = true;
+
+	set_trials(s, slots, false);
+	for (struct tree_node *n = tree_first(&x->by_use); n != NULL; n = tree_next(n)) {
+		struct edf_entity *ee = &of_node(n)->ee;
+		unsigned home = first_fit(s, slots, &ee->entity->hard, ee->use);
+
+		if (home == SCHED_NO_SLOT) {
+			home = least_loaded(s, slots, &ee->entity->hard);
+			fit = false;
+		}
+		if (home != SCHED_NO_SLOT) {
+			edf_slot_of(s, home)->trial += ee->use;
+		}
+		if (commit) {
+			edf_set_home(s, ee, home, out);
+		}
+	}
+	return fit;
+}
+
+/* ee, without a home, gets one. */
+static void find_home(struct sched *s, struct edf_entity *ee, unsigned leaving, struct sched_out *out)
+{
+	struct cpuset slots = slots_but(s, leaving);
+	unsigned home;
+
+	if (ee->budget_ns == 0) {
+		return;
+	}
+	set_trials(s, &slots, true);
+	home = best_fit(s, &slots, &ee->entity->hard, ee->use);
+	if (home == SCHED_NO_SLOT && place_all(s, &slots, false, out)) {
+		(void)place_all(s, &slots, true, out);
+		return;
+	}
+	if (home == SCHED_NO_SLOT) {
+		set_trials(s, &slots, true);
+		home = least_loaded(s, &slots, &ee->entity->hard);
+	}
+	edf_set_home(s, ee, home, out);
+}
+
+/* Were some slots overfull, a change elsewhere may have made room. */
+static void relieve(struct sched *s, unsigned leaving, struct sched_out *out)
+{
+	struct cpuset slots = slots_but(s, leaving);
+	bool over = false;
+
+	CPUSET_FOREACH(slot, &slots) {
+		over = over || edf_slot_of(s, slot)->load > EDF_ONE;
+	}
+	if (over && place_all(s, &slots, false, out)) {
+		(void)place_all(s, &slots, true, out);
+	}
+}
+
+static void house_all(struct sched *s, unsigned leaving, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+
+	LIST_FOREACH(n, &x->entities) {
+		struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
+
+		if (ee->home == SCHED_NO_SLOT) {
+			find_home(s, ee, leaving, out);
+		}
+	}
+	relieve(s, leaving, out);
+}
+
+/* --- Ops. */
+
+static unsigned sedf_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
+			  struct sched_out *out)
+{
+	(void)edf_join(s, slot, place, now_ns, out);
+	house_all(s, SCHED_NO_SLOT, out);
+	return 0;
+}
+
+static void sedf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct sedf *x = s->priv;
+
+	edf_leave(s, slot, now_ns, out);
+	LIST_FOREACH(n, &x->edf.entities) {
+		struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
+
+		if (ee->home == slot) {
+			edf_set_home(s, ee, SCHED_NO_SLOT, out);
+		}
+	}
+	house_all(s, slot, out);
+}
+
+static void configure(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct sedf *x = s->priv;
+	struct sedf_entity *se = e->priv;
+	const struct sched_values *v = &e->values;
+	const struct edf_entity want = {
+		.period_ns = (uint64_t)v->v[EDF_PERIOD], .budget_ns = (uint64_t)v->v[EDF_BUDGET],
+		.latency_ns = (uint64_t)v->v[SEDF_LATENCY], .weight = (uint64_t)v->v[SEDF_WEIGHT],
+		.extratime = v->v[EDF_EXTRATIME] != 0, .use = edf_use(v), .quantum_ns = EXTRA_QUANTUM_NS,
+	};
+
+	if (se->by_use.linked) {
+		tree_remove(&x->by_use, &se->by_use);
+	}
+	edf_reserve(s, &se->ee, &want, now_ns, out);
+	if (want.budget_ns > 0) {
+		se->by_use.key = EDF_ONE - want.use;
+		tree_insert(&x->by_use, &se->by_use);
+	}
+	if (want.budget_ns == 0 || (se->ee.home != SCHED_NO_SLOT && edf_slot_of(s, se->ee.home)->load > EDF_ONE)) {
+		edf_set_home(s, &se->ee, SCHED_NO_SLOT, out);
+	}
+	if (se->ee.home == SCHED_NO_SLOT) {
+		find_home(s, &se->ee, SCHED_NO_SLOT, out);
+	}
+	relieve(s, SCHED_NO_SLOT, out);
+}
+
+static void sedf_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	edf_add(s, e);
+	configure(s, e, now_ns, out);
+}
+
+static void sedf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct sedf *x = s->priv;
+	struct sedf_entity *se = e->priv;
+
+	if (se->by_use.linked) {
+		tree_remove(&x->by_use, &se->by_use);
+	}
+	edf_remove(s, e, now_ns, out);
+}
+
+static void sedf_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns,
+		      struct sched_out *out)
+{
+	(void)g;
+	if (e != NULL) {
+		configure(s, e, now_ns, out);
+	}
+}
+
+static void sedf_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf_entity *ee = e->priv;
+
+	edf_set_affinity(s, e, now_ns, out);
+	if (ee->home != SCHED_NO_SLOT && !cpuset_has(&e->hard, ee->home)) {
+		edf_set_home(s, ee, SCHED_NO_SLOT, out);
+		find_home(s, ee, SCHED_NO_SLOT, out);
+	}
+	relieve(s, SCHED_NO_SLOT, out);
+}
+
+/* --- Admission: what find_home() and place_all() would come to. */
+
+struct question {
+	struct sched *s;
+	const struct sched_group *g;
+	unsigned asked;			/* new ones and changed ones */
+	const struct cpuset *slots;
+	uint64_t unplaced;		/* what found no slot */
+};
+
+static const struct sched_values *values_at(const struct question *q, unsigned i)
+{
+	return q->g->want_count > 0 ? &q->g->want[i].values : &q->g->values;
+}
+
+static const struct cpuset *hard_at(const struct question *q, unsigned i)
+{
+	return q->g->want_count > 0 ? q->g->want[i].hard : NULL;
+}
+
+static bool book(struct question *q, unsigned slot, uint64_t use)
+{
+	if (slot == SCHED_NO_SLOT) {
+		q->unplaced = use;
+		return false;
+	}
+	edf_slot_of(q->s, slot)->trial += use;
+	return true;
+}
+
+static bool fits_beside(struct question *q)
+{
+	struct edf *x = q->s->priv;
+	bool fit = true;
+
+	set_trials(q->s, q->slots, true);
+	LIST_FOREACH(n, &x->entities) {
+		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
+
+		if (ee->want != NULL && ee->home != SCHED_NO_SLOT) {
+			edf_slot_of(q->s, ee->home)->trial -= ee->use;
+		}
+	}
+	LIST_FOREACH(n, &x->entities) {
+		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
+		const struct cpuset *hard = &ee->entity->hard;
+
+		if (fit && ee->want == NULL && ee->use > 0 && (ee->home == SCHED_NO_SLOT || !cpuset_has(q->slots, ee->home))) {
+			fit = book(q, best_fit(q->s, q->slots, hard, ee->use), ee->use);
+		}
+	}
+	for (unsigned i = 0; fit && i < q->asked; i++) {
+		uint64_t use = edf_use(values_at(q, i));
+
+		fit = use == 0 || book(q, best_fit(q->s, q->slots, hard_at(q, i), use), use);
+	}
+	CPUSET_FOREACH(slot, q->slots) {
+		fit = fit && edf_slot_of(q->s, slot)->trial <= EDF_ONE;
+	}
+	return fit;
+}
+
+/* The largest of those asked about that is smaller than `below`, or as large and comes after number `after`. */
+static unsigned next_asked(const struct question *q, uint64_t below, unsigned after)
+{
+	unsigned best = UINT32_MAX;
+
+	for (unsigned i = 0; i < q->asked; i++) {
+		uint64_t use = edf_use(values_at(q, i));
+
+		if ((use < below || (use == below && after != UINT32_MAX && i > after)) && use > 0 &&
+		    (best == UINT32_MAX || use > edf_use(values_at(q, best)))) {
+			best = i;
+		}
+	}
+	return best;
+}
+
+static bool fits_anew(struct question *q)
+{
+	struct sedf *x = q->s->priv;
+	struct tree_node *n = tree_first(&x->by_use);
+	unsigned i = next_asked(q, UINT64_MAX, UINT32_MAX);
+	bool fit = true;
+
+	set_trials(q->s, q->slots, false);
+	while (fit && (n != NULL || i != UINT32_MAX)) {
+		const struct edf_entity *ee = n != NULL ? &of_node(n)->ee : NULL;
+		uint64_t use = i != UINT32_MAX ? edf_use(values_at(q, i)) : 0;
+
+		if (ee != NULL && ee->use >= use) {
+			fit = ee->want != NULL || book(q, first_fit(q->s, q->slots, &ee->entity->hard, ee->use), ee->use);
+			n = tree_next(n);
+		} else {
+			fit = book(q, first_fit(q->s, q->slots, hard_at(q, i), use), use);
+			i = next_asked(q, use, i);
+		}
+	}
+	return fit;
+}
+
+static enum err sedf_admit(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
+			   struct sched_reason *why)
+{
+	const unsigned asked = g != NULL && g->want_count > 0 ? g->want_count : entities;
+	struct question q = { s, g, asked, slots, 0 };
+	struct edf *x = s->priv;
+	uint64_t there = 0, new = 0;
+	bool fit;
+
+	edf_mark(g, true);
+	LIST_FOREACH(n, &x->entities) {
+		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
+
+		there += ee->want == NULL ? ee->use : 0;
+	}
+	for (unsigned i = 0; i < asked; i++) {
+		new += edf_use(values_at(&q, i));
+	}
+	fit = there + new == 0 || fits_beside(&q) || fits_anew(&q);
+	edf_mark(g, false);
+	if (fit) {
+		return ERR_OK;
+	}
+	return sched_refuse(ERR_ADMISSION, why, "slices take " EDF_FMT " there + " EDF_FMT " new = " EDF_FMT " of %u cpus; no cpu has "
+			    EDF_FMT " left", EDF_ARG(there), EDF_ARG(new), EDF_ARG(there + new), cpuset_count(slots),
+			    EDF_ARG(q.unplaced));
+}
+
+static void sedf_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to)
+{
+	const struct edf_entity *ee = e->priv;
+
+	edf_export(s, e, to);
+	to->weight = (int64_t)ee->weight;
+}
+
+/* Of whom admission let in. Extra time alone promises nothing: slices may take all there is. */
+static uint64_t sedf_wait_bound_ns(struct sched *s, const struct sched_entity *e)
+{
+	const struct edf_entity *ee = e->priv;
+
+	(void)s;
+	return ee->budget_ns > 0 ? 2 * ee->period_ns : NS_NEVER;
+}
+
+SCHED_POLICY(sched_sedf,
+	.name = "sedf",
+	.summary = "earliest deadline first with homes: a slice in every period, spare time by weight",
+	.honours = SCHED_HONOURS_WEIGHT | SCHED_HONOURS_RESERVATION | SCHED_HONOURS_HARD_AFFINITY | SCHED_HONOURS_PER_ENTITY,
+	.tunables = sedf_tunables, .tunable_count = ARRAY_SIZE(sedf_tunables),
+	.object_size = sizeof(struct sedf), .slot_size = sizeof(struct edf_slot),
+	.entity_size = sizeof(struct sedf_entity),
+	.init = sedf_init, .join = sedf_join, .leave = sedf_leave, .admit = sedf_admit, .validate = sedf_validate,
+	.add = sedf_add, .remove = sedf_remove, .set_affinity = sedf_set_affinity,
+	.wake = edf_wake, .block = edf_block, .yield = edf_yield, .charge = edf_charge, .pick = edf_pick,
+	.released = edf_released, .tune = sedf_tune, .export = sedf_export,
+	.describe = edf_describe, .check = edf_check, .wait_bound_ns = sedf_wait_bound_ns,
+);
