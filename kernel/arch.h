@@ -16,6 +16,8 @@
 #include "kernel/lib/addr.h"
 #include "kernel/lib/err.h"
 
+struct text;
+
 /* --- Time: nanoseconds since the hand-off from firmware; monotonic, the same on all cpus. */
 uint64_t arch_now_ns(void);
 
@@ -60,8 +62,12 @@ const char *arch_virtualization(void);
 
 /* --- What is done against one VM learning of another through the cpu, in words. */
 const char *arch_mitigations(void);
-struct text;
 void arch_mitigations_taken(unsigned cpu, struct text *to);	/* how often, on that cpu */
+
+/* --- Who called whom up to here, on one line, innermost first. */
+void arch_backtrace(struct text *to);
+/* Forgets all that this cpu was doing and calls fn, which must not return, on an empty stack. */
+noreturn void arch_restart(void (*fn)(void));
 
 /* --- The end. */
 noreturn void arch_poweroff(void);

@@ -10,6 +10,13 @@
 
 #define WAIT_MAX_NS	(5 * NS_PER_S)
 
+static void (*waiting)(void);
+
+void call_set_waiting(void (*fn)(void))
+{
+	waiting = fn;
+}
+
 static void push(struct cpu *target, struct call *c)
 {
 	struct call *head = atomic_load_explicit(&target->remote.calls, memory_order_relaxed);
@@ -78,6 +85,9 @@ static void wait_for(const struct call *c, unsigned cpu)
 		if (!urged && waited_ns >= CPU_NMI_AFTER_NS) {
 			arch_poke_nmi(cpu);
 			urged = true;
+		}
+		if (urged && waiting != NULL) {
+			waiting();
 		}
 		if (waited_ns > WAIT_MAX_NS) {
 			panic("cpu %u waited 5 s for cpu %u, which does not answer its calls", self->id, cpu);

@@ -33,3 +33,5 @@ bool call_run(void);
  * dispatch_ops.run(): a call may take the current entity off. Panics after 5 s.
  */
 void call_sync(unsigned cpu, void (*fn)(void *arg), void *arg);
+/* What is to be done again and again while call_sync() waits long; any cpu. */
+void call_set_waiting(void (*fn)(void));

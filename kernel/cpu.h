@@ -36,6 +36,19 @@ struct cpu_remote {
 	_Atomic(struct call *) calls;		/* newest first; pushed by anyone, taken whole by the owner */
 } __attribute__((aligned(CPU_LINE)));
 
+/* This cpu stands accused of holding a lock for too long: kernel/stuck.h. */
+struct cpu_stuck {
+	const struct spinlock *_Atomic lock;	/* written by others, with `serving`: before they send an NMI */
+	_Atomic uint32_t serving;
+
+	/* The NMI handler's. */
+	uint32_t strike_serving;
+	const struct spinlock *strike_lock;
+	uint64_t strike_ns;
+	unsigned strikes;
+	bool waits;				/* for such a lock itself, so another one is to blame */
+};
+
 /* A poke that was sent and not seen acknowledged. */
 struct cpu_poke {
 	unsigned cpu;
@@ -59,7 +72,11 @@ struct cpu {
 	unsigned why;				/* enum dispatch_why of the run that is not charged yet */
 	bool uncharged;				/* current ran since it was charged */
 	bool in_run;				/* inside dispatch_ops.run(): current cannot be taken off */
+	bool in_chore;				/* in calls, housekeeping or timers: what they do must not be abandoned */
 	bool again;				/* poked by itself since its last pick, not in run() */
+	unsigned op;				/* enum pool_op: what its policy was asked last, */
+	struct pool *asked;			/* and the pool whose domain was locked last */
+	struct sched_entity *leaving;		/* blocked on its way off: should the op be abandoned it is off */
 	uint64_t house_due_ns;			/* of the housekeeping cpu: when it is due, */
 	uint64_t house_busy_ns, house_idle_ns;	/* and would be with a guest to run, and without */
 	uint64_t run_start_ns, run_end_ns;
@@ -71,6 +88,7 @@ struct cpu {
 	struct cpu_poke poke[CPU_POKES_MAX];
 
 	struct spin_held held;
+	struct cpu_stuck stuck;
 	struct timer_queue timers;
 	void *arch;				/* the machine's own per-cpu data, or NULL */
 } __attribute__((aligned(CPU_LINE)));

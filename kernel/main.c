@@ -66,6 +66,7 @@ static void draw_screen(void)
 /* What the housekeeping cpu does when it is time to. */
 static void housekeeping(void)
 {
+	pool_watch();
 	vm_housekeeping();
 	console_receive();
 	more_console = shell_poll();
@@ -248,6 +249,7 @@ static noreturn void start(void)
 	online = count_online();
 	read_manifest();
 	mitigate_init(manifest.boot.mitigations == MANIFEST_MITIGATE_OFF);
+	pool_watch_init();
 	pool_manifest_build(&manifest);
 	vm_init();
 	vm_manifest_build(&manifest);

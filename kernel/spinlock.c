@@ -4,6 +4,9 @@
 
 #include "kernel/cpu.h"
 #include "kernel/log.h"
+#include "kernel/stuck.h"
+
+#define STUCK_TURNS	256u	/* between two looks at whom we wait for */
 
 static const char *rank_name(uint32_t rank)
 {
@@ -41,8 +44,20 @@ static struct spin_held *held_here(void)
 
 void spin_wait(struct spinlock *l, uint32_t ticket)
 {
-	while (atomic_load_explicit(&l->serving, memory_order_acquire) != ticket) {
+	struct cpu *self = l->rank == SPIN_RANK_DOMAIN ? cpu_this() : NULL;
+	struct stuck_seen seen = { 0 };
+
+	if (self != NULL) {
+		self->stuck.waits = true;
+	}
+	for (unsigned turn = 1; atomic_load_explicit(&l->serving, memory_order_acquire) != ticket; turn++) {
 		arch_relax();
+		if (turn % STUCK_TURNS == 0 && self != NULL) {
+			stuck_look(l, &seen);
+		}
+	}
+	if (self != NULL) {
+		self->stuck.waits = false;
 	}
 }
 

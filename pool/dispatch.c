@@ -46,6 +46,7 @@ static void count(_Atomic uint64_t *counter, uint64_t n)
 static inline __attribute__((always_inline)) void lock_domain(struct cpu *self)
 {
 	spin_lock_as(self->domain, &self->held, self->id + 1);
+	self->asked = atomic_load_explicit(&self->pool, memory_order_relaxed);
 }
 
 static inline __attribute__((always_inline)) void unlock_domain(struct cpu *self)
@@ -56,7 +57,7 @@ static inline __attribute__((always_inline)) void unlock_domain(struct cpu *self
 /* Books the last run of the current entity: time, and why it ended. The domain is held. */
 static void settle(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
-	struct sched *s = &e->pool->sched;
+	struct pool *p = e->pool;
 	unsigned why = self->why;
 
 	if (!self->uncharged) {
@@ -66,17 +67,17 @@ static void settle(struct cpu *self, struct sched_entity *e, uint64_t now_ns, st
 
 		self->uncharged = false;
 		e->used_ns += ran_ns;
-		if (s->ops->charge != NULL) {
-			s->ops->charge(s, e, ran_ns, now_ns, out);
+		if (pool_ops(p)->charge != NULL) {
+			POOL_ASK(self, p, charge, &p->sched, e, ran_ns, now_ns, out);
 		}
 	}
 	if (why == DISPATCH_STOPPED || (why == DISPATCH_BLOCKED && !e->wake_pending)) {
 		e->awake = false;
 	}
 	if (e->runnable && (!e->awake || e->pauses > 0)) {
-		pool_make_blocked(e, now_ns, out);
+		pool_make_blocked(self, e, now_ns, out);
 	} else if (why == DISPATCH_YIELDED) {
-		s->ops->yield(s, e, now_ns, out);
+		POOL_ASK(self, p, yield, &p->sched, e, now_ns, out);
 	}
 }
 
@@ -96,12 +97,14 @@ static void release(struct cpu *self, struct sched_entity *e, uint64_t now_ns, s
 	guest->put(e);
 	lock_domain(self);
 	if (e->runnable && e->pauses > 0) {
-		pool_make_blocked(e, now_ns, out);	/* paused since its pick was over */
+		self->leaving = e;
+		pool_make_blocked(self, e, now_ns, out);	/* paused since its pick was over */
+		self->leaving = NULL;
 	}
 	e->on_slot = false;
-	pool_ops(e->pool)->released(&e->pool->sched, e, now_ns, out);
+	POOL_ASK(self, e->pool, released, &e->pool->sched, e, now_ns, out);
 	if (e->awake && e->pauses == 0 && !e->runnable) {
-		pool_make_runnable(e, now_ns, out);	/* dispatch_drop_current() took it off against its will */
+		pool_make_runnable(self, e, now_ns, out);	/* dispatch_drop_current() took it off against its will */
 	}
 	unlock_domain(self);
 }
@@ -122,11 +125,22 @@ static __attribute__((noinline, cold)) struct sched_pick pull_and_pick(struct cp
 	if (other != own) {
 		spin_lock_next(MAX(own, other));
 		if (cpuset_has(&p->sched.slots, from) && other == &p->domain[p->slot_domain[from]].lock) {
-			p->sched.ops->pull(&p->sched, from, self->id, now_ns, out);
+			POOL_ASK(self, p, pull, &p->sched, from, self->id, now_ns, out);
 		}
 		spin_unlock(other);
 	}
-	return p->sched.ops->pick(&p->sched, self->id, now_ns, out);
+	return POOL_ASK(self, p, pick, &p->sched, self->id, now_ns, out);
+}
+
+/* What pick() promises: runnable, not parked, ours, on no other slot, allowed here; and until is later. */
+static inline __attribute__((always_inline)) bool is_sound(const struct cpu *self, const struct pool *p,
+							   const struct sched_pick *next, uint64_t now_ns)
+{
+	const struct sched_entity *e = next->entity;
+
+	return next->until_ns > now_ns &&
+	       (e == NULL || (e->pool == p && e->runnable && e->parked == SCHED_NOT_PARKED &&
+			      e->on_slot == (e == self->current) && cpuset_has(&e->hard, self->id)));
 }
 
 static struct sched_pick schedule(struct cpu *self, uint64_t now_ns)
@@ -145,9 +159,13 @@ static struct sched_pick schedule(struct cpu *self, uint64_t now_ns)
 	if (last != NULL) {
 		settle(self, last, now_ns, &out);
 	}
-	next = p->sched.ops->pick(&p->sched, self->id, now_ns, &out);
+	next = POOL_ASK(self, p, pick, &p->sched, self->id, now_ns, &out);
 	if (__builtin_expect(next.pull, 0)) {
 		next = pull_and_pick(self, p, next.from, now_ns, &out);
+	}
+	if (__builtin_expect(!is_sound(self, p, &next, now_ns), 0)) {
+		pool_condemn_pick(self, p, &next, now_ns);
+		next = (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 	}
 	if (next.entity != NULL) {
 		next.entity->wake_pending = false;
@@ -184,7 +202,7 @@ void dispatch_drop_current(void)
 	lock_domain(self);
 	settle(self, e, now_ns, &out);
 	if (e->runnable) {
-		pool_make_blocked(e, now_ns, &out);
+		pool_make_blocked(self, e, now_ns, &out);
 	}
 	self->current = NULL;
 	unlock_domain(self);
@@ -212,7 +230,9 @@ static void idle(struct cpu *self, uint64_t now_ns, uint64_t until_ns)
 /* When it is due depends on whether a guest will run: both are kept, so that few rounds ask. */
 static void keep_house(struct cpu *self)
 {
+	self->in_chore = true;
 	housekeeping();
+	self->in_chore = false;
 	if (housekeeping_wait_ns != NULL) {
 		uint64_t now_ns = arch_now_ns();
 
@@ -227,10 +247,30 @@ static bool house_is_due(const struct cpu *self, bool urged, uint64_t now_ns)
 	return housekeeping != NULL && (urged || now_ns >= self->house_due_ns);
 }
 
+static bool run_calls(struct cpu *self)
+{
+	bool any;
+
+	self->in_chore = true;
+	any = call_run();
+	self->in_chore = false;
+	return any;
+}
+
+static bool run_timers(struct cpu *self, uint64_t now_ns)
+{
+	bool any;
+
+	self->in_chore = true;
+	any = timer_expire(&self->timers, now_ns);
+	self->in_chore = false;
+	return any;
+}
+
 static inline __attribute__((always_inline)) void round_of(struct cpu *self)
 {
 	bool poked = cpu_poke_ack(self);
-	bool worked = atomic_load_explicit(&self->remote.calls, memory_order_relaxed) != NULL && call_run();
+	bool worked = atomic_load_explicit(&self->remote.calls, memory_order_relaxed) != NULL && run_calls(self);
 	uint64_t now_ns = self->uncharged && !worked ? self->run_end_ns : arch_now_ns(), until_ns;
 	struct sched_pick next;
 
@@ -238,7 +278,7 @@ static inline __attribute__((always_inline)) void round_of(struct cpu *self)
 		keep_house(self);
 		now_ns = arch_now_ns();
 	}
-	if (timer_next(&self->timers) <= now_ns && timer_expire(&self->timers, now_ns)) {
+	if (timer_next(&self->timers) <= now_ns && run_timers(self, now_ns)) {
 		now_ns = arch_now_ns();
 	}
 	if (self->poke_count > 0) {

@@ -19,6 +19,7 @@ void pool_assert_control(void)
 void pool_lock_all(struct pool *p)
 {
 	spin_lock(&p->domain[0].lock);
+	cpu_this()->asked = p;
 	for (unsigned i = 1; i < p->domain_count; i++) {
 		spin_lock_next(&p->domain[i].lock);
 	}
@@ -126,7 +127,7 @@ static enum err check_name(const char *name, struct sched_reason *why)
 
 static void free_parts(struct pool *p)
 {
-	heap_free(p->sched.priv, p->sched.ops->object_size);
+	pool_private_free(p, POOL_PRIVATE_OBJECT, p->sched.priv);
 	heap_free(p->sched.slot_priv, p->width * sizeof(p->sched.slot_priv[0]));
 	heap_free(p->slot_domain, p->width * sizeof(p->slot_domain[0]));
 	heap_free(p->domain, p->width * sizeof(p->domain[0]));
@@ -142,13 +143,13 @@ static struct pool *allocate(const struct sched_ops *ops, unsigned node)
 	}
 	p->node = node;
 	p->width = cpu_count();
-	p->sched.ops = ops;
+	p->sched.ops = p->made_for = ops;
+	pool_limbo_init(p);
 	p->domain = heap_alloc(p->width * sizeof(p->domain[0]), node);
 	p->slot_domain = heap_alloc(p->width * sizeof(p->slot_domain[0]), node);
 	p->sched.slot_priv = heap_alloc(p->width * sizeof(p->sched.slot_priv[0]), node);
-	p->sched.priv = ops->object_size > 0 ? heap_alloc(ops->object_size, node) : NULL;
 	if (p->domain == NULL || p->slot_domain == NULL || p->sched.slot_priv == NULL ||
-	    (p->sched.priv == NULL && ops->object_size > 0)) {
+	    !pool_private_new(p, POOL_PRIVATE_OBJECT, node, &p->sched.priv)) {
 		free_parts(p);
 		return NULL;
 	}
@@ -201,7 +202,7 @@ enum err pool_create(const char *name, const struct sched_ops *ops, const struct
 	str_copy(p->name, sizeof(p->name), name);
 	p->sched.values = v;
 	pool_lock_all(p);
-	e = ops->init(&p->sched);
+	e = POOL_ASK(cpu_this(), p, init, &p->sched);
 	pool_unlock_all(p);
 	if (e != ERR_OK) {
 		free_parts(p);
@@ -230,9 +231,10 @@ enum err pool_destroy(struct pool *p, struct sched_reason *why)
 	}
 	if (p->sched.ops->fini != NULL) {
 		pool_lock_all(p);
-		p->sched.ops->fini(&p->sched);
+		POOL_ASK(cpu_this(), p, fini, &p->sched);
 		pool_unlock_all(p);
 	}
+	pool_watch_forget(p);
 	list_remove(&p->link);
 	count--;
 	free_parts(p);
@@ -264,7 +266,7 @@ enum err pool_ask(struct pool *p, const struct sched_group *g, unsigned entities
 		  const char *what, struct sched_reason *why)
 {
 	struct sched *s = &p->sched;
-	enum err e = s->ops->admit == NULL ? ERR_OK : s->ops->admit(s, g, entities, slots, why);
+	enum err e = pool_ops(p)->admit == NULL ? ERR_OK : POOL_ASK(cpu_this(), p, admit, s, g, entities, slots, why);
 
 	if (e == ERR_ADMISSION && p->warn) {
 		log_printf("pool %s: %s, although %s", p->name, what, why->words);
@@ -294,7 +296,7 @@ enum err pool_tune(struct pool *p, const struct sched_values *values, struct sch
 	pool_lock_all(p);
 	p->sched.values = *values;
 	if (ops->tune != NULL) {
-		ops->tune(&p->sched, NULL, NULL, arch_now_ns(), &out);
+		POOL_TELL(p, tune, &p->sched, NULL, NULL, arch_now_ns(), &out);
 	}
 	pool_unlock_all(p);
 	pool_send_pokes(&out);
@@ -328,7 +330,7 @@ static bool check_cpus(const struct pool *p, struct sched_reason *why)
 		if (member != (pool_of_cpu(id) == p) || member != cpuset_has(&p->sched.slots, id)) {
 			return sched_refuse(ERR_STATE, why, "cpu %u: membership is not agreed on", id) == ERR_OK;
 		}
-		if (p->sched.ops->slot_size > 0 && member != (p->sched.slot_priv[id] != NULL)) {
+		if (member != (p->sched.slot_priv[id] != NULL)) {
 			return sched_refuse(ERR_STATE, why, "cpu %u: private memory does not match", id) == ERR_OK;
 		}
 	}
@@ -348,7 +350,7 @@ bool pool_check(struct pool *p, struct sched_reason *why)
 	if (right && entities != p->entity_count) {
 		right = sched_refuse(ERR_STATE, why, "%u entities, %u counted", entities, p->entity_count) == ERR_OK;
 	}
-	right = right && p->sched.ops->check(&p->sched, why);
+	right = right && POOL_ASK(cpu_this(), p, check, &p->sched, why);
 	pool_unlock_all(p);
 	return right;
 }

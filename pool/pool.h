@@ -13,6 +13,7 @@
 
 #include "kernel/cpu.h"
 #include "kernel/spinlock.h"
+#include "kernel/stuck.h"
 #include "sched/sched.h"
 
 #define POOL_NAME_LEN	32u
@@ -20,7 +21,18 @@
 
 struct pool_domain {
 	struct spinlock lock;
+	struct stuck_seen seen;		/* the housekeeping cpu's, which looks at the lock now and then */
 } __attribute__((aligned(CPU_LINE)));
+
+/* What a policy did that no policy may. */
+struct pool_fault {
+	unsigned op;			/* enum pool_op */
+	unsigned cpu;			/* found out there */
+	char entity[48];		/* "VM.vCPU", or empty */
+	struct sched_reason words;
+};
+
+enum pool_trust { POOL_TRUSTED, POOL_ACCUSED, POOL_CONDEMNED, POOL_FALLEN };
 
 struct pool {
 	char name[POOL_NAME_LEN];
@@ -35,6 +47,14 @@ struct pool {
 	struct list groups, entities;
 	unsigned group_count, entity_count;
 	bool warn;			/* admission: what does not fit is reported, and let in */
+	/* The watchdog's: watch.c, fall.c. */
+	_Atomic unsigned trust;		/* enum pool_trust */
+	bool fallen;			/* rr has taken over; `fault` says why */
+	const struct sched_ops *made_for;	/* the policy that the private memory was allocated for */
+	struct sched_ops limbo;		/* in place of a policy that failed, until rr takes over */
+	struct pool_fault fault;
+	uint64_t changed_ns;		/* when its cpus, entities or values last did */
+	uint64_t waits_ns, check_ns;	/* when the waits, and the policy's own invariants, are looked at next */
 	bool had_entities;		/* a waker may still look at its locks: wait for every cpu before freeing */
 };
 
@@ -112,6 +132,15 @@ struct pool_entity_times {
 };
 
 struct pool_entity_times pool_entity_times(struct sched_entity *e);
+
+/* --- Watching the policies: pool/watch.c. */
+/* Once, before the first pool. */
+void pool_watch_init(void);
+/*
+ * What the housekeeping cpu does again and again: a pool whose policy was caught breaking the contract gets rr; locks that are
+ * held too long, entities that wait too long and now and then each policy's invariants are looked at.
+ */
+void pool_watch(void);
 
 /* --- For the loop and for pool.c. */
 /* Locks e's domain and returns its lock; NULL, with nothing locked, when e is in no pool. */

@@ -7,7 +7,6 @@
 #include "pool/pool_internal.h"
 
 #include "kernel/call.h"
-#include "kernel/heap.h"
 #include "kernel/log.h"
 #include "pool/dispatch.h"
 
@@ -73,7 +72,7 @@ static void leave(struct move *m, struct cpu *self, struct sched_out *out)
 	struct pool *p = m->from;
 
 	pool_lock_all(p);
-	p->sched.ops->leave(&p->sched, self->id, arch_now_ns(), out);
+	POOL_TELL(p, leave, &p->sched, self->id, arch_now_ns(), out);
 	cpuset_del(&p->sched.slots, self->id);
 	cpuset_del(&p->cpus, self->id);
 	m->old_slot = p->sched.slot_priv[self->id];
@@ -93,7 +92,7 @@ static void leave(struct move *m, struct cpu *self, struct sched_out *out)
 
 static void join(struct move *m, struct cpu *self, struct sched_out *out)
 {
-	const struct sched_place place = { self->core, self->llc, self->package, self->node };
+	const struct sched_place place = pool_place_of(self);
 	struct pool *p = m->to;
 	unsigned domain;
 
@@ -101,7 +100,7 @@ static void join(struct move *m, struct cpu *self, struct sched_out *out)
 	p->sched.slot_priv[self->id] = m->new_slot;
 	cpuset_add(&p->sched.slots, self->id);
 	cpuset_add(&p->cpus, self->id);
-	domain = p->sched.ops->join(&p->sched, self->id, &place, arch_now_ns(), out);
+	domain = POOL_TELL(p, join, &p->sched, self->id, &place, arch_now_ns(), out);
 	ASSERT(domain < p->width);
 	__atomic_store_n(&p->slot_domain[self->id], domain, __ATOMIC_RELAXED);
 	self->domain = &p->domain[domain].lock;
@@ -133,7 +132,6 @@ static void change_pool(void *arg)
 enum err pool_move_cpu(struct pool *from, struct pool *to, unsigned cpu, struct sched_reason *why)
 {
 	struct move m = { .from = from, .to = to };
-	size_t bytes = to != NULL ? to->sched.ops->slot_size : 0;
 	enum err e = check_cpu(from, to, cpu, why);
 
 	pool_assert_control();
@@ -144,15 +142,12 @@ enum err pool_move_cpu(struct pool *from, struct pool *to, unsigned cpu, struct 
 	if (e != ERR_OK) {
 		return e;
 	}
-	if (bytes > 0) {
-		m.new_slot = heap_alloc(bytes, cpu_get(cpu)->node);
-		if (m.new_slot == NULL) {
-			return sched_refuse(ERR_NOMEM, why, "no memory for cpu %u on node %u", cpu, cpu_get(cpu)->node);
-		}
+	if (to != NULL && !pool_private_new(to, POOL_PRIVATE_SLOT, cpu_get(cpu)->node, &m.new_slot)) {
+		return sched_refuse(ERR_NOMEM, why, "no memory for cpu %u on node %u", cpu, cpu_get(cpu)->node);
 	}
 	call_sync(cpu, change_pool, &m);
 	if (from != NULL) {
-		heap_free(m.old_slot, from->sched.ops->slot_size);
+		pool_private_free(from, POOL_PRIVATE_SLOT, m.old_slot);
 	}
 	return ERR_OK;
 }

@@ -39,6 +39,7 @@ static inline struct spinlock *lock_of(struct sched_entity *e, struct cpu *self)
 		spin_lock_as(lock, &self->held, self->id + 1);
 		/* The slot may have left and come back with another domain. */
 		if (e->pool == p && e->slot == slot && lock == &p->domain[domain_of(p, slot)].lock) {
+			self->asked = p;
 			return lock;
 		}
 		spin_unlock_as(lock, &self->held, self->id + 1);
@@ -69,7 +70,7 @@ void pool_entity_wake(struct sched_entity *e)
 	} else {
 		e->awake = true;
 		if (e->pauses == 0) {
-			pool_make_runnable(e, arch_now_ns(), &out);
+			pool_make_runnable(self, e, arch_now_ns(), &out);
 		}
 	}
 	spin_unlock_as(lock, &self->held, self->id + 1);
@@ -108,7 +109,7 @@ void pool_entity_pause(struct sched_entity *e)
 		on = e->slot;
 	} else if (e->runnable) {
 		e->wait_ns += ns_since(e->runnable_since_ns, now_ns);
-		pool_make_blocked(e, now_ns, &out);
+		pool_make_blocked(cpu_this(), e, now_ns, &out);
 	} else if (e->pauses == 1) {
 		e->blocked_ns += ns_since(e->blocked_since_ns, now_ns);
 	}
@@ -132,7 +133,7 @@ void pool_entity_resume(struct sched_entity *e)
 	if (--e->pauses == 0) {
 		e->blocked_since_ns = arch_now_ns();
 		if (e->awake) {
-			pool_make_runnable(e, e->blocked_since_ns, &out);
+			pool_make_runnable(cpu_this(), e, e->blocked_since_ns, &out);
 		}
 	}
 	spin_unlock(lock);

@@ -18,34 +18,30 @@ struct memory {
 	unsigned n;
 };
 
-static void free_memory(const struct sched_ops *ops, struct memory *m)
+static void free_memory(const struct pool *p, struct memory *m)
 {
 	for (unsigned i = 0; m->entity != NULL && i < m->n; i++) {
-		heap_free(m->entity[i], ops->entity_size);
+		pool_private_free(p, POOL_PRIVATE_ENTITY, m->entity[i]);
 	}
 	heap_free(m->entity, m->n * sizeof(m->entity[0]));
-	heap_free(m->group, ops->group_size);
+	pool_private_free(p, POOL_PRIVATE_GROUP, m->group);
 	*m = (struct memory){ 0 };
 }
 
-static bool allocate(const struct sched_ops *ops, unsigned node, unsigned n, struct memory *m)
+static bool allocate(const struct pool *p, unsigned n, struct memory *m)
 {
 	*m = (struct memory){ .n = n };
-	if (ops->group_size > 0) {
-		m->group = heap_alloc(ops->group_size, node);
-		if (m->group == NULL) {
-			return false;
-		}
-	}
-	m->entity = n > 0 ? heap_alloc(n * sizeof(m->entity[0]), node) : NULL;
-	if (n > 0 && m->entity == NULL) {
-		free_memory(ops, m);
+	if (!pool_private_new(p, POOL_PRIVATE_GROUP, p->node, &m->group)) {
 		return false;
 	}
-	for (unsigned i = 0; i < n && ops->entity_size > 0; i++) {
-		m->entity[i] = heap_alloc(ops->entity_size, node);
-		if (m->entity[i] == NULL) {
-			free_memory(ops, m);
+	m->entity = n > 0 ? heap_alloc(n * sizeof(m->entity[0]), p->node) : NULL;
+	if (n > 0 && m->entity == NULL) {
+		free_memory(p, m);
+		return false;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (!pool_private_new(p, POOL_PRIVATE_ENTITY, p->node, &m->entity[i])) {
+			free_memory(p, m);
 			return false;
 		}
 	}
@@ -106,10 +102,11 @@ static void enter(struct pool *p, struct sched_entity *e, uint64_t now_ns, struc
 	e->runnable = false;
 	e->on_slot = false;
 	e->parked = SCHED_NOT_PARKED;
+	e->parked_until_ns = e->late_ns = 0;
 	e->blocked_since_ns = now_ns;
 	__atomic_store_n(&e->slot, SCHED_NO_SLOT, __ATOMIC_RELAXED);
 	__atomic_store_n(&e->pool, p, __ATOMIC_RELEASE);
-	p->sched.ops->add(&p->sched, e, now_ns, out);
+	POOL_TELL(p, add, &p->sched, e, now_ns, out);
 	list_push_back(&p->entities, &e->link);
 	p->entity_count++;
 }
@@ -117,7 +114,7 @@ static void enter(struct pool *p, struct sched_entity *e, uint64_t now_ns, struc
 static void go(struct pool *p, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	if (p->sched.ops->remove != NULL) {
-		p->sched.ops->remove(&p->sched, e, now_ns, out);
+		POOL_TELL(p, remove, &p->sched, e, now_ns, out);
 	}
 	list_remove(&e->link);
 	p->entity_count--;
@@ -197,7 +194,7 @@ enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_enti
 	if (err != ERR_OK) {
 		return err;
 	}
-	if (!allocate(p->sched.ops, p->node, n, &m)) {
+	if (!allocate(p, n, &m)) {
 		return sched_refuse(ERR_NOMEM, why, "no memory for %u vCPUs on node %u", n, p->node);
 	}
 	g->priv = m.group;
@@ -240,10 +237,10 @@ void pool_group_remove(struct sched_group *g)
 		go(p, e, arch_now_ns(), &out);
 		__atomic_store_n(&e->pool, NULL, __ATOMIC_RELEASE);
 		pool_unlock_all(p);
-		heap_free(e->priv, p->sched.ops->entity_size);
+		pool_private_free(p, POOL_PRIVATE_ENTITY, e->priv);
 		e->priv = NULL;
 	}
-	heap_free(g->priv, p->sched.ops->group_size);
+	pool_private_free(p, POOL_PRIVATE_GROUP, g->priv);
 	g->priv = NULL;
 	g->entity_count = 0;
 	unlist_group(g);
@@ -276,8 +273,8 @@ static const struct sched_values *translate(const struct sched_ops *from, const 
 	return room;
 }
 
-static void translate_own(const struct sched_ops *from, const struct sched_ops *to,
-			  struct sched_values *values)
+void pool_translate(const struct sched_ops *from, const struct sched_ops *to,
+		    struct sched_values *values)
 {
 	struct sched_values room;
 
@@ -301,7 +298,7 @@ static void leave_pool(struct pool *from, struct pool *to, struct sched_group *g
 
 		s->used_ns = e->used_ns;
 		if (from->sched.ops->export != NULL) {
-			from->sched.ops->export(&from->sched, e, s);
+			POOL_ASK(cpu_this(), from, export, &from->sched, e, s);
 		}
 		go(from, e, arch_now_ns(), &out);
 		list_push_back(transit, &e->link);
@@ -328,10 +325,10 @@ static void enter_pool(struct pool *from, struct pool *to, struct list *transit,
 
 		list_remove(node);
 		e->priv = m->entity[i];
-		translate_own(from->sched.ops, to->sched.ops, &e->values);
+		pool_translate(from->sched.ops, to->sched.ops, &e->values);
 		enter(to, e, now_ns, &out);
 		if (to->sched.ops->import != NULL) {
-			to->sched.ops->import(&to->sched, e, &standing[i], now_ns);
+			POOL_ASK(cpu_this(), to, import, &to->sched, e, &standing[i], now_ns);
 		}
 		i++;
 	}
@@ -351,11 +348,12 @@ static void change_hands(struct pool *from, struct pool *to, struct sched_group 
 	}
 	leave_pool(from, to, g, standing, &transit);
 	LIST_FOREACH(node, &transit) {
-		heap_free(LIST_ENTRY(node, struct sched_entity, link)->priv, from->sched.ops->entity_size);
+		pool_private_free(from, POOL_PRIVATE_ENTITY,
+				  LIST_ENTRY(node, struct sched_entity, link)->priv);
 	}
-	heap_free(g->priv, from->sched.ops->group_size);
+	pool_private_free(from, POOL_PRIVATE_GROUP, g->priv);
 	g->priv = m->group;
-	translate_own(from->sched.ops, to->sched.ops, &g->values);
+	pool_translate(from->sched.ops, to->sched.ops, &g->values);
 	unlist_group(g);
 	list_group(to, g);
 	enter_pool(from, to, &transit, m, standing);
@@ -415,7 +413,7 @@ enum err pool_group_move(struct sched_group *g, struct pool *to, struct sched_re
 	if (n > 0) {
 		standing = heap_alloc(bytes, to->node);
 	}
-	if ((n > 0 && standing == NULL) || !allocate(to->sched.ops, to->node, n, &m)) {
+	if ((n > 0 && standing == NULL) || !allocate(to, n, &m)) {
 		heap_free(standing, bytes);
 		return sched_refuse(ERR_NOMEM, why, "no memory for %u vCPUs on node %u", n, to->node);
 	}
@@ -430,7 +428,7 @@ enum err pool_group_move(struct sched_group *g, struct pool *to, struct sched_re
 static void tell_tune(struct pool *p, struct sched_group *g, struct sched_entity *e, struct sched_out *out)
 {
 	if (p->sched.ops->tune != NULL) {
-		p->sched.ops->tune(&p->sched, g, e, arch_now_ns(), out);
+		POOL_TELL(p, tune, &p->sched, g, e, arch_now_ns(), out);
 	}
 }
 
@@ -532,7 +530,7 @@ enum err pool_entity_pin(struct sched_entity *e, const struct cpuset *hard, cons
 	pool_lock_all(p);
 	e->hard = *hard;
 	e->soft = *soft;
-	p->sched.ops->set_affinity(&p->sched, e, arch_now_ns(), &out);
+	POOL_TELL(p, set_affinity, &p->sched, e, arch_now_ns(), &out);
 	pool_unlock_all(p);
 	pool_send_pokes(&out);
 	return ERR_OK;

@@ -2,6 +2,7 @@
 /* What the files of pool/ share beside pool.h. */
 #pragma once
 
+#include "kernel/cpu.h"
 #include "pool/pool.h"
 
 /* All domains of p, in index order. */
@@ -18,23 +19,74 @@ void pool_assert_control(void);
 /* Waits until every online cpu has been through its loop, so that none still looks at what it found before. */
 void pool_wait_all_cpus(void);
 
-/* e's domain is held for all of these. */
+/* One of these is in struct cpu: which op this cpu asked a policy for last. */
+#define POOL_OP_TABLE(X) \
+	X(init) X(fini) X(join) X(leave) X(admit) X(validate) X(add) X(remove) X(set_affinity) X(wake) X(block) X(yield) \
+	X(charge) X(pick) X(released) X(tune) X(export) X(import) X(describe) X(check) X(wait_bound_ns) X(pull)
+
+enum pool_op {
+	POOL_OP_none,
+#define POOL_OP_ENUM(name) POOL_OP_##name,
+	POOL_OP_TABLE(POOL_OP_ENUM)
+#undef POOL_OP_ENUM
+};
+
+/* p's policy at this moment: it may be condemned at any, so two looks at it may differ unless all domains are held. */
 static inline const struct sched_ops *pool_ops(const struct pool *p)
 {
-	return p->sched.ops;
+	return __atomic_load_n(&p->sched.ops, __ATOMIC_RELAXED);
 }
 
-static inline void pool_make_runnable(struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+/* Asks p's policy; self is this cpu, which holds what the op wants held. An op that may be NULL is looked at before. */
+#define POOL_ASK(self, p, op_, ...)	((self)->op = POOL_OP_##op_, pool_ops(p)->op_(__VA_ARGS__))
+/* The same for what changes who waits how long. */
+#define POOL_TELL(p, op_, ...)		((p)->changed_ns = arch_now_ns(), POOL_ASK(cpu_this(), p, op_, __VA_ARGS__))
+
+static inline struct sched_place pool_place_of(const struct cpu *c)
+{
+	return (struct sched_place){ c->core, c->llc, c->package, c->node };
+}
+
+/* --- Private memory: a block holds the policy's, and behind it rr's, so that the fall needs none. */
+enum pool_private { POOL_PRIVATE_OBJECT, POOL_PRIVATE_SLOT, POOL_PRIVATE_GROUP, POOL_PRIVATE_ENTITY };
+
+/* False when there is no memory. *to may be NULL where neither wants any. */
+bool pool_private_new(const struct pool *p, enum pool_private what, unsigned node, void **to);
+void pool_private_free(const struct pool *p, enum pool_private what, void *ptr);
+
+/* Makes values of one policy another's, in place. */
+void pool_translate(const struct sched_ops *from, const struct sched_ops *to, struct sched_values *values);
+
+/* --- The fall: fall.c. */
+/* Fills p->limbo from p's policy. */
+void pool_limbo_init(struct pool *p);
+/*
+ * p's policy broke the contract in op, about e if that is not NULL: from here on none of its ops is called any more. Any cpu,
+ * a domain of p held or not. The first word stands.
+ */
+void pool_condemn(struct pool *p, enum pool_op op, const struct sched_entity *e, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Gives every condemned pool to rr. */
+void pool_fall_all(void);
+const char *pool_op_name(unsigned op);
+/* What pick() should not have answered. */
+void pool_condemn_pick(struct cpu *self, struct pool *p, const struct sched_pick *next, uint64_t now_ns);
+
+/* p goes: nobody looks at its locks any more when this returns. */
+void pool_watch_forget(const struct pool *p);
+
+/* --- e's domain is held for these; self is this cpu. */
+static inline void pool_make_runnable(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	e->runnable = true;
 	e->blocked_ns += ns_since(e->blocked_since_ns, now_ns);
 	e->runnable_since_ns = now_ns;
-	pool_ops(e->pool)->wake(&e->pool->sched, e, now_ns, out);
+	POOL_ASK(self, e->pool, wake, &e->pool->sched, e, now_ns, out);
 }
 
-static inline void pool_make_blocked(struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+static inline void pool_make_blocked(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	e->runnable = false;
 	e->blocked_since_ns = now_ns;
-	pool_ops(e->pool)->block(&e->pool->sched, e, now_ns, out);
+	POOL_ASK(self, e->pool, block, &e->pool->sched, e, now_ns, out);
 }

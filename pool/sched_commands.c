@@ -105,7 +105,7 @@ static enum err dump(const struct shell_args *args)
 		return shell_fail(ERR_NOENT, args->word[0], "there is no pool of that name");
 	}
 	pool_lock_all(p);
-	p->sched.ops->describe(&p->sched, arch_now_ns(), &t);
+	POOL_ASK(cpu_this(), p, describe, &p->sched, arch_now_ns(), &t);
 	pool_unlock_all(p);
 	con_write(buf, t.len);
 	if (t.cut) {

@@ -18,7 +18,7 @@
 struct rr_sched {
 	struct list queue;		/* of rr_entity.link */
 	struct cpuset idle;
-	unsigned idle_count;
+	unsigned idle_count, entity_count;
 };
 
 struct rr_slot {
@@ -127,11 +127,30 @@ static void rr_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sch
 
 static void rr_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
+	struct rr_sched *rr = s->priv;
 	struct rr_entity *re = e->priv;
 
-	(void)s, (void)now_ns, (void)out;
+	(void)now_ns, (void)out;
 	re->entity = e;
 	list_init(&re->link);
+	rr->entity_count++;
+}
+
+static void rr_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct rr_sched *rr = s->priv;
+
+	(void)e, (void)now_ns, (void)out;
+	rr->entity_count--;
+}
+
+/* All others, pinned where it is and before it in the queue, have a slice each. */
+static uint64_t rr_wait_bound_ns(struct sched *s, const struct sched_entity *e)
+{
+	const struct rr_sched *rr = s->priv;
+
+	(void)e;
+	return rr->entity_count * (uint64_t)s->values.v[RR_TIMESLICE];
 }
 
 static void rr_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -290,7 +309,8 @@ SCHED_POLICY(sched_rr,
 	.object_size = sizeof(struct rr_sched), .slot_size = sizeof(struct rr_slot),
 	.entity_size = sizeof(struct rr_entity),
 	.init = rr_init, .join = rr_join, .leave = rr_leave,
-	.add = rr_add, .set_affinity = rr_set_affinity,
+	.add = rr_add, .remove = rr_remove, .set_affinity = rr_set_affinity,
 	.wake = rr_wake, .block = rr_block, .yield = rr_yield, .pick = rr_pick,
 	.released = rr_released, .tune = rr_tune, .describe = rr_describe, .check = rr_check,
+	.wait_bound_ns = rr_wait_bound_ns,
 );

@@ -120,6 +120,7 @@ struct sched_entity {
 	bool wake_pending;		/* woken while awake: its next block is void; cleared at pick */
 	unsigned pauses;		/* how many want it held */
 	uint64_t blocked_ns;		/* time that it slept and nobody held it */
+	uint64_t late_ns;		/* when the watchdog found that it waits too long; 0: it did not */
 	uint64_t blocked_since_ns;	/* while it sleeps and nobody holds it */
 };
 

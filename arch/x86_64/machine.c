@@ -77,6 +77,11 @@ void machine_leave_boot_stack(void (*fn)(void))
 	entry_switch_stack(top[0], fn);
 }
 
+void arch_restart(void (*fn)(void))
+{
+	entry_switch_stack(percpu_this()->stack_top, fn);
+}
+
 void machine_retire_cpu(void *unused)
 {
 	(void)unused;

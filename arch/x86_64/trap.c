@@ -21,6 +21,7 @@
 #include "kernel/console.h"
 #include "kernel/lib/format.h"
 #include "kernel/log.h"
+#include "kernel/stuck.h"
 
 #define BACKTRACE_MAX	16u
 
@@ -44,7 +45,7 @@ static const char *const exception_names[32] = {
 static void panic_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void panic_line(const char *fmt, ...)
 {
-	char buf[200];
+	char buf[400];
 	struct text t = text_make(buf, sizeof(buf));
 	va_list args;
 
@@ -59,13 +60,13 @@ static void panic_line(const char *fmt, ...)
  * Frame pointers are followed only while they rise and stay within a stack's length of low, where the stack was: that of
  * a fault may be another stack than ours.
  */
-static void backtrace(uint64_t rbp, uint64_t rip, uint64_t low)
+static void backtrace(uint64_t rbp, uint64_t rip, uint64_t low, const char *before, struct text *to)
 {
-	panic_line("backtrace (addr2line -fe build/tarn.elf ADDRESS...):");
+	text_puts(to, "backtrace (addr2line -fe build/tarn.elf ADDRESS...):");
 	for (unsigned i = 0; i < BACKTRACE_MAX; i++) {
 		const uint64_t *frame = (const uint64_t *)rbp;
 
-		panic_line("  %016lx", rip);
+		text_printf(to, "%s%016lx", before, rip);
 		if (rbp < low || rbp > low + 4 * PAGE_SIZE * STACK_PAGES || !is_aligned(rbp, 8) || paging_is_guard(rbp)) {
 			return;
 		}
@@ -76,6 +77,20 @@ static void backtrace(uint64_t rbp, uint64_t rip, uint64_t low)
 			return;
 		}
 	}
+}
+
+static void panic_backtrace(uint64_t rbp, uint64_t rip, uint64_t low)
+{
+	char buf[BACKTRACE_MAX * 20 + 80];
+	struct text t = text_make(buf, sizeof(buf));
+
+	backtrace(rbp, rip, low, "\n  ", &t);
+	panic_line("%s", buf);
+}
+
+void arch_backtrace(struct text *to)
+{
+	backtrace(insn_frame_pointer(), (uint64_t)__builtin_return_address(0), insn_frame_pointer(), " ", to);
 }
 
 /*
@@ -133,7 +148,7 @@ static noreturn void fault(const struct trap_frame *f)
 		   (f->vector == VECTOR_PAGE_FAULT || f->vector == VECTOR_DOUBLE_FAULT) &&
 		   paging_is_guard(insn_read_cr2()) ? ": stack overflow" : "");
 	dump(f);
-	backtrace(f->rbp, f->rip, f->rsp);
+	panic_backtrace(f->rbp, f->rip, f->rsp);
 	panic_line("tarn: stopped");
 	insn_halt_forever();
 }
@@ -161,6 +176,15 @@ static void handle_nmi(struct trap_frame *f)
 		insn_halt_forever();
 	}
 	check_platform_nmi();
+	if (stuck_verdict(&percpu_this()->cpu)) {
+		/* As if the code that we are in had called it: entered as a function is, above all that is on the stack. */
+		uint64_t *sp = (uint64_t *)(f->rsp & ~15ul) - 1;
+
+		*sp = f->rip;
+		f->rsp = (uint64_t)sp;
+		f->rip = (uint64_t)stuck_end;
+		return;
+	}
 	if (f->rip >= (uint64_t)virt_entry_window_start && f->rip < (uint64_t)virt_entry_window_end) {
 		f->rip = (uint64_t)virt_entry_window_abort;
 	}
@@ -206,7 +230,7 @@ void panic(const char *fmt, ...)
 	text_vprintf(&t, fmt, args);
 	va_end(args);
 	panic_line("\ntarn: panic: %s on cpu %u", buf, percpu_this()->cpu.id);
-	backtrace(insn_frame_pointer(), (uint64_t)__builtin_return_address(0), insn_frame_pointer());
+	panic_backtrace(insn_frame_pointer(), (uint64_t)__builtin_return_address(0), insn_frame_pointer());
 	panic_line("tarn: stopped");
 	insn_halt_forever();
 }

@@ -12,6 +12,7 @@
 #include "kernel/heap.h"
 #include "kernel/lib/format.h"
 #include "kernel/log.h"
+#include "kernel/stuck.h"
 #include "pool/dispatch.h"
 
 struct fake_machine fake;
@@ -59,14 +60,23 @@ void fake_be_cpu(unsigned cpu)
 	fake.this_cpu = cpu;
 }
 
+void fake_take_nmi(void)
+{
+	if (stuck_verdict(cpu_this())) {
+		stuck_end();
+	}
+}
+
 void fake_run_cpu(unsigned cpu)
 {
-	unsigned was = fake.this_cpu;
+	volatile unsigned was = fake.this_cpu;
 
 	fake.this_cpu = cpu;
 	fake.cpu[cpu].busy = true;
 	fake.cpu[cpu].idle_until_ns = 0;
-	dispatch_once();
+	if (setjmp(fake.cpu[cpu].restart) == 0) {
+		dispatch_once();
+	}
 	fake.cpu[cpu].busy = false;
 	fake.this_cpu = was;
 }
@@ -173,6 +183,17 @@ void *arch_direct(hpa_t at)
 hpa_t arch_direct_hpa(const void *ptr)
 {
 	return hpa((uintptr_t)ptr);
+}
+
+void arch_backtrace(struct text *to)
+{
+	text_puts(to, "backtrace");
+}
+
+noreturn void arch_restart(void (*fn)(void))
+{
+	(void)fn;
+	longjmp(fake.cpu[fake.this_cpu].restart, 1);
 }
 
 noreturn void arch_halt_all(void)

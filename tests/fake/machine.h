@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ struct fake_cpu {
 	unsigned pokes, nmis;		/* IPIs and NMIs received */
 	uint64_t idle_until_ns;		/* of the last arch_idle(); 0: it did not idle in its last round */
 	unsigned idles;
+	jmp_buf restart;		/* the top of its loop, for arch_restart() */
 };
 
 struct fake_machine {
@@ -45,6 +47,8 @@ void fake_machine_fini(void);
 void fake_be_cpu(unsigned cpu);
 /* One round of dispatch_once() on cpu; then this cpu is again what it was. */
 void fake_run_cpu(unsigned cpu);
+/* This cpu takes its NMI: if that ends what it is in the middle of, it does not return. */
+void fake_take_nmi(void);
 /* One round on every online cpu. */
 void fake_run_all(void);
 /* Runs fn(arg), which must panic: returns what it said, or NULL when it came back. */

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A pool whose policy broke the contract falls back to rr.
+ *
+ *      trusted ──pool_condemn()──► condemned: limbo ──pool_fall_all(), housekeeping cpu──► fallen: rr
+ *
+ * Limbo is an op table that does nothing and picks nobody. Taking the policy's place costs one store, on the cpu that found it
+ * out and at once: ops run under a domain's lock and look at the table anew in each hold, so from that store on no op of the
+ * policy is called again; one that runs on another cpu, under another domain, is the last of that cpu. The pool's cpus idle
+ * meanwhile. Only the core's own fields of an entity change in limbo (awake, runnable, pauses), and they stay true.
+ *
+ * The housekeeping cpu then makes each cpu of the pool pass a safe point by a call: its entity comes off, and its domain is 0
+ * from there on, since rr has one. When all are through nothing is on a slot and all go by domain 0; what a waker still does
+ * under an old one is over once all are held. Under them all rr gets slots, entities, and a wake for whom it should run.
+ *
+ * Nothing is allocated: each block of private memory has rr's part behind the policy's. The policy's part is kept as long.
+ */
+#include "pool/pool_internal.h"
+
+#include "kernel/call.h"
+#include "kernel/heap.h"
+#include "kernel/log.h"
+#include "pool/dispatch.h"
+
+#define PART_ALIGN	16u
+
+static _Atomic bool any_condemned;
+
+extern const struct sched_ops sched_rr;
+
+/* --- Private memory. */
+
+static size_t size_for(const struct sched_ops *ops, enum pool_private what)
+{
+	switch (what) {
+	case POOL_PRIVATE_OBJECT:
+		return ops->object_size;
+	case POOL_PRIVATE_SLOT:
+		return ops->slot_size;
+	case POOL_PRIVATE_GROUP:
+		return ops->group_size;
+	default:
+		return ops->entity_size;
+	}
+}
+
+static size_t spare_at(const struct pool *p, enum pool_private what)
+{
+	return (size_for(p->made_for, what) + PART_ALIGN - 1) / PART_ALIGN * PART_ALIGN;
+}
+
+static size_t block_size(const struct pool *p, enum pool_private what)
+{
+	return spare_at(p, what) + size_for(&sched_rr, what);
+}
+
+bool pool_private_new(const struct pool *p, enum pool_private what, unsigned node, void **to)
+{
+	uint8_t *block = block_size(p, what) > 0 ? heap_alloc(block_size(p, what), node) : NULL;
+
+	*to = block != NULL && p->fallen ? block + spare_at(p, what) : block;
+	return block != NULL || block_size(p, what) == 0;
+}
+
+void pool_private_free(const struct pool *p, enum pool_private what, void *ptr)
+{
+	if (ptr != NULL) {
+		heap_free((uint8_t *)ptr - (p->fallen ? spare_at(p, what) : 0), block_size(p, what));
+	}
+}
+
+static void *spare_of(const struct pool *p, enum pool_private what, void *ptr)
+{
+	return ptr == NULL ? NULL : (uint8_t *)ptr + spare_at(p, what);
+}
+
+/* --- Limbo. */
+
+static void limbo_slot(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	(void)s, (void)slot, (void)now_ns, (void)out;
+}
+
+static unsigned limbo_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
+			   struct sched_out *out)
+{
+	(void)s, (void)slot, (void)place, (void)now_ns, (void)out;
+	return 0;
+}
+
+static enum err limbo_admit(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
+			    struct sched_reason *why)
+{
+	(void)s, (void)entities, (void)slots;
+	return g == NULL ? ERR_OK : sched_refuse(ERR_STATE, why, "its scheduler has failed");
+}
+
+static void limbo_entity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	(void)s, (void)e, (void)now_ns, (void)out;
+}
+
+static void limbo_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns, struct sched_out *out)
+{
+	(void)s, (void)e, (void)ran_ns, (void)now_ns, (void)out;
+}
+
+static struct sched_pick limbo_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	(void)s, (void)slot, (void)now_ns, (void)out;
+	return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
+}
+
+static void limbo_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	(void)s, (void)g, (void)e, (void)now_ns, (void)out;
+}
+
+static void limbo_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to)
+{
+	(void)s, (void)e, (void)to;
+}
+
+static void limbo_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
+{
+	(void)s, (void)e, (void)from, (void)now_ns;
+}
+
+static void limbo_fini(struct sched *s)
+{
+	(void)s;
+}
+
+static void limbo_describe(struct sched *s, uint64_t now_ns, struct text *to)
+{
+	(void)s, (void)now_ns;
+	text_puts(to, "failed: nobody is picked\n");
+}
+
+static bool limbo_check(struct sched *s, struct sched_reason *why)
+{
+	(void)s, (void)why;
+	return true;
+}
+
+static uint64_t limbo_wait_bound_ns(struct sched *s, const struct sched_entity *e)
+{
+	(void)s, (void)e;
+	return NS_NEVER;
+}
+
+static void limbo_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns, struct sched_out *out)
+{
+	(void)s, (void)from, (void)to, (void)now_ns, (void)out;
+}
+
+/* Names, sizes and tunables stay the policy's. None is NULL: who looked before the change may call after it. */
+void pool_limbo_init(struct pool *p)
+{
+	struct sched_ops *l = &p->limbo;
+
+	*l = *p->sched.ops;
+	l->fini = limbo_fini;
+	l->join = limbo_join;
+	l->leave = limbo_slot;
+	l->admit = limbo_admit;
+	l->add = l->remove = l->set_affinity = limbo_entity;
+	l->wake = l->block = l->yield = l->released = limbo_entity;
+	l->charge = limbo_charge;
+	l->pick = limbo_pick;
+	l->tune = limbo_tune;
+	l->export = limbo_export;
+	l->import = limbo_import;
+	l->describe = limbo_describe;
+	l->check = limbo_check;
+	l->wait_bound_ns = limbo_wait_bound_ns;
+	l->pull = limbo_pull;
+}
+
+/* --- The verdict. */
+
+const char *pool_op_name(unsigned op)
+{
+	static const char *const names[] = {
+		[POOL_OP_none] = "no op",
+#define POOL_OP_NAME(name) [POOL_OP_##name] = #name,
+		POOL_OP_TABLE(POOL_OP_NAME)
+#undef POOL_OP_NAME
+	};
+
+	return op < ARRAY_SIZE(names) ? names[op] : "?";
+}
+
+void pool_condemn(struct pool *p, enum pool_op op, const struct sched_entity *e, const char *fmt, ...)
+{
+	struct pool_fault *f = &p->fault;
+	struct text name = text_make(f->entity, sizeof(f->entity));
+	struct text words = text_make(f->words.words, sizeof(f->words.words));
+	unsigned trusted = POOL_TRUSTED;
+	struct cpu *self = cpu_this();
+	va_list args;
+
+	if (!atomic_compare_exchange_strong(&p->trust, &trusted, POOL_ACCUSED)) {
+		return;
+	}
+	__atomic_store_n(&p->sched.ops, &p->limbo, __ATOMIC_RELAXED);
+	f->op = op;
+	f->cpu = self->id;
+	if (e != NULL) {
+		text_printf(&name, "%s.%u", e->group != NULL ? e->group->name : "?", e->number);
+	} else {
+		text_puts(&name, "");
+	}
+	va_start(args, fmt);
+	text_vprintf(&words, fmt, args);
+	va_end(args);
+	/* Release: the words; pairs with the acquire load in pool_fall_all(). */
+	atomic_store_explicit(&p->trust, POOL_CONDEMNED, memory_order_release);
+	atomic_store_explicit(&any_condemned, true, memory_order_release);
+	if (self->housekeeping) {
+		self->house_due_ns = 0;
+	}
+	cpu_poke(cpu_housekeeping());
+}
+
+void pool_condemn_pick(struct cpu *self, struct pool *p, const struct sched_pick *next, uint64_t now_ns)
+{
+	const struct sched_entity *e = next->entity;
+
+	if (next->until_ns <= now_ns) {
+		pool_condemn(p, POOL_OP_pick, e, "until is %lu ns, which is not later than now, %lu ns", next->until_ns, now_ns);
+	} else if (e->pool != p) {
+		pool_condemn(p, POOL_OP_pick, e, "not an entity of this pool");
+	} else if (!e->runnable) {
+		pool_condemn(p, POOL_OP_pick, e, "not runnable");
+	} else if (e->parked != SCHED_NOT_PARKED) {
+		pool_condemn(p, POOL_OP_pick, e, "parked");
+	} else if (!cpuset_has(&e->hard, self->id)) {
+		pool_condemn(p, POOL_OP_pick, e, "may not run on cpu %u", self->id);
+	} else {
+		pool_condemn(p, POOL_OP_pick, e, "still on cpu %u", e->slot);
+	}
+}
+
+/* --- rr takes over. */
+
+static void come_off(void *arg)
+{
+	struct pool *p = arg;
+	struct cpu *self = cpu_this();
+
+	dispatch_drop_current();
+	self->domain = &p->domain[0].lock;
+}
+
+static void give_entities(struct pool *p, const struct sched_ops *from, uint64_t now_ns, struct sched_out *out)
+{
+	LIST_FOREACH(node, &p->groups) {
+		struct sched_group *g = LIST_ENTRY(node, struct sched_group, link);
+
+		g->priv = spare_of(p, POOL_PRIVATE_GROUP, g->priv);
+		pool_translate(from, &sched_rr, &g->values);
+	}
+	LIST_FOREACH(node, &p->entities) {
+		struct sched_entity *e = LIST_ENTRY(node, struct sched_entity, link);
+		bool runnable = e->runnable;
+
+		ASSERT(!e->on_slot);
+		e->priv = spare_of(p, POOL_PRIVATE_ENTITY, e->priv);
+		pool_translate(from, &sched_rr, &e->values);
+		e->runnable = false;
+		e->parked = SCHED_NOT_PARKED;
+		e->parked_until_ns = e->late_ns = 0;
+		__atomic_store_n(&e->slot, SCHED_NO_SLOT, __ATOMIC_RELAXED);
+		POOL_TELL(p, add, &p->sched, e, now_ns, out);
+		if (runnable) {
+			e->runnable = true;
+			POOL_ASK(cpu_this(), p, wake, &p->sched, e, now_ns, out);
+		}
+	}
+}
+
+/* All domains are held, and nobody is on a slot. */
+static void give_to_rr(struct pool *p, struct sched_out *out)
+{
+	const struct sched_ops *from = p->made_for;
+	uint64_t now_ns = arch_now_ns();
+
+	p->sched.ops = &sched_rr;
+	pool_limbo_init(p);
+	pool_translate(from, &sched_rr, &p->sched.values);
+	p->sched.priv = spare_of(p, POOL_PRIVATE_OBJECT, p->sched.priv);
+	cpuset_clear(&p->sched.slots);
+	POOL_ASK(cpu_this(), p, init, &p->sched);
+	CPUSET_FOREACH(cpu, &p->cpus) {
+		const struct sched_place place = pool_place_of(cpu_get(cpu));
+
+		p->sched.slot_priv[cpu] = spare_of(p, POOL_PRIVATE_SLOT, p->sched.slot_priv[cpu]);
+		cpuset_add(&p->sched.slots, cpu);
+		__atomic_store_n(&p->slot_domain[cpu], 0, __ATOMIC_RELAXED);
+		POOL_TELL(p, join, &p->sched, cpu, &place, now_ns, out);
+	}
+	p->fallen = true;
+	give_entities(p, from, now_ns, out);
+}
+
+static void report(const struct pool *p)
+{
+	const struct pool_fault *f = &p->fault;
+
+	log_printf("pool %s: scheduler %s failed: %s on cpu %u%s%s: %s; %s", p->name,
+		   p->fallen ? sched_rr.name : p->made_for->name, pool_op_name(f->op), f->cpu, f->entity[0] != '\0' ? ", " : "",
+		   f->entity, f->words.words, p->fallen ? "its VMs are held" : "rr takes over");
+}
+
+static void fall(struct pool *p)
+{
+	struct sched_out out;
+
+	report(p);
+	if (p->fallen) {
+		atomic_store_explicit(&p->trust, POOL_FALLEN, memory_order_relaxed);
+		return;			/* in limbo, for good: they can be moved to another pool */
+	}
+	CPUSET_FOREACH(cpu, &p->cpus) {
+		call_sync(cpu, come_off, p);
+	}
+	sched_out_init(&out);
+	pool_lock_all(p);
+	give_to_rr(p, &out);
+	atomic_store_explicit(&p->trust, POOL_TRUSTED, memory_order_relaxed);
+	pool_unlock_all(p);
+	pool_send_pokes(&out);
+}
+
+void pool_fall_all(void)
+{
+	struct pool *p;
+
+	if (!atomic_load_explicit(&any_condemned, memory_order_relaxed)) {
+		return;
+	}
+	atomic_store_explicit(&any_condemned, false, memory_order_relaxed);
+	pool_assert_control();
+	for (unsigned i = 0; (p = pool_at(i)) != NULL; i++) {
+		if (atomic_load_explicit(&p->trust, memory_order_acquire) == POOL_CONDEMNED) {
+			fall(p);
+		}
+	}
+}

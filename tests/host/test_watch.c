@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pool/watch, pool/fall, kernel/stuck: policies that break the contract are caught, and their pool goes on with rr. */
+#include "tests/host/test.h"
+
+#include <stdio.h>
+
+#include "kernel/lib/string.h"
+#include "kernel/log.h"
+#include "kernel/stuck.h"
+#include "pool/pool_internal.h"
+#include "tests/fake/guest.h"
+#include "tests/fake/machine.h"
+#include "tests/policies/faulty.c"
+
+extern const struct sched_ops sched_null, sched_rr;
+
+static struct sched_reason why;
+static unsigned spins;
+static bool others_spin;		/* an op that loops: other cpus come to wait for the domain */
+
+static void watch_house(void)
+{
+	pool_watch();
+}
+
+static uint64_t house_wait_ns(bool busy)
+{
+	(void)busy;
+	return 10 * NS_PER_MS;
+}
+
+static void reset(unsigned cpus)
+{
+	fake_machine_init(cpus);
+	fake_guest_init();
+	dispatch_set_housekeeping(watch_house, house_wait_ns);
+	pool_watch_init();
+	spins = 0;
+	others_spin = false;
+}
+
+static struct pool *new_pool(const char *name, const struct sched_ops *ops, unsigned first, unsigned last)
+{
+	struct pool *p;
+
+	CHECK_EQ(pool_create(name, ops, NULL, 0, &p, &why), ERR_OK);
+	for (unsigned id = first; id <= last; id++) {
+		CHECK_EQ(pool_add_cpu(p, id, &why), ERR_OK);
+	}
+	return p;
+}
+
+static void set_fault(struct pool *p, enum fault fault)
+{
+	struct sched_values v = p->sched.values;
+
+	v.v[FAULTY_FAULT] = fault;
+	CHECK_EQ(pool_tune(p, &v, &why), ERR_OK);
+}
+
+static bool log_says(const char *words)
+{
+	char line[LOG_LINE_MAX + 1];
+	uint64_t at = 0;
+	size_t len;
+
+	while (log_read(&at, line, &len)) {
+		line[len] = '\0';
+		if (strstr(line, words) != NULL) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void end(struct fake_vm *vm)
+{
+	struct pool *p = vm->g.pool;
+
+	CHECK(pool_check(p, &why));
+	pool_group_remove(&vm->g);
+	CHECK_EQ(pool_destroy(p, &why), ERR_OK);
+	CHECK_EQ(fake.heap_blocks, 0);
+	fake_machine_fini();
+}
+
+/* Each of vm's busy vCPUs runs its share under rr. */
+static void check_goes_on(struct fake_vm *vm, unsigned busy)
+{
+	uint64_t before[FAKE_VCPUS_MAX];
+	struct pool *p = vm->g.pool;
+
+	CHECK_STR(p->sched.ops->name, "rr");
+	for (unsigned i = 0; i < vm->count; i++) {
+		before[i] = vm->v[i].e.used_ns;
+	}
+	fake_guest_run(2 * NS_PER_S, NS_PER_MS);
+	for (unsigned i = 0; i < busy; i++) {
+		uint64_t ran_ns = vm->v[i].e.used_ns - before[i];
+		uint64_t fair_ns = 2 * NS_PER_S * cpuset_count(&p->cpus) / busy;
+
+		CHECK(ran_ns >= fair_ns * 9 / 10 && ran_ns <= fair_ns * 11 / 10);
+	}
+	CHECK(pool_check(p, &why));
+}
+
+/* join() as if every other slot had a queue of its own: so cpus of the pool go by different locks. */
+static unsigned join_two_domains(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
+				 struct sched_out *out)
+{
+	rr_join(s, slot, place, now_ns, out);
+	return slot % 2;
+}
+
+static void wrong_pick(enum fault fault, const char *words, bool two_domains)
+{
+	struct sched_ops ops = sched_faulty;
+	struct fake_vm vm, other;
+	struct pool *p, *q;
+	long blocks;
+
+	reset(5);
+	ops.join = two_domains ? join_two_domains : ops.join;
+	fake_vm_init(&vm, "a", 6);
+	vm.v[5].act = fake_act_server;
+	p = new_pool("p", &ops, 1, 3);
+	fake_vm_start(&vm, p);
+	fake_vm_init(&other, "b", 1);
+	q = new_pool("q", sched_policy_find("faulty"), 4, 4);
+	fake_vm_start(&other, q);
+	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
+	CHECK_STR(p->sched.ops->name, "faulty");
+	set_fault(p, fault);
+	blocks = fake.heap_blocks;
+	fake.heap_fail_in = 1;		/* nothing is there to be had while it falls */
+	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
+	CHECK_EQ(fake.heap_fail_in, 1);
+	CHECK_EQ(fake.heap_blocks, blocks);
+	fake.heap_fail_in = 0;
+	CHECK(log_says(words));
+	CHECK(log_says("rr takes over"));
+	for (unsigned i = 0; i < vm.count; i++) {	/* `forbidden` took cpus away */
+		CHECK_EQ(pool_entity_pin(&vm.v[i].e, &p->cpus, &p->cpus, &why), ERR_OK);
+	}
+	check_goes_on(&vm, 5);
+	fake_event(&vm.v[5], 0);
+	fake_guest_run(200 * NS_PER_MS, NS_PER_MS);
+	CHECK_EQ(vm.v[5].handled, 1);
+	CHECK_STR(q->sched.ops->name, "faulty");
+	pool_group_remove(&other.g);
+	CHECK_EQ(pool_destroy(q, &why), ERR_OK);
+	end(&vm);
+}
+
+TEST(picks, "a pick of whom it may not pick is caught at once: rr takes over without memory, all vCPUs go on")
+{
+	for (unsigned domains = 0; domains <= 1; domains++) {
+		wrong_pick(FAULT_BLOCKED, "scheduler faulty failed: pick on cpu", domains);
+		wrong_pick(FAULT_BLOCKED, "a.5: not runnable", domains);
+		wrong_pick(FAULT_FOREIGN, "b.0: not an entity of this pool", domains);
+		wrong_pick(FAULT_ELSEWHERE, "still on cpu", domains);
+		wrong_pick(FAULT_FORBIDDEN, "may not run on cpu", domains);
+		wrong_pick(FAULT_UNTIL, "which is not later than now", domains);
+	}
+}
+
+TEST(forgotten, "an entity that waits beyond its policy's bound is found within twice the bound and two seconds")
+{
+	struct fake_vm vm;
+	struct pool *p;
+
+	reset(3);
+	fake_vm_init(&vm, "a", 5);
+	p = new_pool("p", &sched_faulty, 1, 2);
+	fake_vm_start(&vm, p);
+	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
+	set_fault(p, FAULT_FORGETS);
+	fake_guest_run(2 * 50 * NS_PER_MS + 3 * NS_PER_S, NS_PER_MS);
+	CHECK(log_says("and 50 ms is the longest"));
+	check_goes_on(&vm, 5);
+	end(&vm);
+}
+
+TEST(check, "a policy whose check() says no is replaced within ten seconds, with what it said")
+{
+	struct fake_vm vm;
+	struct pool *p;
+
+	reset(2);
+	fake_vm_init(&vm, "a", 3);
+	p = new_pool("p", &sched_faulty, 0, 1);
+	fake_vm_start(&vm, p);
+	set_fault(p, FAULT_CHECK);
+	fake_guest_run(11 * NS_PER_S, NS_PER_MS);
+	CHECK(log_says("check on cpu 0: I have lost count"));
+	check_goes_on(&vm, 3);
+	end(&vm);
+}
+
+/* --- Ops that loop. Time goes by, and the other cpus do what they would, as far as that matters here. */
+
+static struct spinlock *waited_for;
+static struct stuck_seen waiter;
+
+void faulty_spin(void)
+{
+	unsigned self = fake.this_cpu;
+	unsigned nmis = fake.cpu[self].nmis;
+
+	CHECK(++spins < 1000);
+	fake.now_ns += NS_PER_MS;
+	if (others_spin) {
+		fake_be_cpu(self == 0);
+		stuck_look(waited_for, &waiter);
+	} else if (self != 0) {
+		fake_be_cpu(0);
+		pool_watch();
+	} else {
+		fake_be_cpu(1);
+		timer_expire(&cpu_get(1)->timers, fake.now_ns);
+	}
+	fake_be_cpu(self);
+	if (fake.cpu[self].nmis != nmis) {
+		fake_take_nmi();
+	}
+}
+
+static void looping(enum fault fault, unsigned first, unsigned last, const char *words)
+{
+	struct fake_vm vm;
+	struct pool *p;
+	uint64_t start_ns;
+
+	reset(4);
+	fake_vm_init(&vm, "a", 5);
+	vm.v[4].act = fake_act_server;
+	p = new_pool("p", &sched_faulty, first, last);
+	fake_vm_start(&vm, p);
+	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
+	set_fault(p, fault);
+	start_ns = fake.now_ns;
+	spins = 0;
+	while (p->sched.ops == &sched_faulty || p->sched.ops == &p->limbo) {
+		fake_guest_step(NS_PER_MS);
+		CHECK(fake.now_ns - start_ns < 2 * NS_PER_S);
+	}
+	CHECK(spins >= 100 && spins <= 200);	/* ms */
+	CHECK(log_says(words));
+	CHECK(log_says("an op of a scheduler looped, and was abandoned; backtrace"));
+	check_goes_on(&vm, 4);
+	end(&vm);
+}
+
+TEST(loops, "an op that loops is abandoned after 100 to 200 ms, whoever looks: the cpu goes on, and its pool under rr")
+{
+	looping(FAULT_PICK_LOOPS, 1, 3, "pick on cpu 1: it did not come back in 100 ms");
+	looping(FAULT_RELEASED_LOOPS, 1, 3, "released on cpu");
+}
+
+TEST(waiters, "one who waits for the domain sees that its holder loops")
+{
+	struct fake_vm vm;
+	struct pool *p;
+
+	reset(3);
+	fake_vm_init(&vm, "a", 2);
+	p = new_pool("p", &sched_faulty, 1, 1);
+	fake_vm_start(&vm, p);
+	waited_for = &p->domain[0].lock;
+	waiter = (struct stuck_seen){ 0 };
+	others_spin = true;
+	set_fault(p, FAULT_PICK_LOOPS);
+	fake_run_cpu(1);
+	CHECK(spins >= 100 && spins <= 130);
+	CHECK_EQ(cpu_get(1)->held.ranks, 0);
+	fake_guest_run(10 * NS_PER_MS, NS_PER_MS);
+	check_goes_on(&vm, 2);
+	end(&vm);
+}
+
+TEST(house, "a neighbour finds the housekeeping cpu in an op that loops")
+{
+	struct fake_vm vm;
+	struct pool *p;
+
+	reset(2);
+	fake_vm_init(&vm, "a", 2);
+	p = new_pool("p", &sched_faulty, 0, 0);
+	fake_vm_start(&vm, p);
+	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
+	set_fault(p, FAULT_PICK_LOOPS);
+	waited_for = &p->domain[0].lock;
+	others_spin = true;
+	waiter = (struct stuck_seen){ 0 };
+	fake_run_cpu(0);
+	CHECK(spins >= 100 && spins <= 130);
+	fake_guest_run(10 * NS_PER_MS, NS_PER_MS);
+	check_goes_on(&vm, 2);
+	end(&vm);
+}
+
+TEST(innocent, "a cpu that holds its domain often but not long, or waits for one, is not taken to be stuck")
+{
+	struct spinlock l;
+	struct stuck_seen seen = { 0 };
+	struct cpu *self;
+
+	reset(2);
+	spin_init(&l, SPIN_RANK_DOMAIN);
+	self = cpu_get(1);
+	for (unsigned i = 0; i < 100; i++) {	/* another hold each time */
+		fake_be_cpu(1);
+		spin_lock(&l);
+		fake_be_cpu(0);
+		fake.now_ns += STUCK_LOOK_NS;
+		stuck_look(&l, &seen);
+		fake_be_cpu(1);
+		CHECK(!stuck_verdict(self));
+		spin_unlock(&l);
+	}
+	CHECK_EQ(fake.cpu[1].nmis, 0);
+	spin_lock(&l);
+	fake_be_cpu(0);
+	for (unsigned i = 0; i <= STUCK_STRIKES; i++) {	/* one hold, but the cpu itself stood still: it took no NMI meanwhile */
+		fake.now_ns += STUCK_LOOK_NS;
+		stuck_look(&l, &seen);
+	}
+	CHECK_EQ(fake.cpu[1].nmis, STUCK_STRIKES);
+	fake_be_cpu(1);
+	CHECK(!stuck_verdict(self));
+	self->stuck.waits = true;
+	for (unsigned i = 0; i < 10; i++) {
+		fake_be_cpu(0);
+		fake.now_ns += STUCK_LOOK_NS;
+		stuck_look(&l, &seen);
+		fake_be_cpu(1);
+		CHECK(!stuck_verdict(self));
+	}
+	spin_unlock(&l);
+	fake_machine_fini();
+}
+
+TEST(right, "policies that keep the contract keep their pool, however long it is watched")
+{
+	static const struct sched_ops *const ops[] = { &sched_rr, &sched_null, &sched_faulty };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ops); i++) {
+		struct fake_vm vm;
+		struct pool *p;
+
+		reset(4);
+		fake_vm_init(&vm, "a", 2);
+		vm.v[1].act = fake_act_server;
+		p = new_pool("p", ops[i], 2, 3);
+		fake_vm_start(&vm, p);
+		for (unsigned s = 0; s < 30; s++) {
+			fake_guest_run(NS_PER_S, 10 * NS_PER_MS);
+			fake_event(&vm.v[1], 0);
+		}
+		CHECK(p->sched.ops == ops[i] && !p->fallen);
+		end(&vm);
+	}
+}
+
+static void wake_the_sleeper(void *sleeper)
+{
+	fake_event(sleeper, 0);
+}
+
+TEST(stops, "an op that loops in the middle of something else stops the machine, and says why")
+{
+	struct fake_vm vm;
+	struct pool *p;
+	const char *words;
+
+	reset(2);
+	fake_vm_init(&vm, "a", 1);
+	vm.v[0].act = fake_act_server;
+	p = new_pool("p", &sched_faulty, 1, 1);
+	fake_vm_start(&vm, p);
+	fake_guest_run(10 * NS_PER_MS, NS_PER_MS);
+	waited_for = &p->domain[0].lock;
+	waiter = (struct stuck_seen){ 0 };
+	others_spin = true;
+	set_fault(p, FAULT_WAKE_LOOPS);
+	words = fake_panic_of(wake_the_sleeper, &vm.v[0]);
+	CHECK(words != NULL && strncmp(words, "pool p: scheduler faulty loops in its op wake, ", 47) == 0);
+	fake_be_cpu(0);
+	spin_unlock(waited_for);	/* what the panic left, for the test's own end */
+	end(&vm);
+}
+
+TEST(twice, "rr that takes over and fails too leaves its VMs held; they can move to another pool, and go on there")
+{
+	struct fake_vm vm;
+	struct pool *p, *q;
+
+	reset(3);
+	fake_vm_init(&vm, "a", 2);
+	p = new_pool("p", &sched_faulty, 1, 1);
+	q = new_pool("q", &sched_rr, 2, 2);
+	fake_vm_start(&vm, p);
+	set_fault(p, FAULT_UNTIL);
+	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
+	CHECK(p->fallen);
+	pool_condemn(p, POOL_OP_check, NULL, "once more");
+	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
+	CHECK(log_says("scheduler rr failed: check on cpu 0: once more; its VMs are held"));
+	CHECK_EQ(cpu_get(1)->current == NULL, true);
+	CHECK_EQ(pool_group_move(&vm.g, q, &why), ERR_OK);
+	check_goes_on(&vm, 2);
+	CHECK_EQ(pool_destroy(p, &why), ERR_OK);
+	end(&vm);
+}

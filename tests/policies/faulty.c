@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * faulty: rr until `fault` says otherwise; then a policy as nobody should write one. For the watchdog's tests, on the host and
+ * in a kernel of their own.
+ */
+#include "sched/sched.h"
+
+#undef SCHED_POLICY
+#define SCHED_POLICY(ident, ...)	/* its functions, but not a second rr */
+#include "sched/rr.c"
+#undef SCHED_POLICY
+#define SCHED_POLICY(ident, ...) \
+	const struct sched_ops ident __attribute__((used, section("sched_policies"), aligned(8))) = { __VA_ARGS__ }
+
+#include "tests/policies/faulty.h"
+
+extern const struct sched_ops sched_faulty;
+
+struct faulty {
+	struct rr_sched rr;		/* first: rr's functions find it there */
+	struct sched_entity *blocked;	/* the last that did */
+	struct sched_entity *running;	/* the last that was picked */
+};
+
+static struct sched_entity *stranger;	/* the last that was added anywhere */
+
+static const char *const faults[] = {
+	"none", "blocked", "foreign", "elsewhere", "forbidden", "until", "forgets", "check", "pick-loops", "released-loops",
+	"block-loops", "wake-loops", NULL,
+};
+
+enum { FAULTY_FAULT = RR_TIMESLICE + 1 };
+
+static const struct sched_tunable faulty_tunables[] = {
+	[RR_TIMESLICE] = {
+		.name = "timeslice", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
+		.min = 100 * NS_PER_US, .max = NS_PER_S, .def = 10 * NS_PER_MS, .help = "as rr's",
+	},
+	[FAULTY_FAULT] = {
+		.name = "fault", .type = SCHED_ENUM, .scope = SCHED_POOL, .live = true, .max = FAULT_COUNT - 1, .words = faults,
+		.help = "what it does wrong",
+	},
+};
+
+static bool has(const struct sched *s, enum fault fault)
+{
+	return s->values.v[FAULTY_FAULT] == fault;
+}
+
+static void loop_if(const struct sched *s, enum fault fault)
+{
+	while (has(s, fault)) {
+		faulty_spin();
+	}
+}
+
+static void faulty_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	stranger = e;
+	rr_add(s, e, now_ns, out);
+}
+
+static void faulty_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	loop_if(s, FAULT_WAKE_LOOPS);
+	rr_wake(s, e, now_ns, out);
+}
+
+static void faulty_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct faulty *f = s->priv;
+
+	loop_if(s, FAULT_BLOCK_LOOPS);
+	f->blocked = e;
+	rr_block(s, e, now_ns, out);
+}
+
+static void faulty_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	loop_if(s, FAULT_RELEASED_LOOPS);
+	if (!has(s, FAULT_FORGETS)) {
+		rr_released(s, e, now_ns, out);
+	}
+}
+
+static struct sched_pick faulty_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct sched_pick wrong = { .until_ns = now_ns + NS_PER_MS }, p;
+	struct faulty *f = s->priv;
+
+	loop_if(s, FAULT_PICK_LOOPS);
+	if (has(s, FAULT_BLOCKED) && f->blocked != NULL && !f->blocked->runnable) {
+		wrong.entity = f->blocked;
+	} else if (has(s, FAULT_FOREIGN)) {
+		wrong.entity = stranger;
+	} else if (has(s, FAULT_ELSEWHERE) && f->running != NULL && f->running->on_slot && f->running->slot != slot) {
+		wrong.entity = f->running;
+	}
+	p = wrong.entity != NULL ? wrong : rr_pick(s, slot, now_ns, out);
+	if (p.entity != NULL) {
+		f->running = p.entity;
+	}
+	if (p.entity != NULL && has(s, FAULT_FORBIDDEN)) {
+		cpuset_del(&p.entity->hard, slot);
+	}
+	p.until_ns = has(s, FAULT_UNTIL) ? now_ns : p.until_ns;
+	return p;
+}
+
+static bool faulty_check(struct sched *s, struct sched_reason *why)
+{
+	if (has(s, FAULT_CHECK)) {
+		return sched_refuse(ERR_STATE, why, "I have lost count") == ERR_OK;
+	}
+	return rr_check(s, why);
+}
+
+SCHED_POLICY(sched_faulty,
+	.name = "faulty",
+	.summary = "rr that breaks the contract when told to",
+	.honours = SCHED_HONOURS_HARD_AFFINITY | SCHED_HONOURS_YIELD | SCHED_WORK_CONSERVING,
+	.tunables = faulty_tunables, .tunable_count = ARRAY_SIZE(faulty_tunables),
+	.object_size = sizeof(struct faulty), .slot_size = sizeof(struct rr_slot),
+	.entity_size = sizeof(struct rr_entity),
+	.init = rr_init, .join = rr_join, .leave = rr_leave,
+	.add = faulty_add, .remove = rr_remove, .set_affinity = rr_set_affinity,
+	.wake = faulty_wake, .block = faulty_block, .yield = rr_yield, .pick = faulty_pick,
+	.released = faulty_released, .tune = rr_tune, .describe = rr_describe, .check = faulty_check,
+	.wait_bound_ns = rr_wait_bound_ns,
+);
