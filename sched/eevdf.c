@@ -461,10 +461,10 @@ static struct choice decide(struct sched *s, const struct eevdf_slot *es, struct
 {
 	const struct eevdf_sched *ev = s->priv;
 
-	*end_ns = NS_NEVER;
 	for (unsigned n = 0; n < FAIR_BATCH; n++) {
 		struct choice c = choose(ev, es->slot, es->yielded ? NULL : on, es->class);
 
+		*end_ns = NS_NEVER;
 		if (c.best == NULL && es->yielded) {
 			c = choose(ev, es->slot, on, es->class);
 		}

@@ -2,7 +2,8 @@
 /* Fair shares: see fair.h. */
 #include "sched/fair.h"
 
-#define BOUND		4u		/* requests that one may be away from the clock */
+#define BEHIND		4u		/* requests that one may be away from the clock */
+#define AHEAD		16u
 #define CLOCK_BEGIN	(1ul << 50)	/* far from 0, so that nothing is before it */
 
 void fair_init(struct fair *f, uint64_t slice_ns)
@@ -93,10 +94,10 @@ static void count_out(struct fair *f, struct fair_entity *fe)
 	set_request(f);
 }
 
-/* No further than that behind the clock, and no further than BOUND requests ahead of it. */
+/* No further than that behind the clock, and no further ahead of it than one may be. */
 static void clip(const struct fair *f, struct fair_entity *fe, uint64_t behind)
 {
-	uint64_t v = MIN(MAX(fe->v, f->clock - behind), f->clock + BOUND * f->request);
+	uint64_t v = MIN(MAX(fe->v, f->clock - behind), f->clock + AHEAD * f->request);
 
 	fe->start += v - fe->v;
 	fe->v = v;
@@ -140,10 +141,10 @@ static void settle(struct fair *f, struct fair_entity *fe)
 		fe->apart = true;
 	}
 	if (fe->apart) {
-		uint64_t away = fe->v > f->clock ? fe->v - f->clock : f->clock - fe->v;
+		uint64_t low = f->clock - BEHIND / 2 * f->request;
 
-		clip(f, fe, BOUND * f->request);
-		if (f->count == 0 || away <= BOUND * f->request / 2) {
+		clip(f, fe, BEHIND * f->request);
+		if (f->count == 0 || fe->v - low <= (BEHIND + AHEAD) / 2 * f->request) {
 			count_in(f, fe);
 		}
 	}
@@ -163,14 +164,14 @@ void fair_charge(struct fair *f, struct fair_entity *fe, uint64_t ran_ns, int64_
 	if (fe->weight != (uint32_t)weight) {
 		set_weight(f, fe, (uint32_t)weight);
 	}
-	if (!fe->counted || fe->v - f->clock + BOUND * f->request > 2 * BOUND * f->request) {
+	if (!fe->counted || fe->v - (f->clock - BEHIND * f->request) > (BEHIND + AHEAD) * f->request) {
 		settle(f, fe);
 	}
 }
 
 uint64_t fair_bound_ns(const struct fair *f)
 {
-	return (2 * BOUND + 2) * (f->request * f->total_weight / FAIR_ONE + f->entities * f->slice_ns);
+	return (BEHIND + AHEAD + 2) * (f->request * f->total_weight / FAIR_ONE + f->entities * f->slice_ns);
 }
 
 /* --- Queues. */

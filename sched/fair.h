@@ -10,8 +10,8 @@
  * takes.
  *
  * With several slots one may be entitled to more than a slot, or be pinned where it gets more or less than others do,
- * and would leave the clock ever further. So who is more than BOUND requests from it does not count: the clock is the
- * mean of the others, and he is kept at that distance until he comes nearer. Nobody's past is worth more than that.
+ * and would leave the clock ever further. So who is more than 4 requests behind it, or 16 ahead, does not count: the
+ * clock is the mean of the others, and he is kept at that distance until he comes nearer. Nobody's past is worth more.
  *
  * A request is a slice of virtual time, the same for all, that the average entity takes `slice` ns to run. So slices
  * are by weight, all entities run once in about the time of a slice each, and the number of switches depends on `slice`
