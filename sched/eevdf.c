@@ -26,6 +26,7 @@
 
 #define CLASSES		40u		/* latency-nice -20 to 19 */
 #define CLASS_0		20		/* latency-nice 0 */
+#define HALF		5u		/* classes from one length to half of it */
 #define SLICE_MIN_NS	(50 * NS_PER_US)
 #define SLICES_MAX	4u		/* timeslices that a heavy one may run at a stretch */
 #define TRIES		8u		/* slots that a waker looks at */
@@ -41,14 +42,16 @@ struct eevdf_slot {
 	struct eevdf_entity *on;
 	struct list link;		/* nowhere: idle, or poked to be preempted */
 	unsigned slot;
-	unsigned class;			/* on's, when it was picked */
+	unsigned class;			/* on's, when it was listed */
 	uint64_t end_ns;		/* of on's slice */
 	bool yielded;
 };
 
 struct eevdf_entity {
 	struct fair_entity f;
-	unsigned class;			/* when it was queued */
+	uint64_t woken;			/* its virtual time when it woke last */
+	uint64_t burst;			/* what it had between its last two sleeps */
+	unsigned class;			/* of its request */
 };
 
 enum { EEVDF_WEIGHT, EEVDF_LATENCY_NICE, EEVDF_CAP, EEVDF_TIMESLICE, EEVDF_CAP_PERIOD };
@@ -102,21 +105,36 @@ static uint64_t length(const struct fair *f, unsigned class)
 {
 	static const uint16_t fifths[] = { 1024, 1176, 1351, 1552, 1783 };
 
-	return f->request * (((unsigned)fifths[class % 5] << class / 5) >> 4) >> 10;
+	return f->request * (((unsigned)fifths[class % HALF] << class / HALF) >> 4) >> 10;
 }
 
-static uint64_t deadline(const struct fair *f, const struct eevdf_entity *ee, unsigned class)
+static uint64_t deadline(const struct fair *f, const struct eevdf_entity *ee)
 {
-	return ee->f.start + length(f, class);
+	return ee->f.start + length(f, ee->class);
+}
+
+static void renew(struct eevdf_entity *ee)
+{
+	ee->f.start = ee->f.v;
+	ee->class = class_of(ee->f.entity);
+}
+
+/* The request of one that woke: of half the length, or a quarter and so on, if that is twice what it ran for last time. */
+static void renew_woken(const struct fair *f, struct eevdf_entity *ee)
+{
+	renew(ee);
+	ee->woken = ee->f.v;
+	while (ee->class >= HALF && length(f, ee->class - HALF) >= 2 * ee->burst) {
+		ee->class -= HALF;
+	}
 }
 
 /* --- Waiting. */
 
 static void enqueue(struct eevdf_sched *ev, struct eevdf_entity *ee)
 {
-	ee->class = class_of(ee->f.entity);
-	if (ee->f.v >= deadline(&ev->f, ee, ee->class)) {
-		ee->f.start = ee->f.v;
+	if (ee->f.v >= deadline(&ev->f, ee)) {
+		renew(ee);
 	}
 	fair_enqueue(&ev->f, &ev->queue[ee->class], &ee->f, ee->f.start);
 	ev->waiting |= 1ul << ee->class;
@@ -146,7 +164,7 @@ static void unlist(struct eevdf_sched *ev, struct eevdf_slot *es)
 /* The slot that runs the longest class, of those the last that picked, if ee may run there and is due before. */
 static void preempt(struct eevdf_sched *ev, const struct eevdf_entity *ee, struct sched_out *out)
 {
-	const uint64_t due = deadline(&ev->f, ee, ee->class);
+	const uint64_t due = deadline(&ev->f, ee);
 	unsigned tries = 0;
 
 	if (ee->f.start > ev->f.clock) {
@@ -158,7 +176,7 @@ static void preempt(struct eevdf_sched *ev, const struct eevdf_entity *ee, struc
 		LIST_FOREACH(node, &ev->slots[class]) {
 			struct eevdf_slot *es = LIST_ENTRY(node, struct eevdf_slot, link);
 
-			if (deadline(&ev->f, es->on, class) <= due) {
+			if (deadline(&ev->f, es->on) <= due) {
 				break;
 			}
 			if (ee->f.full || cpuset_has(&ee->f.entity->hard, es->slot)) {
@@ -305,11 +323,13 @@ static void eevdf_import(struct sched *s, struct sched_entity *e, const struct s
 static void eevdf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	struct eevdf_sched *ev = s->priv;
+	struct eevdf_entity *ee = e->priv;
 
 	(void)now_ns;
-	fair_start(&ev->f, e->priv);
+	fair_start(&ev->f, &ee->f);
+	renew_woken(&ev->f, ee);
 	if (!e->on_slot) {
-		queue_up(ev, e->priv, out);	/* else released() will */
+		queue_up(ev, ee, out);	/* else released() will */
 	}
 }
 
@@ -333,6 +353,7 @@ static void eevdf_block(struct sched *s, struct sched_entity *e, uint64_t now_ns
 	} else if (e->on_slot && slot_of(s, e->slot)->on == ee) {
 		take_off(ev, slot_of(s, e->slot));
 	}
+	ee->burst = ee->f.v - ee->woken;
 	if (e->parked != SCHED_NOT_PARKED) {
 		fair_unpark(&ev->f, &ee->f);
 	} else {
@@ -380,7 +401,7 @@ struct choice {
 };
 
 /* The first eligible deadline, else the first start. Between equals `on` goes on, and a short class goes first. */
-static inline struct choice choose(const struct eevdf_sched *ev, unsigned slot, struct eevdf_entity *on, unsigned class)
+static inline struct choice choose(const struct eevdf_sched *ev, unsigned slot, struct eevdf_entity *on)
 {
 	const uint64_t clock = ev->f.clock;
 	struct choice c = { .best = on, .start = UINT64_MAX, .due = UINT64_MAX, .soon = UINT64_MAX };
@@ -388,7 +409,7 @@ static inline struct choice choose(const struct eevdf_sched *ev, unsigned slot, 
 
 	if (on != NULL) {
 		c.start = on->f.start;
-		c.due = deadline(&ev->f, on, class);
+		c.due = deadline(&ev->f, on);
 	}
 	for (uint64_t classes = ev->waiting; classes != 0; classes &= classes - 1) {
 		unsigned k = (unsigned)__builtin_ctzl(classes);
@@ -462,11 +483,11 @@ static struct choice decide(struct sched *s, const struct eevdf_slot *es, struct
 	const struct eevdf_sched *ev = s->priv;
 
 	for (unsigned n = 0; n < FAIR_BATCH; n++) {
-		struct choice c = choose(ev, es->slot, es->yielded ? NULL : on, es->class);
+		struct choice c = choose(ev, es->slot, es->yielded ? NULL : on);
 
 		*end_ns = NS_NEVER;
 		if (c.best == NULL && es->yielded) {
-			c = choose(ev, es->slot, on, es->class);
+			c = choose(ev, es->slot, on);
 		}
 		if (c.best == NULL || c.best->f.entity->group->values.v[EEVDF_CAP] == 0) {
 			return c;
@@ -487,7 +508,6 @@ static void put_on(struct eevdf_sched *ev, struct eevdf_slot *es, struct eevdf_e
 	dequeue(ev, next);
 	((struct fair_group *)next->f.entity->group->priv)->running++;
 	es->on = next;
-	es->class = next->class;
 	fair_set_idle(&ev->f, es->slot, false);
 	if (ev->f.idle_count > 0 && ev->f.waiting > 0) {
 		poke_for_waiters(ev, out);
@@ -503,9 +523,8 @@ static struct eevdf_entity *candidate(struct eevdf_sched *ev, struct eevdf_slot 
 		return NULL;
 	}
 	unlist(ev, es);
-	es->class = class_of(on->f.entity);
-	if (es->yielded || now_ns >= es->end_ns || on->f.v >= deadline(&ev->f, on, es->class)) {
-		on->f.start = on->f.v;
+	if (es->yielded || now_ns >= es->end_ns || on->f.v >= deadline(&ev->f, on)) {
+		renew(on);
 	}
 	return on->f.full || cpuset_has(&on->f.entity->hard, es->slot) ? on : NULL;
 }
@@ -531,6 +550,7 @@ static struct sched_pick eevdf_pick(struct sched *s, unsigned slot, uint64_t now
 		}
 		put_on(ev, es, c.best, out);
 	}
+	es->class = c.best->class;
 	list_push_front(&ev->slots[es->class], &es->link);
 	ev->running |= 1ul << es->class;
 	es->yielded = false;

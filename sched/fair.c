@@ -105,13 +105,12 @@ static void clip(const struct fair *f, struct fair_entity *fe, uint64_t behind)
 
 void fair_start(struct fair *f, struct fair_entity *fe)
 {
-	clip(f, fe, fe->credit);
+	clip(f, fe, f->request / 2);
 	count_in(f, fe);
 }
 
 void fair_stop(struct fair *f, struct fair_entity *fe)
 {
-	fe->credit = f->clock > fe->v ? MIN(f->clock - fe->v, f->request) : 0;
 	if (fe->counted) {
 		count_out(f, fe);
 	}

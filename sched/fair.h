@@ -17,8 +17,9 @@
  * are by weight, all entities run once in about the time of a slice each, and the number of switches depends on `slice`
  * alone.
  *
- * Sleep. Who comes back with time in hand keeps what he had, a request at most; who had more than his share comes back
- * where he was, so a short sleep sheds nothing.
+ * Sleep. Who comes back is where he was, so a short sleep sheds nothing, but not further behind the clock than half a
+ * request: what he did not use while he slept is his no longer. So nobody gets more than his share, and half a request
+ * once, by sleeping, however he times it.
  */
 #pragma once
 
@@ -61,7 +62,6 @@ struct fair_entity {
 	struct sched_entity *entity;
 	struct fair_queue *queue;	/* NULL: it does not wait */
 	uint64_t v, start;		/* its virtual time, now and where its request began */
-	uint64_t credit;		/* how far it was behind the clock when it stopped */
 	uint64_t mask;			/* its hard set, by slot % 64 */
 	uint32_t weight, rest;
 	bool full;			/* may run on every cpu there can be */
