@@ -59,6 +59,37 @@ static void sum_while_changed(struct tree_node *n)
 	}
 }
 
+/* n goes behind all others: it takes the place of the lowest of its right edge that has a smaller rank, if any has. */
+static void insert_last(struct tree *t, struct tree_node *n)
+{
+	struct tree_node *parent = t->last, *below = NULL;
+
+	while (parent != NULL && parent->rank < n->rank) {
+		below = parent;
+		parent = parent->parent;
+	}
+	n->parent = parent;
+	n->left = below;
+	n->right = NULL;
+	n->linked = true;
+	if (below != NULL) {
+		below->parent = n;
+	}
+	if (parent != NULL) {
+		parent->right = n;
+	} else {
+		t->root = n;
+	}
+	if (t->last == NULL) {
+		t->first = n;
+	}
+	t->last = n;
+	if (t->summed) {
+		(void)summarise(n);
+		sum_while_changed(parent);
+	}
+}
+
 void tree_insert(struct tree *t, struct tree_node *n)
 {
 	struct tree_node **link = &t->root, *parent = NULL, *at;
@@ -66,6 +97,10 @@ void tree_insert(struct tree *t, struct tree_node *n)
 	bool first = true;
 
 	n->rank = next_rank(t);
+	if (t->last == NULL || n->key >= t->last->key) {
+		insert_last(t, n);
+		return;
+	}
 	while ((at = *link) != NULL && at->rank >= n->rank) {
 		parent = at;
 		if (n->key < at->key) {
@@ -112,6 +147,12 @@ void tree_remove(struct tree *t, struct tree_node *n)
 
 	if (t->first == n) {
 		t->first = tree_next(n);
+	}
+	if (t->last == n) {
+		t->last = parent;
+		for (struct tree_node *at = l; at != NULL; at = at->right) {
+			t->last = at;
+		}
 	}
 	n->linked = false;
 	while (l != NULL && r != NULL) {
@@ -226,5 +267,5 @@ bool tree_check(const struct tree *t, unsigned count)
 		}
 		last = at;
 	}
-	return at == NULL && seen == count && (seen > 0 || t->root == NULL);
+	return at == NULL && seen == count && t->last == last && (seen > 0 || t->root == NULL);
 }

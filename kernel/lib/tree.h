@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Ordered sets as intrusive treaps: insert and remove cost O(log n) expected whatever the keys, the first node is at
- * hand, and a search for the first node that fits two conditions skips every subtree without one:
+ * Ordered sets as intrusive treaps: insert and remove cost O(log n) expected whatever the keys, O(1) expected at the end,
+ * where a queue grows; the first node is at hand, and a search for the first node that fits two conditions skips every subtree without one:
  *
  *      low <= limit        e.g. eligible at this virtual time
  *      mask & wanted       e.g. may run on this slot
@@ -30,7 +30,7 @@ struct tree_node {
 };
 
 struct tree {
-	struct tree_node *root, *first;
+	struct tree_node *root, *first, *last;
 	uint32_t random;
 	bool summed;
 };

@@ -283,7 +283,11 @@ static struct cpuset random_hard(struct core *c)
 {
 	struct cpuset s = { 0 };
 
-	s.word[0] = dice(c, 3) == 0 ? 1 + dice(c, (1u << SLOTS) - 1) : ~0ul;
+	if (dice(c, 3) == 0) {
+		s.word[0] = 1 + dice(c, (1u << SLOTS) - 1);
+	} else {
+		cpuset_fill(&s, dice(c, 2) ? CPU_MAX : SLOTS);	/* all that there can be, or all that there are */
+	}
 	return s;
 }
 

@@ -1,0 +1,647 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * eevdf: earliest eligible virtual deadline first (Stoica and Abdel-Wahab 1995), with a latency class per VM.
+ *
+ * An entity asks for its share in requests: slices of virtual time (sched/fair.h). A request is eligible when the clock
+ * has reached its start, that is when its entity has had no more than its share; its deadline is its start plus its
+ * length. A slot runs the eligible request with the earliest deadline, and while none is eligible the one that will be
+ * first. `latency-nice` changes the length of a VM's requests, and so how soon each is due and how long it takes, but
+ * not the VM's share: -20 is 1/16 of the length, 0 the timeslice of an entity of average weight, 19 14 times that.
+ *
+ * Within a class all requests are equally long. So in order of start they are in order of deadline, and the first of
+ * each class's queue is all that pick looks at: as many comparisons as there are classes in use, no search. The length is
+ * looked up at the comparison, since it changes with the number and the weight of those that are runnable.
+ *
+ * Who wakes takes up the request that it fell asleep in. It goes to an idle slot, or preempts: in the class of the
+ * longest requests that run, the slot that picked last, whose deadline is about the latest, if that is later than its own.
+ * A preempted request goes on with its old deadline.
+ *
+ * Who runs a short class and is not eligible yet may become so within a longer one's slice: then the slice ends there.
+ *
+ * Decided here: the weight is each vCPU's, as with Xen's credit schedulers. Soft affinity is asked when an idle slot is
+ * chosen. A cap holds per `cap-period`; what was overrun is taken from the next period. The timeslice keeps its mean: a
+ * pool of 9 busy vCPUs runs each of them once in about 9 timeslices of one cpu, whatever the weights.
+ */
+#include "sched/fair.h"
+
+#define CLASSES		40u		/* latency-nice -20 to 19 */
+#define CLASS_0		20		/* latency-nice 0 */
+#define HALF		5u		/* classes from one length to half of it */
+#define SLICE_MIN_NS	(50 * NS_PER_US)
+#define SLICES_MAX	4u		/* timeslices that a heavy one may run at a stretch */
+#define TRIES		8u		/* slots that a waker looks at */
+
+struct eevdf_sched {
+	struct fair f;
+	uint64_t waiting, running;	/* classes that have any */
+	struct fair_queue queue[CLASSES];	/* by start */
+	struct list slots[CLASSES];	/* of eevdf_slot.link: slots that run one of the class, the last that picked first */
+};
+
+struct eevdf_slot {
+	struct eevdf_entity *on;
+	struct list link;		/* nowhere: idle, or poked to be preempted */
+	unsigned slot;
+	unsigned class;			/* on's, when it was listed */
+	uint64_t end_ns;		/* of on's slice */
+	bool yielded;
+};
+
+struct eevdf_entity {
+	struct fair_entity f;
+	uint64_t woken;			/* its virtual time when it woke last */
+	uint64_t burst;			/* what it had between its last two sleeps */
+	unsigned class;			/* of its request */
+};
+
+enum { EEVDF_WEIGHT, EEVDF_LATENCY_NICE, EEVDF_CAP, EEVDF_TIMESLICE, EEVDF_CAP_PERIOD };
+
+static const struct sched_tunable eevdf_tunables[] = {
+	[EEVDF_WEIGHT] = {
+		.name = "weight", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true,
+		.min = 1, .max = FAIR_WEIGHT_MAX, .def = 256, .help = "share of each vCPU, against the other vCPUs' weights",
+	},
+	[EEVDF_LATENCY_NICE] = {
+		.name = "latency-nice", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true,
+		.min = -CLASS_0, .max = CLASSES - 1 - CLASS_0, .def = 0, .help = "below 0: sooner and shorter; the share stays",
+	},
+	[EEVDF_CAP] = {
+		.name = "cap", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true, .unit = "%",
+		.min = 0, .max = 100 * CPU_MAX, .def = 0, .help = "most that the VM gets, of one cpu; 0: no limit",
+	},
+	[EEVDF_TIMESLICE] = {
+		.name = "timeslice", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
+		.min = 100 * NS_PER_US, .max = 100 * NS_PER_MS, .def = 2500 * NS_PER_US,
+		.help = "how long a vCPU of average weight runs while others wait",
+	},
+	[EEVDF_CAP_PERIOD] = {
+		.name = "cap-period", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
+		.min = NS_PER_MS, .max = NS_PER_S, .def = 10 * NS_PER_MS, .help = "over which a cap holds",
+	},
+};
+
+static struct eevdf_slot *slot_of(const struct sched *s, unsigned slot)
+{
+	return s->slot_priv[slot];
+}
+
+static struct eevdf_entity *entity_of(struct fair_entity *fe)
+{
+	return CONTAINER_OF(fe, struct eevdf_entity, f);
+}
+
+static unsigned class_of(const struct sched_entity *e)
+{
+	return (unsigned)(e->group->values.v[EEVDF_LATENCY_NICE] + CLASS_0);
+}
+
+static struct fair_cap cap_of(const struct sched *s, const struct sched_entity *e)
+{
+	return (struct fair_cap){ e->group->values.v[EEVDF_CAP], (uint64_t)s->values.v[EEVDF_CAP_PERIOD] };
+}
+
+/* 2 to the (class - 20) / 5 requests. */
+static uint64_t length(const struct fair *f, unsigned class)
+{
+	static const uint16_t fifths[] = { 1024, 1176, 1351, 1552, 1783 };
+
+	return f->request * (((unsigned)fifths[class % HALF] << class / HALF) >> 4) >> 10;
+}
+
+static uint64_t deadline(const struct fair *f, const struct eevdf_entity *ee)
+{
+	return ee->f.start + length(f, ee->class);
+}
+
+static void renew(struct eevdf_entity *ee)
+{
+	ee->f.start = ee->f.v;
+	ee->class = class_of(ee->f.entity);
+}
+
+/* The request of one that woke: of half the length, or a quarter and so on, if that is twice what it ran for last time. */
+static void renew_woken(const struct fair *f, struct eevdf_entity *ee)
+{
+	renew(ee);
+	ee->woken = ee->f.v;
+	while (ee->class >= HALF && length(f, ee->class - HALF) >= 2 * ee->burst) {
+		ee->class -= HALF;
+	}
+}
+
+/* --- Waiting. */
+
+static void enqueue(struct eevdf_sched *ev, struct eevdf_entity *ee)
+{
+	if (ee->f.v >= deadline(&ev->f, ee)) {
+		renew(ee);
+	}
+	fair_enqueue(&ev->f, &ev->queue[ee->class], &ee->f, ee->f.start);
+	ev->waiting |= 1ul << ee->class;
+}
+
+static void left_queue(struct eevdf_sched *ev, const struct eevdf_entity *ee)
+{
+	if (fair_queue_empty(&ev->queue[ee->class])) {
+		ev->waiting &= ~(1ul << ee->class);
+	}
+}
+
+static void dequeue(struct eevdf_sched *ev, struct eevdf_entity *ee)
+{
+	fair_dequeue(&ev->f, &ee->f);
+	left_queue(ev, ee);
+}
+
+static void unlist(struct eevdf_sched *ev, struct eevdf_slot *es)
+{
+	list_remove(&es->link);
+	if (list_empty(&ev->slots[es->class])) {
+		ev->running &= ~(1ul << es->class);
+	}
+}
+
+/* The slot that runs the longest class, of those the last that picked, if ee may run there and is due before. */
+static void preempt(struct eevdf_sched *ev, const struct eevdf_entity *ee, struct sched_out *out)
+{
+	const uint64_t due = deadline(&ev->f, ee);
+	unsigned tries = 0;
+
+	if (ee->f.start > ev->f.clock) {
+		return;				/* not eligible: a later pick finds it */
+	}
+	for (uint64_t classes = ev->running; classes != 0;) {
+		unsigned class = 63 - (unsigned)__builtin_clzl(classes);
+
+		LIST_FOREACH(node, &ev->slots[class]) {
+			struct eevdf_slot *es = LIST_ENTRY(node, struct eevdf_slot, link);
+
+			if (deadline(&ev->f, es->on) <= due) {
+				break;
+			}
+			if (ee->f.full || cpuset_has(&ee->f.entity->hard, es->slot)) {
+				unlist(ev, es);		/* so that the next waker looks for another */
+				sched_poke(out, es->slot);
+				return;
+			}
+			if (++tries == TRIES) {
+				return;
+			}
+		}
+		classes &= ~(1ul << class);
+	}
+}
+
+/* ee waits from now on. */
+static void queue_up(struct eevdf_sched *ev, struct eevdf_entity *ee, struct sched_out *out)
+{
+	enqueue(ev, ee);
+	if (!fair_poke_idle(&ev->f, &ee->f, out)) {
+		preempt(ev, ee, out);
+	}
+}
+
+/* A slot took one that another was poked for, or goes. */
+static void poke_for_waiters(struct eevdf_sched *ev, struct sched_out *out)
+{
+	for (uint64_t classes = ev->waiting; classes != 0 && ev->f.idle_count > 0; classes &= classes - 1) {
+		fair_poke_for(&ev->f, &ev->queue[__builtin_ctzl(classes)], out);
+	}
+}
+
+/* --- Coming and going. */
+
+static enum err eevdf_init(struct sched *s)
+{
+	struct eevdf_sched *ev = s->priv;
+
+	fair_init(&ev->f, (uint64_t)s->values.v[EEVDF_TIMESLICE]);
+	for (unsigned i = 0; i < CLASSES; i++) {
+		fair_queue_init(&ev->queue[i]);
+		list_init(&ev->slots[i]);
+	}
+	return ERR_OK;
+}
+
+static unsigned eevdf_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
+			   struct sched_out *out)
+{
+	struct eevdf_sched *ev = s->priv;
+	struct eevdf_slot *es = slot_of(s, slot);
+
+	(void)place, (void)now_ns;
+	es->slot = slot;
+	list_init(&es->link);
+	fair_join(&ev->f, slot);
+	sched_poke(out, slot);
+	return 0;
+}
+
+static void eevdf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct eevdf_sched *ev = s->priv;
+
+	(void)now_ns;
+	fair_leave(s, &ev->f, slot, out);
+	poke_for_waiters(ev, out);
+}
+
+static void eevdf_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct eevdf_sched *ev = s->priv;
+
+	(void)out;
+	fair_add(&ev->f, e->priv, e, e->group->values.v[EEVDF_WEIGHT], now_ns);
+}
+
+static void eevdf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	(void)now_ns, (void)out;
+	fair_remove(s->priv, e->priv);
+}
+
+static void eevdf_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct eevdf_sched *ev = s->priv;
+	struct eevdf_entity *ee = e->priv;
+
+	(void)now_ns;
+	if (ee->f.queue != NULL) {
+		dequeue(ev, ee);
+		fair_set_affinity(&ee->f);
+		queue_up(ev, ee, out);
+		return;
+	}
+	fair_set_affinity(&ee->f);
+	if (e->on_slot && !cpuset_has(&e->hard, e->slot)) {
+		sched_poke(out, e->slot);
+	}
+}
+
+static void eevdf_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns,
+		       struct sched_out *out)
+{
+	struct eevdf_sched *ev = s->priv;
+
+	(void)e, (void)now_ns;
+	if (g != NULL) {
+		return;				/* read at each charge and enqueue */
+	}
+	fair_set_slice(&ev->f, (uint64_t)s->values.v[EEVDF_TIMESLICE]);
+	CPUSET_FOREACH(slot, &s->slots) {
+		slot_of(s, slot)->end_ns = 0;
+		sched_poke(out, slot);
+	}
+}
+
+static void eevdf_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to)
+{
+	(void)s;
+	to->weight = e->group->values.v[EEVDF_WEIGHT];
+	to->cap = e->group->values.v[EEVDF_CAP];
+	to->latency = e->group->values.v[EEVDF_LATENCY_NICE];
+}
+
+static void eevdf_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
+{
+	int64_t *v = e->group->values.v;
+
+	if (from->weight > 0) {
+		v[EEVDF_WEIGHT] = MIN(from->weight, FAIR_WEIGHT_MAX);
+	}
+	if (from->cap > 0) {
+		v[EEVDF_CAP] = MIN(from->cap, eevdf_tunables[EEVDF_CAP].max);
+	}
+	if (from->latency != 0) {
+		v[EEVDF_LATENCY_NICE] = MAX(-CLASS_0, MIN(from->latency, (int64_t)CLASSES - 1 - CLASS_0));
+	}
+	(void)s, (void)now_ns;			/* the account reads them when e first runs */
+}
+
+/* --- What entities do. */
+
+static void eevdf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct eevdf_sched *ev = s->priv;
+	struct eevdf_entity *ee = e->priv;
+
+	(void)now_ns;
+	fair_start(&ev->f, &ee->f);
+	renew_woken(&ev->f, ee);
+	if (!e->on_slot) {
+		queue_up(ev, ee, out);	/* else released() will */
+	}
+}
+
+static void take_off(struct eevdf_sched *ev, struct eevdf_slot *es)
+{
+	if (es->on != NULL) {
+		((struct fair_group *)es->on->f.entity->group->priv)->running--;
+		unlist(ev, es);
+		es->on = NULL;
+	}
+}
+
+static void eevdf_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct eevdf_sched *ev = s->priv;
+	struct eevdf_entity *ee = e->priv;
+
+	(void)now_ns, (void)out;
+	if (ee->f.queue != NULL) {
+		dequeue(ev, ee);
+	} else if (e->on_slot && slot_of(s, e->slot)->on == ee) {
+		take_off(ev, slot_of(s, e->slot));
+	}
+	ee->burst = ee->f.v - ee->woken;
+	if (e->parked != SCHED_NOT_PARKED) {
+		fair_unpark(&ev->f, &ee->f);
+	} else {
+		fair_stop(&ev->f, &ee->f);
+	}
+}
+
+static void eevdf_yield(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	(void)now_ns, (void)out;
+	slot_of(s, e->slot)->yielded = true;
+}
+
+static void eevdf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns,
+			 struct sched_out *out)
+{
+	(void)now_ns, (void)out;
+	fair_charge(s->priv, e->priv, ran_ns, e->group->values.v[EEVDF_WEIGHT]);
+	((struct fair_group *)e->group->priv)->used_ns += ran_ns;
+}
+
+static void eevdf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct eevdf_sched *ev = s->priv;
+	struct eevdf_entity *ee = e->priv;
+
+	(void)now_ns;
+	if (!e->runnable || e->parked != SCHED_NOT_PARKED) {
+		return;
+	}
+	if (cpuset_has(&e->hard, e->slot)) {
+		enqueue(ev, ee);		/* its slot has just preferred another */
+		(void)fair_poke_idle(&ev->f, &ee->f, out);
+	} else {
+		queue_up(ev, ee, out);
+	}
+}
+
+/* --- Picking. */
+
+struct choice {
+	struct eevdf_entity *best;
+	uint64_t start, due;
+	uint64_t soon;			/* the first start to come in a shorter class than the best's */
+};
+
+/* The first eligible deadline, else the first start. Between equals `on` goes on, and a short class goes first. */
+static inline struct choice choose(const struct eevdf_sched *ev, unsigned slot, struct eevdf_entity *on)
+{
+	const uint64_t clock = ev->f.clock;
+	struct choice c = { .best = on, .start = UINT64_MAX, .due = UINT64_MAX, .soon = UINT64_MAX };
+	uint64_t soon = UINT64_MAX;
+
+	if (on != NULL) {
+		c.start = on->f.start;
+		c.due = deadline(&ev->f, on);
+	}
+	for (uint64_t classes = ev->waiting; classes != 0; classes &= classes - 1) {
+		unsigned k = (unsigned)__builtin_ctzl(classes);
+		struct fair_entity *fe = fair_first(&ev->queue[k], slot);
+		uint64_t due;
+
+		if (fe == NULL) {
+			continue;
+		}
+		due = fe->start + length(&ev->f, k);
+		if (c.best == NULL || (c.start > clock ? fe->start < c.start : fe->start <= clock && due < c.due)) {
+			c.best = entity_of(fe);
+			c.start = fe->start;
+			c.due = due;
+			c.soon = soon;
+		}
+		soon = MIN(soon, fe->start);
+	}
+	return c;
+}
+
+/* How long the best one runs: to the end of its request, or until one of a shorter class becomes eligible. */
+static uint64_t slice_ns(const struct sched *s, const struct choice *c)
+{
+	const struct fair *f = s->priv;
+	uint64_t ns = MIN(fair_ns_to(&c->best->f, c->due), SLICES_MAX * f->slice_ns);
+
+	if (c->soon != UINT64_MAX && c->soon > f->clock) {
+		ns = MIN(ns, (c->soon - f->clock) * f->weight / FAIR_ONE);
+	}
+	return MAX(ns, SLICE_MIN_NS);
+}
+
+/* Those whose budget is there again wait, a batch of them; for the rest slot picks again. */
+static void unpark_due(struct eevdf_sched *ev, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct fair_entity *fe;
+
+	for (unsigned n = 0; (fe = fair_unpark_due(&ev->f, now_ns)) != NULL; n++) {
+		fair_start(&ev->f, fe);
+		if (!fe->entity->on_slot) {
+			queue_up(ev, entity_of(fe), out);
+		}
+		if (n == FAIR_BATCH) {
+			sched_poke(out, slot);
+			return;
+		}
+	}
+}
+
+/* Until when next may run on; 0: it has no budget, and is parked. */
+static uint64_t budget_end(struct sched *s, struct eevdf_entity *next, uint64_t now_ns)
+{
+	struct eevdf_sched *ev = s->priv;
+	struct fair_group *fg = next->f.entity->group->priv;
+	struct fair_cap cap = cap_of(s, next->f.entity);
+	uint64_t left_ns = fair_budget_ns(fg, &cap, now_ns);
+
+	if (left_ns > 0) {
+		return now_ns + MAX(left_ns / (fg->running + 1), 1ul);
+	}
+	fair_park(&ev->f, &next->f, &cap, now_ns);
+	left_queue(ev, next);
+	return 0;
+}
+
+/* Whom es runs next, and when its budget ends. on: who may go on there. Parks those without budget. */
+static struct choice decide(struct sched *s, const struct eevdf_slot *es, struct eevdf_entity *on, uint64_t now_ns,
+			    uint64_t *end_ns, struct sched_out *out)
+{
+	const struct eevdf_sched *ev = s->priv;
+
+	for (unsigned n = 0; n < FAIR_BATCH; n++) {
+		struct choice c = choose(ev, es->slot, es->yielded ? NULL : on);
+
+		*end_ns = NS_NEVER;
+		if (c.best == NULL && es->yielded) {
+			c = choose(ev, es->slot, on);
+		}
+		if (c.best == NULL || c.best->f.entity->group->values.v[EEVDF_CAP] == 0) {
+			return c;
+		}
+		*end_ns = budget_end(s, c.best, now_ns);
+		if (*end_ns > 0) {
+			return c;
+		}
+		on = c.best == on ? NULL : on;
+	}
+	sched_poke(out, es->slot);
+	return (struct choice){ 0 };
+}
+
+/* next goes onto es, in place of who is there. */
+static void put_on(struct eevdf_sched *ev, struct eevdf_slot *es, struct eevdf_entity *next, struct sched_out *out)
+{
+	dequeue(ev, next);
+	((struct fair_group *)next->f.entity->group->priv)->running++;
+	es->on = next;
+	fair_set_idle(&ev->f, es->slot, false);
+	if (ev->f.idle_count > 0 && ev->f.waiting > 0) {
+		poke_for_waiters(ev, out);
+	}
+}
+
+/* Who runs on es, if it may go on there; its request is renewed if it is over. */
+static struct eevdf_entity *candidate(struct eevdf_sched *ev, struct eevdf_slot *es, uint64_t now_ns)
+{
+	struct eevdf_entity *on = es->on;
+
+	if (on == NULL) {
+		return NULL;
+	}
+	unlist(ev, es);
+	if (es->yielded || now_ns >= es->end_ns || on->f.v >= deadline(&ev->f, on)) {
+		renew(on);
+	}
+	return on->f.full || cpuset_has(&on->f.entity->hard, es->slot) ? on : NULL;
+}
+
+static struct sched_pick eevdf_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct eevdf_sched *ev = s->priv;
+	struct eevdf_slot *es = slot_of(s, slot);
+	struct eevdf_entity *on;
+	struct choice c;
+	uint64_t end_ns;
+
+	if (ev->f.parked_count > 0) {
+		unpark_due(ev, slot, now_ns, out);
+	}
+	on = candidate(ev, es, now_ns);
+	c = decide(s, es, on, now_ns, &end_ns, out);
+	if (c.best != es->on || c.best == NULL) {
+		take_off(ev, es);
+		if (c.best == NULL) {
+			fair_set_idle(&ev->f, slot, true);
+			return (struct sched_pick){ .until_ns = fair_carry(&ev->f, slot, NS_NEVER, now_ns) };
+		}
+		put_on(ev, es, c.best, out);
+	}
+	es->class = c.best->class;
+	list_push_front(&ev->slots[es->class], &es->link);
+	ev->running |= 1ul << es->class;
+	es->yielded = false;
+	es->end_ns = MIN(now_ns + slice_ns(s, &c), end_ns);
+	return (struct sched_pick){ .entity = c.best->f.entity, .until_ns = fair_carry(&ev->f, slot, es->end_ns, now_ns) };
+}
+
+/* --- Looking inside. */
+
+static uint64_t eevdf_wait_bound_ns(struct sched *s, const struct sched_entity *e)
+{
+	const struct fair *f = s->priv;
+
+	(void)e;
+	return fair_bound_ns(f) + SLICES_MAX * f->slice_ns * f->entities;
+}
+
+static void describe_one(const struct fair *f, const struct fair_entity *fe, struct text *to)
+{
+	bool behind = f->clock >= fe->v;
+
+	text_printf(to, "%s.%u, %s by ", fe->entity->group->name, fe->entity->number, behind ? "owed" : "owes");
+	text_ns(to, behind ? (f->clock - fe->v) * fe->weight / FAIR_ONE : fair_ns_to(fe, 2 * fe->v - f->clock));
+	text_puts(to, fe->start <= f->clock ? ", eligible\n" : "\n");
+}
+
+static void eevdf_describe(struct sched *s, uint64_t now_ns, struct text *to)
+{
+	struct eevdf_sched *ev = s->priv;
+
+	(void)now_ns;
+	CPUSET_FOREACH(slot, &s->slots) {
+		text_printf(to, "slot %u: ", slot);
+		if (slot_of(s, slot)->on == NULL) {
+			text_puts(to, "idle\n");
+		} else {
+			describe_one(&ev->f, &slot_of(s, slot)->on->f, to);
+		}
+	}
+	for (uint64_t classes = ev->waiting; classes != 0; classes &= classes - 1) {
+		const struct fair_queue *q = &ev->queue[__builtin_ctzl(classes)];
+		const struct tree *trees[] = { &q->full, &q->some };
+
+		for (unsigned i = 0; i < ARRAY_SIZE(trees); i++) {
+			for (struct tree_node *n = tree_first(trees[i]); n != NULL; n = tree_next(n)) {
+				text_printf(to, "latency-nice %d: ", __builtin_ctzl(classes) - CLASS_0);
+				describe_one(&ev->f, fair_of(n), to);
+			}
+		}
+	}
+}
+
+static bool eevdf_check(struct sched *s, struct sched_reason *why)
+{
+	const struct eevdf_sched *ev = s->priv;
+	unsigned waiting = 0;
+
+	for (unsigned i = 0; i < CLASSES; i++) {
+		if (fair_queue_empty(&ev->queue[i]) != !(ev->waiting >> i & 1) ||
+		    list_empty((struct list *)(uintptr_t)&ev->slots[i]) != !(ev->running >> i & 1)) {
+			return sched_refuse(ERR_STATE, why, "class %u is marked wrongly", i) == ERR_OK;
+		}
+		if (!fair_queue_check(&ev->queue[i], &waiting, why)) {
+			return false;
+		}
+	}
+	CPUSET_FOREACH(slot, &s->slots) {
+		const struct eevdf_entity *on = slot_of(s, slot)->on;
+
+		if (on != NULL && (!on->f.entity->runnable || on->f.queue != NULL || on->f.entity->slot != slot ||
+				   cpuset_has(&ev->f.idle, slot))) {
+			return sched_refuse(ERR_STATE, why, "slot %u: runs one that cannot be there", slot) == ERR_OK;
+		}
+	}
+	if (waiting != ev->f.waiting) {
+		return sched_refuse(ERR_STATE, why, "%u wait, not %u", waiting, ev->f.waiting) == ERR_OK;
+	}
+	return fair_check(&ev->f, why);
+}
+
+SCHED_POLICY(sched_eevdf,
+	.name = "eevdf",
+	.summary = "fair by weight, earliest virtual deadline first; latency-nice per VM",
+	.honours = SCHED_HONOURS_WEIGHT | SCHED_HONOURS_CAP | SCHED_HONOURS_HARD_AFFINITY | SCHED_HONOURS_SOFT_AFFINITY |
+		   SCHED_HONOURS_YIELD | SCHED_WORK_CONSERVING,
+	.tunables = eevdf_tunables, .tunable_count = ARRAY_SIZE(eevdf_tunables),
+	.object_size = sizeof(struct eevdf_sched), .slot_size = sizeof(struct eevdf_slot),
+	.group_size = sizeof(struct fair_group), .entity_size = sizeof(struct eevdf_entity),
+	.init = eevdf_init, .join = eevdf_join, .leave = eevdf_leave, .add = eevdf_add, .remove = eevdf_remove,
+	.set_affinity = eevdf_set_affinity, .wake = eevdf_wake, .block = eevdf_block, .yield = eevdf_yield,
+	.charge = eevdf_charge, .pick = eevdf_pick, .released = eevdf_released, .tune = eevdf_tune,
+	.export = eevdf_export, .import = eevdf_import, .wait_bound_ns = eevdf_wait_bound_ns,
+	.describe = eevdf_describe, .check = eevdf_check,
+);

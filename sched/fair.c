@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Fair shares: see fair.h. */
+#include "sched/fair.h"
+
+#define BEHIND		4u		/* requests that one may be away from the clock */
+#define AHEAD		16u
+#define CLOCK_BEGIN	(1ul << 50)	/* far from 0, so that nothing is before it */
+
+void fair_init(struct fair *f, uint64_t slice_ns)
+{
+	f->clock = CLOCK_BEGIN;
+	f->slice_ns = slice_ns;
+	f->request = slice_ns;
+	f->carrier = SCHED_NO_SLOT;
+	tree_init(&f->parked, false);
+}
+
+void fair_queue_init(struct fair_queue *q)
+{
+	tree_init(&q->full, false);
+	tree_init(&q->some, true);
+}
+
+void fair_add(struct fair *f, struct fair_entity *fe, struct sched_entity *e, int64_t weight, uint64_t now_ns)
+{
+	struct fair_group *fg = e->group->priv;
+
+	fe->entity = e;
+	fe->v = fe->start = f->clock;
+	fe->weight = (uint32_t)weight;
+	f->entities++;
+	f->total_weight += fe->weight;
+	fair_set_affinity(fe);
+	if (fg->entities++ == 0) {
+		fg->epoch_ns = now_ns;
+	}
+}
+
+void fair_remove(struct fair *f, struct fair_entity *fe)
+{
+	((struct fair_group *)fe->entity->group->priv)->entities--;
+	f->entities--;
+	f->total_weight -= fe->weight;
+}
+
+/* --- The account. */
+
+static void set_request(struct fair *f)
+{
+	if (f->weight > 0) {
+		f->request = MAX(f->slice_ns * FAIR_ONE * f->count / f->weight, 1ul);
+	}
+}
+
+void fair_set_slice(struct fair *f, uint64_t slice_ns)
+{
+	f->slice_ns = slice_ns;
+	set_request(f);
+}
+
+/* fe, which weighs that much, comes into the mean (or goes out of it); with the rest carried along that is exact. */
+static void move_clock(struct fair *f, const struct fair_entity *fe, bool in)
+{
+	const int64_t far = 1l << 44, weight = (int64_t)f->weight;
+	int64_t away = (int64_t)(fe->v - f->clock), sum;
+
+	away = MAX(MIN(away, far), -far);
+	sum = (in ? away : -away) * (int64_t)fe->weight + (int64_t)f->rest;
+	f->rest = 0;
+	if (weight > 0) {
+		int64_t by = sum / weight - (sum % weight < 0);
+
+		f->clock += (uint64_t)by;
+		f->rest = (uint64_t)(sum - by * weight);
+	}
+}
+
+static void count_in(struct fair *f, struct fair_entity *fe)
+{
+	fe->counted = true;
+	fe->apart = false;
+	f->weight += fe->weight;
+	f->count++;
+	move_clock(f, fe, true);
+	set_request(f);
+}
+
+static void count_out(struct fair *f, struct fair_entity *fe)
+{
+	fe->counted = false;
+	f->weight -= fe->weight;
+	f->count--;
+	move_clock(f, fe, false);
+	set_request(f);
+}
+
+/* No further than that behind the clock, and no further ahead of it than one may be. */
+static void clip(const struct fair *f, struct fair_entity *fe, uint64_t behind)
+{
+	uint64_t v = MIN(MAX(fe->v, f->clock - behind), f->clock + AHEAD * f->request);
+
+	fe->start += v - fe->v;
+	fe->v = v;
+}
+
+void fair_start(struct fair *f, struct fair_entity *fe)
+{
+	clip(f, fe, f->request / 2);
+	count_in(f, fe);
+}
+
+void fair_stop(struct fair *f, struct fair_entity *fe)
+{
+	if (fe->counted) {
+		count_out(f, fe);
+	}
+	fe->apart = false;
+}
+
+static void set_weight(struct fair *f, struct fair_entity *fe, uint32_t weight)
+{
+	bool counted = fe->counted;
+
+	if (counted) {
+		count_out(f, fe);
+	}
+	f->total_weight += weight - fe->weight;
+	fe->weight = weight;
+	fe->rest = 0;
+	if (counted) {
+		count_in(f, fe);
+	}
+}
+
+/* fe is too far from the clock, or was and may be near it again. */
+static void settle(struct fair *f, struct fair_entity *fe)
+{
+	if (fe->counted && f->count > 1) {
+		count_out(f, fe);
+		fe->apart = true;
+	}
+	if (fe->apart) {
+		uint64_t low = f->clock - BEHIND / 2 * f->request;
+
+		clip(f, fe, BEHIND * f->request);
+		if (f->count == 0 || fe->v - low <= (BEHIND + AHEAD) / 2 * f->request) {
+			count_in(f, fe);
+		}
+	}
+}
+
+void fair_charge(struct fair *f, struct fair_entity *fe, uint64_t ran_ns, int64_t weight)
+{
+	uint64_t served = ran_ns * FAIR_ONE, v = served + fe->rest;
+
+	fe->v += v / fe->weight;
+	fe->rest = (uint32_t)(v % fe->weight);
+	if (fe->counted) {
+		served += f->rest;
+		f->clock += served / f->weight;
+		f->rest = served % f->weight;
+	}
+	if (fe->weight != (uint32_t)weight) {
+		set_weight(f, fe, (uint32_t)weight);
+	}
+	if (!fe->counted || fe->v - (f->clock - BEHIND * f->request) > (BEHIND + AHEAD) * f->request) {
+		settle(f, fe);
+	}
+}
+
+uint64_t fair_bound_ns(const struct fair *f)
+{
+	return (BEHIND + AHEAD + 2) * (f->request * f->total_weight / FAIR_ONE + f->entities * f->slice_ns);
+}
+
+/* --- Queues. */
+
+void fair_set_affinity(struct fair_entity *fe)
+{
+	uint64_t all = ~0ul;
+
+	fe->mask = 0;
+	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
+		all &= fe->entity->hard.word[i];
+		fe->mask |= fe->entity->hard.word[i];
+	}
+	fe->full = all == ~0ul;
+}
+
+void fair_enqueue(struct fair *f, struct fair_queue *q, struct fair_entity *fe, uint64_t key)
+{
+	fe->queue = q;
+	fe->node.key = key;
+	fe->node.mask = fe->mask;
+	tree_insert(fe->full ? &q->full : &q->some, &fe->node);
+	f->waiting++;
+}
+
+void fair_dequeue(struct fair *f, struct fair_entity *fe)
+{
+	tree_remove(fe->full ? &fe->queue->full : &fe->queue->some, &fe->node);
+	fe->queue = NULL;
+	f->waiting--;
+}
+
+/* In a pool of up to 64 slots the first found may run there. */
+struct fair_entity *fair_first_some(const struct fair_queue *q, unsigned slot)
+{
+	const uint64_t wanted = 1ul << slot % 64;
+	struct tree_node *n = tree_first_fit(&q->some, UINT64_MAX, wanted);
+
+	while (n != NULL && !cpuset_has(&fair_of(n)->entity->hard, slot)) {
+		n = tree_next_fit(n, UINT64_MAX, wanted);
+	}
+	return fair_of(n);
+}
+
+/* --- Idle slots. */
+
+void fair_join(struct fair *f, unsigned slot)
+{
+	f->idle_words = MAX(f->idle_words, slot / 64 + 1);
+}
+
+void fair_leave(struct sched *s, struct fair *f, unsigned slot, struct sched_out *out)
+{
+	fair_set_idle(f, slot, false);
+	if (f->carrier != slot) {
+		return;
+	}
+	f->carrier = SCHED_NO_SLOT;
+	CPUSET_FOREACH(other, &s->slots) {
+		if (other != slot) {
+			sched_poke(out, other);
+			return;
+		}
+	}
+}
+
+void fair_set_idle(struct fair *f, unsigned slot, bool idle)
+{
+	if (cpuset_has(&f->idle, slot) == idle) {
+		return;
+	}
+	if (idle) {
+		cpuset_add(&f->idle, slot);
+		f->idle_count++;
+	} else {
+		cpuset_del(&f->idle, slot);
+		f->idle_count--;
+	}
+}
+
+static unsigned find_idle(const struct fair *f, const struct sched_entity *e)
+{
+	unsigned any = CPU_NONE;
+
+	if (cpuset_has(&f->idle, e->slot) && cpuset_has(&e->hard, e->slot) && cpuset_has(&e->soft, e->slot)) {
+		return e->slot;
+	}
+	for (unsigned i = 0; i < f->idle_words; i++) {
+		uint64_t able = f->idle.word[i] & e->hard.word[i], wanted = able & e->soft.word[i];
+
+		if (wanted != 0) {
+			return i * 64 + (unsigned)__builtin_ctzl(wanted);
+		}
+		if (able != 0 && any == CPU_NONE) {
+			any = i * 64 + (unsigned)__builtin_ctzl(able);
+		}
+	}
+	return any;
+}
+
+bool fair_poke_idle(struct fair *f, const struct fair_entity *fe, struct sched_out *out)
+{
+	unsigned slot;
+
+	if (f->idle_count == 0 || (slot = find_idle(f, fe->entity)) == CPU_NONE) {
+		return false;
+	}
+	fair_set_idle(f, slot, false);
+	sched_poke(out, slot);
+	return true;
+}
+
+static uint64_t idle_mask(const struct fair *f)
+{
+	uint64_t mask = 0;
+
+	for (unsigned i = 0; i < f->idle_words; i++) {
+		mask |= f->idle.word[i];
+	}
+	return mask;
+}
+
+/* Each step but the last takes a slot out of the idle ones, in a pool of up to 64. */
+void fair_poke_for(struct fair *f, struct fair_queue *q, struct sched_out *out)
+{
+	struct tree_node *n;
+
+	for (n = tree_first(&q->full); n != NULL && fair_poke_idle(f, fair_of(n), out); n = tree_next(n)) {
+	}
+	for (n = tree_first_fit(&q->some, UINT64_MAX, idle_mask(f)); n != NULL && f->idle_count > 0;
+	     n = tree_next_fit(n, UINT64_MAX, idle_mask(f))) {
+		(void)fair_poke_idle(f, fair_of(n), out);
+	}
+}
+
+/* --- Caps. */
+
+/* Periods that are over take their budgets off what was used. */
+static uint64_t turn(struct fair_group *fg, const struct fair_cap *cap, uint64_t now_ns)
+{
+	uint64_t period = ns_since(fg->epoch_ns, now_ns) / cap->period_ns;
+	uint64_t budget_ns = cap->period_ns * (uint64_t)cap->percent / 100;
+
+	if (period != fg->period) {
+		uint64_t passed = period > fg->period ? period - fg->period : UINT64_MAX / budget_ns;
+
+		fg->used_ns = fg->used_ns / budget_ns < passed ? 0 : fg->used_ns - passed * budget_ns;
+		fg->period = period;
+	}
+	return budget_ns;
+}
+
+uint64_t fair_budget_ns(struct fair_group *fg, const struct fair_cap *cap, uint64_t now_ns)
+{
+	uint64_t budget_ns = turn(fg, cap, now_ns);
+
+	return budget_ns > fg->used_ns ? budget_ns - fg->used_ns : 0;
+}
+
+void fair_park(struct fair *f, struct fair_entity *fe, const struct fair_cap *cap, uint64_t now_ns)
+{
+	const struct fair_group *fg = fe->entity->group->priv;
+	uint64_t budget_ns = cap->period_ns * (uint64_t)cap->percent / 100;
+
+	if (fe->queue != NULL) {
+		fair_dequeue(f, fe);
+	}
+	fair_stop(f, fe);
+	fe->entity->parked = SCHED_PARK_CAP;
+	fe->entity->parked_until_ns =
+		fg->epoch_ns + (fg->period + fg->used_ns / budget_ns) * cap->period_ns;
+	fe->entity->parked_until_ns = MAX(fe->entity->parked_until_ns, now_ns + 1);
+	fe->node.key = fe->entity->parked_until_ns;
+	tree_insert(&f->parked, &fe->node);
+	f->parked_count++;
+}
+
+void fair_unpark(struct fair *f, struct fair_entity *fe)
+{
+	fe->entity->parked = SCHED_NOT_PARKED;
+	tree_remove(&f->parked, &fe->node);
+	f->parked_count--;
+}
+
+struct fair_entity *fair_unpark_due(struct fair *f, uint64_t now_ns)
+{
+	struct fair_entity *fe = fair_of(tree_first(&f->parked));
+
+	if (fe == NULL || fe->node.key > now_ns) {
+		return NULL;
+	}
+	fair_unpark(f, fe);
+	return fe;
+}
+
+uint64_t fair_carry(struct fair *f, unsigned slot, uint64_t until_ns, uint64_t now_ns)
+{
+	const struct tree_node *n = tree_first(&f->parked);
+
+	if (n == NULL) {
+		f->carrier = SCHED_NO_SLOT;
+		return until_ns;
+	}
+	if (f->carrier != slot && f->carrier != SCHED_NO_SLOT && n->key >= f->carried_ns) {
+		return until_ns;
+	}
+	f->carrier = slot;
+	f->carried_ns = n->key;
+	return MIN(until_ns, MAX(n->key, now_ns + 1));
+}
+
+/* --- Invariants. */
+
+bool fair_queue_check(const struct fair_queue *q, unsigned *count, struct sched_reason *why)
+{
+	const struct tree *trees[] = { &q->full, &q->some };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(trees); i++) {
+		unsigned n = 0;
+
+		for (struct tree_node *at = tree_first(trees[i]); at != NULL; at = tree_next(at), n++) {
+			const struct fair_entity *fe = fair_of(at);
+			const struct sched_entity *e = fe->entity;
+
+			if (!e->runnable || e->on_slot || e->parked != SCHED_NOT_PARKED || fe->queue != q ||
+			    fe->full != (i == 0) || !(fe->counted || fe->apart)) {
+				return sched_refuse(ERR_STATE, why, "%s.%u waits, and may not", e->group->name,
+						    e->number) == ERR_OK;
+			}
+		}
+		if (!tree_check(trees[i], n)) {
+			return sched_refuse(ERR_STATE, why, "a queue's tree is broken") == ERR_OK;
+		}
+		*count += n;
+	}
+	return true;
+}
+
+bool fair_check(const struct fair *f, struct sched_reason *why)
+{
+	if (!tree_check(&f->parked, f->parked_count) || cpuset_count(&f->idle) != f->idle_count ||
+	    (f->weight == 0) != (f->count == 0) || f->rest >= MAX(f->weight, 1ul) || f->count > f->entities) {
+		return sched_refuse(ERR_STATE, why, "%u count, %u are parked, %u slots idle: one is not true", f->count,
+				    f->parked_count, f->idle_count) == ERR_OK;
+	}
+	return true;
+}
