@@ -77,14 +77,10 @@ COMPLAINTS = r"(?:unstable|self-detected stall|detected stalls|lockup|BUG:|WARNI
 
 def smp(vcpus, cpus, rounds, **more):
     """
-    A machine with one Linux of so many vCPUs on so many cpus; they take short turns where there are too few. Its model has no
-    virtual-interrupt delivery: when an interrupt of the host's comes while the guest has its own off, Bochs delivers a pending
-    virtual one all the same (InterruptAcknowledge() asks is_pending() of a masked event), and a Linux with several vCPUs then
-    deadlocks on a lock that its handler holds.
-    """
+    A machine with one Linux of so many vCPUs on so many cpus; they take short turns where there are too few."""
     pool = f"[boot]\nhousekeeping = 0\n[pool p]\nsched = rr\ntimeslice = 1ms\ncpus = 0-{cpus - 1}\n" if vcpus > cpus else ""
     machine = Machine(f"Bochs with a Linux of {vcpus} vCPUs on {cpus}, {rounds} rounds", emulator="bochs",
-                      model="corei3_cnl", cpus=cpus, mem=768, vtx=True, files=["guest/vmlinuz", "guest/initrd.gz"],
+                      cpus=cpus, mem=768, vtx=True, files=["guest/vmlinuz", "guest/initrd.gz"],
                       boot_seconds=240,
                       manifest=pool + conf(smp=f"{'pool = p' if pool else ''}\nvcpus = {vcpus}\nmemory = 256M\nkernel = vmlinuz\ninitrd = initrd.gz\n"
                                         f'cmdline = "console=ttyS0 cryptomgr.notests tarn.run=load {rounds}"'), **more)
