@@ -76,8 +76,7 @@ COMPLAINTS = r"(?:unstable|self-detected stall|detected stalls|lockup|BUG:|WARNI
 
 
 def smp(vcpus, cpus, rounds, **more):
-    """
-    A machine with one Linux of so many vCPUs on so many cpus; they take short turns where there are too few."""
+    """A machine with one Linux of so many vCPUs on so many cpus; they take short turns where there are too few."""
     pool = f"[boot]\nhousekeeping = 0\n[pool p]\nsched = rr\ntimeslice = 1ms\ncpus = 0-{cpus - 1}\n" if vcpus > cpus else ""
     machine = Machine(f"Bochs with a Linux of {vcpus} vCPUs on {cpus}, {rounds} rounds", emulator="bochs",
                       cpus=cpus, mem=768, vtx=True, files=["guest/vmlinuz", "guest/initrd.gz"],
