@@ -214,6 +214,8 @@ static __attribute__((noinline)) void expire_timers(struct vcpu *v)
 
 		if (now >= vlapic_deadline(&v->lapic)) {
 			vlapic_expire(&v->lapic, now);
+		} else {
+			v->deadline_stale = true;	/* the guest's TSC wrapped around before it: it is far away again */
 		}
 	}
 	if (v->index == 0 && vplatform_deadline(&vm->platform) != NS_NEVER) {

@@ -79,6 +79,11 @@ uint64_t mitigate_new_vm(void)
 	return ++vm_numbers;
 }
 
+bool mitigate_small_code(void)
+{
+	return measures.small_code;
+}
+
 void mitigate_cpu_on(void)
 {
 	if ((leaf7(0).edx & CPUID7_EDX_IBRS_IBPB) != 0) {

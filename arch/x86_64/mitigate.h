@@ -13,6 +13,8 @@ void mitigate_init(bool off);
 void mitigate_cpu_on(void);
 /* A number for a new VM's second-level tables, never given twice. Control plane. */
 uint64_t mitigate_new_vm(void);
+/* May guests' RAM not be executable in 2 MiB pages? */
+bool mitigate_small_code(void);
 /* This cpu is about to run a vCPU of that VM. */
 void mitigate_run_vm(uint64_t vm);
 

@@ -43,9 +43,9 @@ static uint64_t wrmsr(uint32_t msr, uint64_t v)
 
 static void spin(uint64_t ticks)
 {
-	uint64_t end = guest_tsc() + ticks;
+	uint64_t begin = guest_tsc();
 
-	while (guest_tsc() < end) {
+	while (guest_tsc() - begin < ticks) {
 		guest_pause();
 	}
 }

@@ -56,9 +56,9 @@ static void send(uint32_t low, uint32_t dest)
 
 static void spin(uint64_t ticks)
 {
-	uint64_t end = guest_tsc() + ticks;
+	uint64_t begin = guest_tsc();
 
-	while (guest_tsc() < end) {
+	while (guest_tsc() - begin < ticks) {
 		guest_pause();
 	}
 }

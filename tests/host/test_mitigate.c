@@ -20,6 +20,7 @@
 #define RSBA		0x4ul
 #define SKIP_L1DFL	0x8ul
 #define MDS_NO		0x20ul
+#define PSCHANGE_MC_NO	0x40ul
 #define TAA_NO		0x100ul
 #define RRSBA		(1ul << 19)
 #define BHI_NO		(1ul << 20)
@@ -36,32 +37,32 @@
 /*
  * What is done. At a change of VM: I IBPB, R RSB fill; L L1D flush there and at each run; V VERW at each entry. At each exit:
  * i IBRS, r RSB fill, o one CALL, b history. H: IBRS, HB: BHI_DIS_S too, is the hypervisor's own. Open, behind a dash: s predictors,
- * m MDS, l L1TF, f RFDS, g GDS, d SRBDS, t ITS.
+ * m MDS, l L1TF, f RFDS, g GDS, d SRBDS, t ITS. x: guests' code in 4 KiB pages.
  */
 static const struct {
 	const char *name;
 	struct mitigate_facts f;
 	const char *want;
 } cpus[] = {
-	{ "Nehalem", { true, 6, 0x1a, 5, 0, 0, 0, 0 }, "R-sml" },
-	{ "Westmere with microcode of 2018", { true, 6, 0x2c, 2, 0, EDX_2018, 0, 0 }, "IRLirH-m" },
-	{ "Sandy Bridge", { true, 6, 0x2a, 7, 0, EDX_2019, 0, 0 }, "IRLVirH" },
-	{ "Ivy Bridge", { true, 6, 0x3a, 9, 0, EDX_2020, 0, 0 }, "IRLVirH" },
-	{ "Ivy Bridge before the SRBDS microcode", { true, 6, 0x3a, 9, 0, EDX_2019, 0, 0 }, "IRLVirH-d" },
-	{ "Ivy Bridge server", { true, 6, 0x3e, 4, 0, EDX_2019, 0, 0 }, "IRLVirH" },
-	{ "Haswell without new microcode", { true, 6, 0x3c, 3, RTM, 0, 0, 0 }, "R-smld" },
-	{ "Haswell with microcode of 2018", { true, 6, 0x3c, 3, 0, EDX_2018, 0, 0 }, "IRLirH-md" },
-	{ "Haswell, all microcode", { true, 6, 0x3f, 2, 0, EDX_2019, 0, 0 }, "IRLVirH" },
-	{ "Broadwell", { true, 6, 0x4f, 1, RTM, EDX_2019, 0, 0 }, "IRLVirH" },
-	{ "Broadwell client", { true, 6, 0x3d, 4, RTM, EDX_2020, 0, 0 }, "IRLVirH" },
-	{ "Skylake client", { true, 6, 0x5e, 3, 0, EDX_NEW_SRBDS, 0, RSBA | GDS_CTRL }, "IRLVirH" },
-	{ "Skylake client before the GDS microcode", { true, 6, 0x5e, 3, 0, EDX_2020, 0, 0 }, "IRLVirH-g" },
-	{ "Skylake server", { true, 6, 0x55, 4, RTM, EDX_NEW, 0, RSBA | GDS_CTRL }, "IRLVirH" },
-	{ "Coffee Lake with MDS_NO", { true, 6, 0x9e, 0xc, 0, EDX_NEW, 0, RDCL_NO | SKIP_L1DFL | MDS_NO | GDS_CTRL }, "IRirH" },
-	{ "Comet Lake", { true, 6, 0xa5, 2, 0, EDX_NEW, 0, 0x2bul | GDS_CTRL }, "IRobH-t" },
-	{ "Cascade Lake with transactions", { true, 6, 0x55, 7, RTM, EDX_NEW, 0, CLX | GDS_CTRL }, "IRVobH-t" },
-	{ "Cascade Lake without transactions", { true, 6, 0x55, 7, 0, EDX_NEW, 0, CLX | GDS_CTRL }, "IRobH-t" },
-	{ "Cascade Lake as microcode of 2025 may say", { true, 6, 0x55, 7, 0, EDX_NEW, 0, CLX | GDS_CTRL | ITS_NO | PBRSB_NO }, "IRbH" },
+	{ "Nehalem", { true, 6, 0x1a, 5, 0, 0, 0, 0 }, "Rx-sml" },
+	{ "Westmere with microcode of 2018", { true, 6, 0x2c, 2, 0, EDX_2018, 0, 0 }, "IRLirHx-m" },
+	{ "Sandy Bridge", { true, 6, 0x2a, 7, 0, EDX_2019, 0, 0 }, "IRLVirHx" },
+	{ "Ivy Bridge", { true, 6, 0x3a, 9, 0, EDX_2020, 0, 0 }, "IRLVirHx" },
+	{ "Ivy Bridge before the SRBDS microcode", { true, 6, 0x3a, 9, 0, EDX_2019, 0, 0 }, "IRLVirHx-d" },
+	{ "Ivy Bridge server", { true, 6, 0x3e, 4, 0, EDX_2019, 0, 0 }, "IRLVirHx" },
+	{ "Haswell without new microcode", { true, 6, 0x3c, 3, RTM, 0, 0, 0 }, "Rx-smld" },
+	{ "Haswell with microcode of 2018", { true, 6, 0x3c, 3, 0, EDX_2018, 0, 0 }, "IRLirHx-md" },
+	{ "Haswell, all microcode", { true, 6, 0x3f, 2, 0, EDX_2019, 0, 0 }, "IRLVirHx" },
+	{ "Broadwell", { true, 6, 0x4f, 1, RTM, EDX_2019, 0, 0 }, "IRLVirHx" },
+	{ "Broadwell client", { true, 6, 0x3d, 4, RTM, EDX_2020, 0, 0 }, "IRLVirHx" },
+	{ "Skylake client", { true, 6, 0x5e, 3, 0, EDX_NEW_SRBDS, 0, RSBA | GDS_CTRL }, "IRLVirHx" },
+	{ "Skylake client before the GDS microcode", { true, 6, 0x5e, 3, 0, EDX_2020, 0, 0 }, "IRLVirHx-g" },
+	{ "Skylake server", { true, 6, 0x55, 4, RTM, EDX_NEW, 0, RSBA | GDS_CTRL }, "IRLVirHx" },
+	{ "Coffee Lake with MDS_NO", { true, 6, 0x9e, 0xc, 0, EDX_NEW, 0, RDCL_NO | SKIP_L1DFL | MDS_NO | GDS_CTRL }, "IRirHx" },
+	{ "Comet Lake", { true, 6, 0xa5, 2, 0, EDX_NEW, 0, 0x2bul | GDS_CTRL }, "IRobHx-t" },
+	{ "Cascade Lake with transactions", { true, 6, 0x55, 7, RTM, EDX_NEW, 0, CLX | GDS_CTRL }, "IRVobHx-t" },
+	{ "Cascade Lake without transactions", { true, 6, 0x55, 7, 0, EDX_NEW, 0, CLX | GDS_CTRL }, "IRobHx-t" },
+	{ "Cascade Lake as microcode of 2025 may say", { true, 6, 0x55, 7, 0, EDX_NEW, 0, CLX | GDS_CTRL | ITS_NO | PBRSB_NO }, "IRbHx" },
 	{ "Ice Lake client", { true, 6, 0x7e, 5, 0, EDX_NEW, 0, 0x2bul | GDS_CTRL }, "IRobH" },
 	{ "Ice Lake server", { true, 6, 0x6a, 6, RTM, EDX_NEW, 0, ICX | PBRSB_NO }, "IRbH" },
 	{ "Ice Lake server with BHI_DIS_S", { true, 6, 0x6a, 6, RTM, EDX_NEW, EDX2_BHI, ICX | PBRSB_NO }, "IRHB" },
@@ -85,8 +86,8 @@ static const struct {
 	{ "Tremont", { true, 6, 0x86, 5, 0, EDX_NEW, 0, 0x16b | PBRSB_NO | RFDS_CLEAR }, "IRVbH" },
 	{ "Xeon Phi", { true, 6, 0x57, 1, 0, EDX_2019, 0, 0 }, "IRVirH" },
 	{ "Bochs' icelake_u", { true, 6, 0x7e, 5, 0, 0xbc000000, 0, 0x1f }, "IRobH-g" },
-	{ "Bochs' tigerlake", { true, 6, 0x8c, 1, 0, EDX_NEW, 0, 0x1f }, "IRVobH-g" },
-	{ "Bochs' skylake_x", { true, 6, 0x55, 4, 0, 0, 0, 0 }, "R-smlg" },
+	{ "Bochs' tigerlake", { true, 6, 0x8c, 1, 0, EDX_NEW, 0, 0x1f }, "IRVobHx-g" },
+	{ "Bochs' skylake_x", { true, 6, 0x55, 4, 0, 0, 0, 0 }, "Rx-smlg" },
 	{ "an Intel family to come", { true, 19, 1, 0, 0, EDX_NEW, EDX2_BHI, ADL | BHI_NO | PBRSB_NO | RFDS_NO }, "IRH" },
 	{ "another vendor's", { false, 25, 1, 0, 0, EDX_NEW, 0, 0 }, "" },
 };
@@ -109,7 +110,7 @@ static const char *letters(const struct mitigate *m)
 		{ 'L', (m->at_change & m->at_run & MITIGATE_BIT(L1D_FLUSH)) != 0 }, { 'V', (m->at_entry & MITIGATE_BIT(VERW)) != 0 },
 		{ 'i', (m->at_exit & MITIGATE_BIT(IBRS)) != 0 }, { 'r', (m->at_exit & MITIGATE_BIT(RSB_FILL)) != 0 },
 		{ 'o', (m->at_exit & MITIGATE_BIT(RSB_ONE)) != 0 }, { 'b', (m->at_exit & MITIGATE_BIT(BHB_CLEAR)) != 0 },
-		{ 'H', (m->spec_ctrl & 1) != 0 }, { 'B', (m->spec_ctrl & 0x400) != 0 }, { '-', m->open != 0 },
+		{ 'H', (m->spec_ctrl & 1) != 0 }, { 'B', (m->spec_ctrl & 0x400) != 0 }, { 'x', m->small_code }, { '-', m->open != 0 },
 		{ 's', (m->open >> MITIGATE_OPEN_BRANCHES & 1) != 0 }, { 'm', (m->open >> MITIGATE_OPEN_MDS & 1) != 0 },
 		{ 'l', (m->open >> MITIGATE_OPEN_L1TF & 1) != 0 }, { 'f', (m->open >> MITIGATE_OPEN_RFDS & 1) != 0 },
 		{ 'g', (m->open >> MITIGATE_OPEN_GDS & 1) != 0 }, { 'd', (m->open >> MITIGATE_OPEN_SRBDS & 1) != 0 },
@@ -158,6 +159,7 @@ TEST(flags, "a bit that says a flaw is not there, or a means is, never makes les
 		/* What is not there to be written is not written. */
 		CHECK(a.spec_ctrl == 0 ? (a.at_exit & MITIGATE_BIT(IBRS)) == 0 : (f.leaf7_edx & 1u << 26) != 0);
 		CHECK((a.spec_ctrl & 0x400) == 0 || (f.leaf7_2_edx & EDX2_BHI) != 0);
+		CHECK(!a.small_code || (f.arch_capabilities & PSCHANGE_MC_NO) == 0);
 		f.leaf7_edx |= EDX_2020;
 		b = mitigate_decide(&f);
 		CHECK((b.open & ~(1u << MITIGATE_OPEN_RFDS | 1u << MITIGATE_OPEN_GDS | 1u << MITIGATE_OPEN_ITS)) == 0);
@@ -421,11 +423,11 @@ TEST(words, "the log line names what is on, when, and what stays open")
 
 	mitigate_print(&m, &t);
 	CHECK_STR(buf, "at a change of VM IBPB, RSB fill, L1D flush; at a return to one L1D flush; at each entry VERW; "
-		  "at each exit IBRS, RSB fill; the hypervisor runs with IBRS");
+		  "at each exit IBRS, RSB fill; the hypervisor runs with IBRS; guests' code in 4 KiB pages");
 	t = text_make(buf, sizeof(buf));
 	m = mitigate_decide(cpu_named("Haswell without new microcode"));
 	mitigate_print(&m, &t);
-	CHECK_STR(buf, "at a change of VM RSB fill; without help from microcode: branch prediction, MDS, L1TF, SRBDS");
+	CHECK_STR(buf, "at a change of VM RSB fill; guests' code in 4 KiB pages; without help from microcode: branch prediction, MDS, L1TF, SRBDS");
 	t = text_make(buf, sizeof(buf));
 	m = mitigate_decide(cpu_named("another vendor's"));
 	mitigate_print(&m, &t);

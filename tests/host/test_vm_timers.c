@@ -105,6 +105,20 @@ TEST(pit, "the 8254's rate generator keeps its grid through the storm, by the 82
 	fixture_end();
 }
 
+TEST(wrap, "a deadline that the guest's TSC wraps around before, unseen, is far away again and costs "
+	   "no time")
+{
+	SCRIPT(script, X2APIC_ON, LVT_TIMER(2ul), FAKE_WRMSR(0x10ul, UINT64_MAX - NS_PER_S),
+	       FAKE_WRMSR(0x6e0ul, UINT64_MAX - 1), { .kind = FAKE_STI }, FAKE_HLT, FAKE_HLT);
+	const struct fake_virt_vcpu *g = RUN(false, script);
+
+	fake.now_ns += NS_PER_S;	/* nobody looks while the deadline passes */
+	fixture_run(3);
+	CHECK(g->virt.deadline_tsc > virt_host_tsc() + NS_PER_S);
+	CHECK_EQ(g->taken_count, 0);
+	fixture_end();
+}
+
 TEST(halted,
      "a guest that waits in HLT for its timer uses no time of its cpu and is awake at its deadline")
 {

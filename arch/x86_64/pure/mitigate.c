@@ -19,6 +19,7 @@
 #define CAP_IBRS_ALL		(1ul << 1)
 #define CAP_SKIP_L1DFL		(1ul << 3)
 #define CAP_MDS_NO		(1ul << 5)
+#define CAP_PSCHANGE_MC_NO	(1ul << 6)
 #define CAP_TAA_NO		(1ul << 8)
 #define CAP_BHI_NO		(1ul << 20)
 #define CAP_PBRSB_NO		(1ul << 24)
@@ -148,6 +149,8 @@ struct mitigate mitigate_decide(const struct mitigate_facts *f)
 	if (f->intel) {
 		decide_branches(f, flaws_of(f), &m);
 		decide_data(f, flaws_of(f), &m);
+		/* CVE-2018-12207. Of the models listed, the same ones are free of it as of L1TF or MDS. */
+		m.small_code = !has(f, CAP_PSCHANGE_MC_NO) && (flaws_of(f) & (NO_L1TF | NO_MDS)) == 0;
 	}
 	return m;
 }
@@ -192,6 +195,10 @@ void mitigate_print(const struct mitigate *m, struct text *to)
 	if (m->spec_ctrl != 0) {
 		text_printf(to, "%sthe hypervisor runs with IBRS%s", between,
 			    (m->spec_ctrl & SPEC_CTRL_BHI_DIS_S) != 0 ? " and BHI_DIS_S" : "");
+		between = "; ";
+	}
+	if (m->small_code) {
+		text_printf(to, "%sguests' code in 4 KiB pages", between);
 		between = "; ";
 	}
 	if (between[0] == '\0') {

@@ -23,6 +23,8 @@
  * MMIO stale data: nothing: no guest reaches a device of the machine's.
  * SRBDS, GDS: microcode, on after reset; open where it lacks. Guests cannot reach the MSRs that
  *	turn it off.
+ * iTLB multihit: guests' RAM is not executable in 2 MiB pages. The first fetch from one makes it 4 KiB
+ *	pages (vmx/ept.c).
  * Speculative store bypass: SSBD is the guest's own; the hypervisor runs nobody's code but its own.
  *
  * A cpu remembers the VM that ran on it last, by a number that is never given twice: the measures
@@ -88,6 +90,7 @@ struct mitigate {
 	unsigned at_entry, at_exit;	/* each */
 	uint64_t spec_ctrl;		/* the hypervisor's own IA32_SPEC_CTRL */
 	unsigned open;			/* 1 << MITIGATE_OPEN_... */
+	bool small_code;		/* guests execute from 4 KiB pages only */
 };
 
 struct mitigate mitigate_decide(const struct mitigate_facts *f);

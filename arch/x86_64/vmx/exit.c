@@ -322,6 +322,9 @@ unsigned vmx_exit_full(struct vmx_vcpu *v)
 	if (row->read != NULL) {
 		row->read(v);
 	}
+	if (row->kind == VIRT_EXIT_MMIO && v->virt.info.fetch && vmx_space_execute(v->space, v->virt.info.gpa)) {
+		return after(v, 0);
+	}
 	switch (row->kind) {
 	case VIRT_EXIT_CR:
 		return after(v, vmx_handle_cr(v));

@@ -17,6 +17,7 @@ struct virt_space {
 	unsigned node;
 	uint64_t vm;			/* its number for mitigate_run_vm() */
 	uint64_t pages;			/* of tables, the root and this struct's own left out */
+	bool small_code;		/* large leaves cannot be executed, and become small ones at the first fetch */
 	hpa_t apic_page;		/* what lies at apic_at: seen by a guest whose APIC is not an xAPIC */
 	gpa_t apic_at;
 };
@@ -95,6 +96,8 @@ uint64_t vmx_read_cr4(struct virt_vcpu *v);
 uint64_t vmx_ept_pointer(const struct virt_space *s);
 enum err vmx_space_create(unsigned node, struct virt_space **out);
 enum err vmx_space_map(struct virt_space *s, gpa_t at, hpa_t to, uint64_t size);
+/* A fetch from `at` was refused. True: it was RAM, and is executable now. Any vCPU of the space, at the same time. */
+bool vmx_space_execute(struct virt_space *s, gpa_t at);
 void vmx_space_destroy(struct virt_space *s);
 uint64_t vmx_space_pages(const struct virt_space *s);
 enum err vmx_space_map_apic(struct virt_space *s, gpa_t at);
