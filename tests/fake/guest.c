@@ -80,6 +80,10 @@ void fake_vm_start(struct fake_vm *vm, struct pool *p)
 {
 	struct sched_reason why;
 
+	sched_values_default(p->sched.ops, &vm->g.values);
+	for (unsigned i = 0; i < vm->count; i++) {
+		vm->v[i].e.values = vm->g.values;
+	}
 	CHECK_EQ(pool_group_add(p, &vm->g, vm->list, vm->count, &why), ERR_OK);
 	for (unsigned i = 0; i < vm->count; i++) {
 		pool_entity_start(vm->list[i]);
