@@ -30,7 +30,7 @@
 
 static uint64_t rank_of(const struct edf_entity *ee)
 {
-	return ee == NULL ? RANK_IDLE : ee->spent ? RANK_EXTRA : UINT64_MAX - ee->deadline_ns;
+	return ee == NULL ? RANK_IDLE : ee->spent ? RANK_EXTRA : UINT64_MAX - edf_key(ee);
 }
 
 static void set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
@@ -140,7 +140,7 @@ static void enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *ou
 	if (x->homes && !ee->spent && ee->home != SCHED_NO_SLOT) {
 		ee->in = &edf_slot_of(s, ee->home)->ready;
 	}
-	ee->node.key = ee->spent ? ee->vtime : ee->deadline_ns;
+	ee->node.key = edf_key(ee);
 	tree_insert(ee->in, &ee->node);
 	offer(s, ee, out);
 }
@@ -285,6 +285,7 @@ void edf_init(struct sched *s, bool homes)
 	tree_init(&x->extra.pinned, true);
 	tree_init(&x->refill, false);
 	tree_init(&x->slots, true);
+	tree_init(&x->by_use, false);
 	list_init(&x->entities);
 	x->carrier = SCHED_NO_SLOT;
 	x->armed_ns = NS_NEVER;
@@ -343,6 +344,19 @@ static void note_affinity(struct edf_entity *ee)
 	ee->anywhere = cpuset_count(hard) == CPU_MAX;
 }
 
+static void set_use(struct edf *x, struct edf_entity *ee, uint64_t use)
+{
+	if (ee->by_use.linked) {
+		tree_remove(&x->by_use, &ee->by_use);
+	}
+	x->use += use - ee->use;
+	ee->use = use;
+	if (use > 0) {
+		ee->by_use.key = EDF_ONE - use;
+		tree_insert(&x->by_use, &ee->by_use);
+	}
+}
+
 void edf_add(struct sched *s, struct sched_entity *e)
 {
 	struct edf *x = s->priv;
@@ -352,7 +366,6 @@ void edf_add(struct sched *s, struct sched_entity *e)
 	ee->home = SCHED_NO_SLOT;
 	note_affinity(ee);
 	list_push_back(&x->entities, &ee->link);
-	x->entity_count++;
 }
 
 void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -362,8 +375,8 @@ void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct
 
 	(void)now_ns;
 	edf_set_home(s, ee, SCHED_NO_SLOT, out);
+	set_use(x, ee, 0);
 	list_remove(&ee->link);
-	x->entity_count--;
 }
 
 /* Where it waits, how it runs and what it waits for has changed. */
@@ -400,6 +413,15 @@ void edf_set_home(struct sched *s, struct edf_entity *ee, unsigned home, struct 
 		edf_slot_of(s, home)->load += ee->use;
 	}
 	place_again(s, ee, out);
+}
+
+void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct sched_out *out)
+{
+	if (ee->urgent != urgent) {
+		dequeue(ee);
+		ee->urgent = urgent;
+		place_again(s, ee, out);
+	}
 }
 
 void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -486,7 +508,7 @@ static bool gives_way(struct edf_entity *ee, const struct edf_entity *first)
 		return ee->spent;
 	}
 	if (!ee->spent) {
-		return first->deadline_ns < ee->deadline_ns;
+		return edf_key(first) < edf_key(ee);
 	}
 	return ee->left_ns == 0 && first->vtime <= ee->vtime;
 }
@@ -567,7 +589,8 @@ void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity
 	if (home != SCHED_NO_SLOT) {
 		edf_slot_of(s, home)->load += want->use - ee->use;
 	}
-	ee->period_ns = want->period_ns, ee->budget_ns = want->budget_ns, ee->use = want->use;
+	set_use(s->priv, ee, want->use);
+	ee->period_ns = want->period_ns, ee->budget_ns = want->budget_ns;
 	ee->weight = want->weight, ee->latency_ns = want->latency_ns, ee->quantum_ns = want->quantum_ns;
 	ee->extratime = want->extratime;
 	if (ee->budget_ns == 0) {

@@ -31,6 +31,7 @@ struct edf_slot {
 struct edf_entity {
 	struct sched_entity *entity;
 	struct list link;		/* in edf.entities */
+	struct tree_node by_use;	/* in edf.by_use when it has a budget */
 	/* Settings. */
 	uint64_t period_ns, budget_ns, weight, latency_ns, quantum_ns;
 	uint64_t use;			/* budget / period, of EDF_ONE */
@@ -51,6 +52,7 @@ struct edf_entity {
 	struct tree_node refill;	/* in edf.refill while it is spent and runnable */
 	struct edf_slot *promised_by;
 	bool anywhere;
+	bool urgent;			/* comes before all deadlines: edf_set_urgent() */
 	unsigned home;			/* where entities have homes: its slot, or SCHED_NO_SLOT */
 	const struct sched_want *want;	/* during admission */
 	bool covered;
@@ -63,7 +65,8 @@ struct edf {
 	struct tree refill, slots;
 	unsigned slot_count;
 	struct list entities;
-	unsigned entity_count;
+	struct tree by_use;		/* the largest first */
+	uint64_t use;			/* of all */
 	uint64_t vtime;			/* of whoever ran last in extra time */
 	unsigned carrier;		/* the slot whose `until` has the next refill, at armed_ns */
 	uint64_t armed_ns;
@@ -72,6 +75,12 @@ struct edf {
 static inline struct edf_slot *edf_slot_of(const struct sched *s, unsigned slot)
 {
 	return s->slot_priv[slot];
+}
+
+/* What orders it among those in the same queue. */
+static inline uint64_t edf_key(const struct edf_entity *ee)
+{
+	return ee->spent ? ee->vtime : ee->urgent ? 0 : ee->deadline_ns;
 }
 
 static inline uint64_t edf_use(const struct sched_values *v)
@@ -103,5 +112,29 @@ void edf_export(struct sched *s, const struct sched_entity *e, struct sched_snap
 enum err edf_validate(const struct sched_values *v, enum sched_scope scope, struct sched_reason *why);
 void edf_describe(struct sched *s, uint64_t now_ns, struct text *to);
 bool edf_check(struct sched *s, struct sched_reason *why);
-/* Marks whom g would change, and takes the marks away again. */
-void edf_mark(const struct sched_group *g, bool on);
+/* ee's budget comes before all that have deadlines, or does not any more. */
+void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct sched_out *out);
+
+/* --- Admission: what there would be, the largest first. */
+struct edf_question {
+	struct sched *s;
+	const struct sched_group *g;
+	unsigned asked;			/* new ones and changed ones */
+	const struct cpuset *slots;
+};
+
+struct edf_walk {
+	const struct edf_question *q;
+	struct tree_node *next;
+	unsigned next_asked;
+	/* Of the one that this has come to. */
+	uint64_t use;
+	const struct cpuset *hard;	/* NULL: all */
+	struct edf_entity *ee;		/* NULL: one that is asked about */
+};
+
+/* Marks whom g would change; edf_unask() takes the marks away. */
+struct edf_question edf_ask(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots);
+void edf_unask(const struct edf_question *q);
+struct edf_walk edf_walk(const struct edf_question *q);
+bool edf_walk_on(struct edf_walk *w);	/* false: that was the last */

@@ -24,14 +24,84 @@ void edf_export(struct sched *s, const struct sched_entity *e, struct sched_snap
 	to->budget_ns = (int64_t)ee->budget_ns;
 }
 
-void edf_mark(const struct sched_group *g, bool on)
+/* --- What there would be. */
+
+static void mark(const struct edf_question *q, bool on)
 {
-	for (unsigned i = 0; g != NULL && i < g->want_count; i++) {
-		if (g->want[i].instead != NULL) {
-			((struct edf_entity *)g->want[i].instead->priv)->want = on ? &g->want[i] : NULL;
+	for (unsigned i = 0; q->g != NULL && i < q->g->want_count; i++) {
+		if (q->g->want[i].instead != NULL) {
+			((struct edf_entity *)q->g->want[i].instead->priv)->want = on ? &q->g->want[i] : NULL;
 		}
 	}
 }
+
+struct edf_question edf_ask(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots)
+{
+	const struct edf_question q = { s, g, g != NULL && g->want_count > 0 ? g->want_count : entities, slots };
+
+	mark(&q, true);
+	return q;
+}
+
+void edf_unask(const struct edf_question *q)
+{
+	mark(q, false);
+}
+
+static uint64_t use_asked(const struct edf_question *q, unsigned i)
+{
+	return edf_use(q->g->want_count > 0 ? &q->g->want[i].values : &q->g->values);
+}
+
+/* The largest of those asked about that is smaller than `below`, or as large and comes after number `after`. */
+static unsigned next_asked(const struct edf_question *q, uint64_t below, unsigned after)
+{
+	unsigned best = UINT32_MAX;
+
+	for (unsigned i = 0; i < q->asked; i++) {
+		uint64_t use = use_asked(q, i);
+
+		if (use > 0 && (use < below || (use == below && i > after)) &&
+		    (best == UINT32_MAX || use > use_asked(q, best))) {
+			best = i;
+		}
+	}
+	return best;
+}
+
+struct edf_walk edf_walk(const struct edf_question *q)
+{
+	const struct edf *x = q->s->priv;
+
+	return (struct edf_walk){ .q = q, .next = tree_first(&x->by_use), .next_asked = next_asked(q, UINT64_MAX, 0) };
+}
+
+bool edf_walk_on(struct edf_walk *w)
+{
+	const struct edf_question *q = w->q;
+	uint64_t use = w->next_asked != UINT32_MAX ? use_asked(q, w->next_asked) : 0;
+
+	while (w->next != NULL && TREE_ENTRY(w->next, struct edf_entity, by_use)->want != NULL) {
+		w->next = tree_next(w->next);		/* asked about */
+	}
+	w->ee = w->next != NULL ? TREE_ENTRY(w->next, struct edf_entity, by_use) : NULL;
+	if (w->ee != NULL && w->ee->use >= use) {
+		w->use = w->ee->use;
+		w->hard = &w->ee->entity->hard;
+		w->next = tree_next(w->next);
+		return true;
+	}
+	w->ee = NULL;
+	if (use == 0) {
+		return false;
+	}
+	w->use = use;
+	w->hard = q->g->want_count > 0 ? q->g->want[w->next_asked].hard : NULL;
+	w->next_asked = next_asked(q, use, w->next_asked);
+	return true;
+}
+
+/* --- Text and invariants. */
 
 static void describe_entity(const struct edf_entity *ee, uint64_t now_ns, struct text *to)
 {
@@ -92,7 +162,7 @@ static const char *wrong_entity(const struct sched *s, const struct edf_entity *
 	if ((ee->in != NULL) != waits || ee->node.linked != waits) {
 		return "waits and is not queued, or the other way round";
 	}
-	if (waits && ee->node.key != (ee->spent ? ee->vtime : ee->deadline_ns)) {
+	if (waits && ee->node.key != edf_key(ee)) {
 		return "is queued by an old key";
 	}
 	if (waits && ((ee->in == &x->extra.anywhere || ee->in == &x->extra.pinned) != ee->spent)) {

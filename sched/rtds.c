@@ -4,9 +4,13 @@
  * ones with the earliest deadlines run, on whatever slots they may use. See edf.c for servers and extra time.
  *
  * Admission. U is the sum of budget/period, Umax the largest of them. On one slot U <= 1 is exact. On m slots everything
- * is accepted under
+ * is accepted that has
  *
  *      U <= m - (m - 1) Umax           (Goossens, Funk and Baruah 2003; for such servers: Baruah, Goossens and Lipari 2002)
+ *
+ * or, where that fails, when it holds without the k largest on m - k slots, for some k: these then come before all deadlines
+ * (EDF(k); Goossens, Funk and Baruah), as if each had a slot of its own. The least such k is used, so 0 where plain EDF will do.
+ * A change of the set may change k; jobs under way at that moment are not promised anything.
  *
  * With vCPUs that are pinned this is asked of each set B of slots such that whoever may run on a slot of B may run on all
  * of it, of all who may run there: for there too a slot is free only when all of them run. Each vCPU needs one such B,
@@ -38,6 +42,165 @@ static enum err rtds_init(struct sched *s)
 	return ERR_OK;
 }
 
+/* --- Admission. */
+
+/* What use may sum up to on that many slots, when most is the largest. */
+static uint64_t bound(unsigned slots, uint64_t most)
+{
+	return slots * EDF_ONE - (slots - 1) * most;
+}
+
+/* Whom EDF(k) puts first: see the head. Nobody where somebody is pinned. */
+static unsigned urgent_count(struct sched *s, const struct cpuset *slots)
+{
+	struct edf *x = s->priv;
+	unsigned m = cpuset_count(slots), k = 0;
+	uint64_t rest = x->use;
+
+	LIST_FOREACH(n, &x->entities) {
+		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
+		struct cpuset out_of = *slots;
+
+		if (!ee->anywhere) {
+			cpuset_andnot(&out_of, &ee->entity->hard);
+			if (!cpuset_empty(&out_of)) {
+				return 0;
+			}
+		}
+	}
+	for (struct tree_node *n = tree_first(&x->by_use); n != NULL && k < m; n = tree_next(n), k++) {
+		uint64_t use = TREE_ENTRY(n, struct edf_entity, by_use)->use;
+
+		if (rest <= bound(m - k, use)) {
+			return k;
+		}
+		rest -= use;
+	}
+	return 0;		/* more than admission would let in: all are alike */
+}
+
+static void choose_urgent(struct sched *s, unsigned leaving, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+	struct cpuset slots = s->slots;
+	unsigned count;
+
+	if (leaving != SCHED_NO_SLOT) {
+		cpuset_del(&slots, leaving);
+	}
+	count = urgent_count(s, &slots);
+	for (struct tree_node *n = tree_first(&x->by_use); n != NULL; n = tree_next(n)) {
+		edf_set_urgent(s, TREE_ENTRY(n, struct edf_entity, by_use), count > 0, out);
+		count -= count > 0;
+	}
+}
+
+/* One who shares a slot of b but cannot use all of it: what he can use is left out. */
+static void narrow(struct cpuset *b, const struct cpuset *hard)
+{
+	struct cpuset rest = *b;
+
+	cpuset_andnot(&rest, hard);
+	if (!cpuset_empty(&rest)) {
+		*b = rest;
+	}
+}
+
+static bool uses(const struct edf_walk *w, const struct cpuset *b)
+{
+	return w->hard == NULL || cpuset_intersects(w->hard, b);
+}
+
+struct sum {
+	uint64_t there, new, most;
+	unsigned slots;
+};
+
+static enum err refuse(const struct sum *sum, struct sched_reason *why)
+{
+	if (sum->slots == 1) {
+		return sched_refuse(ERR_ADMISSION, why, "budgets take " EDF_FMT " there + " EDF_FMT " new = " EDF_FMT " of 1 cpu",
+				    EDF_ARG(sum->there), EDF_ARG(sum->new), EDF_ARG(sum->there + sum->new));
+	}
+	return sched_refuse(ERR_ADMISSION, why, "budgets take " EDF_FMT " there + " EDF_FMT " new = " EDF_FMT " of %u cpus; beside one of "
+			    EDF_FMT " at most " EDF_FMT " is safe", EDF_ARG(sum->there), EDF_ARG(sum->new),
+			    EDF_ARG(sum->there + sum->new), sum->slots, EDF_ARG(sum->most),
+			    EDF_ARG(bound(sum->slots, sum->most)));
+}
+
+/* Is whoever may use all of b safe? Nobody may use a part of it. */
+static enum err judge(const struct edf_question *q, const struct cpuset *b, bool alike, struct sched_reason *why)
+{
+	struct sum sum = { .slots = cpuset_count(b) };
+	unsigned m = sum.slots;
+	uint64_t rest;
+
+	for (struct edf_walk w = edf_walk(q); edf_walk_on(&w);) {
+		if (uses(&w, b)) {
+			*(w.ee != NULL ? &sum.there : &sum.new) += w.use;
+			sum.most = MAX(sum.most, w.use);
+		}
+	}
+	rest = sum.there + sum.new;
+	if (rest <= bound(m, sum.most)) {
+		return ERR_OK;
+	}
+	/* The largest first on a slot each, the others by deadline on those that are left. */
+	for (struct edf_walk w = edf_walk(q); alike && m > 0 && edf_walk_on(&w); m--) {
+		if (rest <= bound(m, w.use)) {
+			return ERR_OK;
+		}
+		rest -= w.use;
+	}
+	return refuse(&sum, why);
+}
+
+/* Is one who may run on hard safe? Whoever may use all of the set of slots that he is judged by is covered with him. */
+static enum err try(const struct edf_question *q, const struct cpuset *hard, struct sched_reason *why)
+{
+	struct cpuset b = *q->slots;
+	bool alike;
+
+	if (hard != NULL) {
+		cpuset_and(&b, hard);
+	}
+	alike = cpuset_equal(&b, q->slots);
+	for (struct edf_walk w = edf_walk(q); edf_walk_on(&w);) {
+		if (w.hard != NULL && cpuset_intersects(&b, w.hard)) {
+			narrow(&b, w.hard);
+		}
+		alike = alike && (w.hard == NULL || cpuset_intersects(&b, w.hard));
+	}
+	alike = alike && cpuset_equal(&b, q->slots);
+	for (struct edf_walk w = edf_walk(q); edf_walk_on(&w);) {
+		if (w.ee != NULL && uses(&w, &b)) {
+			w.ee->covered = true;
+		}
+	}
+	return cpuset_empty(&b) ? ERR_OK : judge(q, &b, alike, why);	/* empty: he may run nowhere */
+}
+
+static enum err rtds_admit(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
+			   struct sched_reason *why)
+{
+	const struct edf_question q = edf_ask(s, g, entities, slots);
+	struct edf *x = s->priv;
+	enum err e = ERR_OK;
+
+	for (struct edf_walk w = edf_walk(&q); e == ERR_OK && edf_walk_on(&w);) {
+		if (w.ee == NULL || !w.ee->covered) {
+			e = try(&q, w.hard, why);
+		}
+	}
+	edf_unask(&q);
+	LIST_FOREACH(n, &x->entities) {
+		LIST_ENTRY(n, struct edf_entity, link)->covered = false;
+	}
+	return e;
+}
+
+/* --- Ops: those of edf.c, after which the urgent ones may be others. */
+
 static void configure(struct sched *s, struct edf_entity *ee, uint64_t now_ns, struct sched_out *out)
 {
 	const struct sched_values *v = &ee->entity->values;
@@ -48,6 +211,7 @@ static void configure(struct sched *s, struct edf_entity *ee, uint64_t now_ns, s
 	};
 
 	edf_reserve(s, ee, &want, now_ns, out);
+	choose_urgent(s, SCHED_NO_SLOT, out);
 }
 
 static void rtds_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -65,134 +229,30 @@ static void rtds_tune(struct sched *s, struct sched_group *g, struct sched_entit
 	}
 }
 
-/* --- Admission. */
-
-struct sum {
-	uint64_t use, most;
-	unsigned slots;
-};
-
-/* One who shares a slot of b but cannot use all of it: what he can use is left out. */
-static void narrow(struct cpuset *b, const struct cpuset *hard)
+static unsigned rtds_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
+			  struct sched_out *out)
 {
-	struct cpuset rest = *b;
-
-	cpuset_andnot(&rest, hard);
-	if (!cpuset_empty(&rest)) {
-		*b = rest;
-	}
+	(void)edf_join(s, slot, place, now_ns, out);
+	choose_urgent(s, SCHED_NO_SLOT, out);
+	return 0;
 }
 
-static void count(struct sum *sum, const struct cpuset *b, const struct cpuset *hard, const struct sched_values *v)
+static void rtds_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
-	if (hard == NULL || cpuset_intersects(b, hard)) {
-		sum->use += edf_use(v);
-		sum->most = MAX(sum->most, edf_use(v));
-	}
+	edf_leave(s, slot, now_ns, out);
+	choose_urgent(s, slot, out);
 }
 
-static const struct cpuset *hard_of(const struct edf_entity *ee)
+static void rtds_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
-	return ee->want != NULL && ee->want->hard != NULL ? ee->want->hard : &ee->entity->hard;
+	edf_remove(s, e, now_ns, out);
+	choose_urgent(s, SCHED_NO_SLOT, out);
 }
 
-static enum err judge(const struct sum *sum, uint64_t use_new, struct sched_reason *why)
+static void rtds_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
-	uint64_t bound = sum->slots * EDF_ONE - (sum->slots - 1) * sum->most;
-
-	if (sum->use <= bound) {
-		return ERR_OK;
-	}
-	if (sum->slots == 1) {
-		return sched_refuse(ERR_ADMISSION, why, "budgets take " EDF_FMT " there + " EDF_FMT " new = " EDF_FMT " of 1 cpu",
-				    EDF_ARG(sum->use - use_new), EDF_ARG(use_new), EDF_ARG(sum->use));
-	}
-	return sched_refuse(ERR_ADMISSION, why, "budgets take " EDF_FMT " there + " EDF_FMT " new = " EDF_FMT " of %u cpus; with one of "
-			    EDF_FMT " at most " EDF_FMT " fit", EDF_ARG(sum->use - use_new), EDF_ARG(use_new),
-			    EDF_ARG(sum->use), sum->slots, EDF_ARG(sum->most), EDF_ARG(bound));
-}
-
-/* What admit() is asked. */
-struct question {
-	struct sched *s;
-	const struct sched_group *g;
-	unsigned asked;			/* new ones and changed ones */
-	const struct cpuset *slots;
-	struct sched_reason *why;
-};
-
-/* Is one who may run on hard safe? Those who may run on all of the set that this is judged by are covered with him. */
-static enum err try(const struct question *q, const struct cpuset *hard)
-{
-	const struct edf *x = q->s->priv;
-	const struct sched_want *want = q->g != NULL && q->g->want_count > 0 ? q->g->want : NULL;
-	struct cpuset b = *q->slots;
-	struct sum sum = { 0 };
-	uint64_t use_old;
-
-	cpuset_and(&b, hard);
-	for (const struct list *n = x->entities.next; n != &x->entities; n = n->next) {
-		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
-
-		if (cpuset_intersects(&b, hard_of(ee))) {
-			narrow(&b, hard_of(ee));
-		}
-	}
-	for (unsigned i = 0; want != NULL && i < q->asked; i++) {
-		if (want[i].instead == NULL && cpuset_intersects(&b, want[i].hard)) {
-			narrow(&b, want[i].hard);
-		}
-	}
-	sum.slots = cpuset_count(&b);
-	if (sum.slots == 0) {
-		return ERR_OK;		/* he may run nowhere */
-	}
-	for (struct list *n = x->entities.next; n != &x->entities; n = n->next) {
-		struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
-
-		count(&sum, &b, hard_of(ee), ee->want != NULL ? &ee->want->values : &ee->entity->values);
-		ee->covered = ee->covered || cpuset_intersects(&b, hard_of(ee));
-	}
-	use_old = sum.use;
-	for (unsigned i = 0; q->g != NULL && i < q->asked; i++) {
-		if (want == NULL || want[i].instead == NULL) {
-			count(&sum, &b, want != NULL ? want[i].hard : NULL, want != NULL ? &want[i].values : &q->g->values);
-		}
-	}
-	return judge(&sum, sum.use - use_old, q->why);
-}
-
-static enum err try_all(const struct question *q)
-{
-	struct edf *x = q->s->priv;
-	const struct sched_want *want = q->g != NULL && q->g->want_count > 0 ? q->g->want : NULL;
-	enum err e = q->asked > 0 && want == NULL ? try(q, q->slots) : ERR_OK;
-
-	for (unsigned i = 0; e == ERR_OK && want != NULL && i < q->asked; i++) {
-		e = try(q, want[i].hard);
-	}
-	LIST_FOREACH(n, &x->entities) {
-		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
-
-		e = e == ERR_OK && !ee->covered ? try(q, hard_of(ee)) : e;
-	}
-	return e;
-}
-
-static enum err rtds_admit(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
-			   struct sched_reason *why)
-{
-	const struct question q = { s, g, g != NULL && g->want_count > 0 ? g->want_count : entities, slots, why };
-	struct edf *x = s->priv;
-	enum err e;
-
-	edf_mark(g, true);
-	e = try_all(&q);
-	edf_mark(g, false);
-	LIST_FOREACH(n, &x->entities) {
-		LIST_ENTRY(n, struct edf_entity, link)->covered = false;
-	}
-	return e;
+	edf_set_affinity(s, e, now_ns, out);
+	choose_urgent(s, SCHED_NO_SLOT, out);
 }
 
 /* Of whom admission let in: until its deadline for a budget, then a period for that. */
@@ -211,8 +271,8 @@ SCHED_POLICY(sched_rtds,
 		   SCHED_WORK_CONSERVING,
 	.tunables = rtds_tunables, .tunable_count = ARRAY_SIZE(rtds_tunables),
 	.object_size = sizeof(struct edf), .slot_size = sizeof(struct edf_slot), .entity_size = sizeof(struct edf_entity),
-	.init = rtds_init, .join = edf_join, .leave = edf_leave, .admit = rtds_admit, .validate = edf_validate,
-	.add = rtds_add, .remove = edf_remove, .set_affinity = edf_set_affinity,
+	.init = rtds_init, .join = rtds_join, .leave = rtds_leave, .admit = rtds_admit, .validate = edf_validate,
+	.add = rtds_add, .remove = rtds_remove, .set_affinity = rtds_set_affinity,
 	.wake = edf_wake, .block = edf_block, .yield = edf_yield, .charge = edf_charge, .pick = edf_pick,
 	.released = edf_released, .tune = rtds_tune, .export = edf_export,
 	.describe = edf_describe, .check = edf_check, .wait_bound_ns = rtds_wait_bound_ns,

@@ -25,16 +25,6 @@
 
 enum { SEDF_LATENCY = EDF_SETTINGS, SEDF_WEIGHT };
 
-struct sedf {
-	struct edf edf;
-	struct tree by_use;		/* all with a slice: the largest first */
-};
-
-struct sedf_entity {
-	struct edf_entity ee;
-	struct tree_node by_use;
-};
-
 static const struct sched_tunable sedf_tunables[] = {
 	[EDF_PERIOD] = {
 		.name = "period", .type = SCHED_TIME, .scope = SCHED_ENTITY, .live = true,
@@ -60,10 +50,7 @@ static const struct sched_tunable sedf_tunables[] = {
 
 static enum err sedf_init(struct sched *s)
 {
-	struct sedf *x = s->priv;
-
 	edf_init(s, true);
-	tree_init(&x->by_use, false);
 	return ERR_OK;
 }
 
@@ -118,11 +105,6 @@ static unsigned least_loaded(struct sched *s, const struct cpuset *slots, const 
 	return best;
 }
 
-static struct sedf_entity *of_node(struct tree_node *n)
-{
-	return n == NULL ? NULL : TREE_ENTRY(n, struct sedf_entity, by_use);
-}
-
 static void set_trials(struct sched *s, const struct cpuset *slots, bool loads)
 {
 	CPUSET_FOREACH(slot, slots) {
@@ -143,12 +125,12 @@ static struct cpuset slots_but(const struct sched *s, unsigned leaving)
 /* All again, the largest first. False: somebody has no place. commit: they get what was found, and who finds none a crowded one. */
 static bool place_all(struct sched *s, const struct cpuset *slots, bool commit, struct sched_out *out)
 {
-	struct sedf *x = s->priv;
+	struct edf *x = s->priv;
 	bool fit = true;
 
 	set_trials(s, slots, false);
 	for (struct tree_node *n = tree_first(&x->by_use); n != NULL; n = tree_next(n)) {
-		struct edf_entity *ee = &of_node(n)->ee;
+		struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, by_use);
 		unsigned home = first_fit(s, slots, &ee->entity->hard, ee->use);
 
 		if (home == SCHED_NO_SLOT) {
@@ -227,10 +209,10 @@ static unsigned sedf_join(struct sched *s, unsigned slot, const struct sched_pla
 
 static void sedf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
-	struct sedf *x = s->priv;
+	struct edf *x = s->priv;
 
 	edf_leave(s, slot, now_ns, out);
-	LIST_FOREACH(n, &x->edf.entities) {
+	LIST_FOREACH(n, &x->entities) {
 		struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
 
 		if (ee->home == slot) {
@@ -242,8 +224,7 @@ static void sedf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct s
 
 static void configure(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
-	struct sedf *x = s->priv;
-	struct sedf_entity *se = e->priv;
+	struct edf_entity *ee = e->priv;
 	const struct sched_values *v = &e->values;
 	const struct edf_entity want = {
 		.period_ns = (uint64_t)v->v[EDF_PERIOD], .budget_ns = (uint64_t)v->v[EDF_BUDGET],
@@ -251,19 +232,12 @@ static void configure(struct sched *s, struct sched_entity *e, uint64_t now_ns, 
 		.extratime = v->v[EDF_EXTRATIME] != 0, .use = edf_use(v), .quantum_ns = EXTRA_QUANTUM_NS,
 	};
 
-	if (se->by_use.linked) {
-		tree_remove(&x->by_use, &se->by_use);
+	edf_reserve(s, ee, &want, now_ns, out);
+	if (want.budget_ns == 0 || (ee->home != SCHED_NO_SLOT && edf_slot_of(s, ee->home)->load > EDF_ONE)) {
+		edf_set_home(s, ee, SCHED_NO_SLOT, out);
 	}
-	edf_reserve(s, &se->ee, &want, now_ns, out);
-	if (want.budget_ns > 0) {
-		se->by_use.key = EDF_ONE - want.use;
-		tree_insert(&x->by_use, &se->by_use);
-	}
-	if (want.budget_ns == 0 || (se->ee.home != SCHED_NO_SLOT && edf_slot_of(s, se->ee.home)->load > EDF_ONE)) {
-		edf_set_home(s, &se->ee, SCHED_NO_SLOT, out);
-	}
-	if (se->ee.home == SCHED_NO_SLOT) {
-		find_home(s, &se->ee, SCHED_NO_SLOT, out);
+	if (ee->home == SCHED_NO_SLOT) {
+		find_home(s, ee, SCHED_NO_SLOT, out);
 	}
 	relieve(s, SCHED_NO_SLOT, out);
 }
@@ -272,17 +246,6 @@ static void sedf_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, s
 {
 	edf_add(s, e);
 	configure(s, e, now_ns, out);
-}
-
-static void sedf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	struct sedf *x = s->priv;
-	struct sedf_entity *se = e->priv;
-
-	if (se->by_use.linked) {
-		tree_remove(&x->by_use, &se->by_use);
-	}
-	edf_remove(s, e, now_ns, out);
 }
 
 static void sedf_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns,
@@ -308,131 +271,76 @@ static void sedf_set_affinity(struct sched *s, struct sched_entity *e, uint64_t 
 
 /* --- Admission: what find_home() and place_all() would come to. */
 
-struct question {
-	struct sched *s;
-	const struct sched_group *g;
-	unsigned asked;			/* new ones and changed ones */
-	const struct cpuset *slots;
-	uint64_t unplaced;		/* what found no slot */
-};
-
-static const struct sched_values *values_at(const struct question *q, unsigned i)
+static uint64_t *trial_of(struct sched *s, unsigned slot)
 {
-	return q->g->want_count > 0 ? &q->g->want[i].values : &q->g->values;
+	return &edf_slot_of(s, slot)->trial;
 }
 
-static const struct cpuset *hard_at(const struct question *q, unsigned i)
-{
-	return q->g->want_count > 0 ? q->g->want[i].hard : NULL;
-}
-
-static bool book(struct question *q, unsigned slot, uint64_t use)
-{
-	if (slot == SCHED_NO_SLOT) {
-		q->unplaced = use;
-		return false;
-	}
-	edf_slot_of(q->s, slot)->trial += use;
-	return true;
-}
-
-static bool fits_beside(struct question *q)
+/* In the room that there is: those who stay keep their homes. */
+static bool fits_beside(const struct edf_question *q, uint64_t *unplaced)
 {
 	struct edf *x = q->s->priv;
-	bool fit = true;
+	struct edf_walk w = edf_walk(q);
 
 	set_trials(q->s, q->slots, true);
 	LIST_FOREACH(n, &x->entities) {
 		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
 
 		if (ee->want != NULL && ee->home != SCHED_NO_SLOT) {
-			edf_slot_of(q->s, ee->home)->trial -= ee->use;
+			*trial_of(q->s, ee->home) -= ee->use;
 		}
 	}
-	LIST_FOREACH(n, &x->entities) {
-		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
-		const struct cpuset *hard = &ee->entity->hard;
+	while (edf_walk_on(&w)) {
+		bool stays = w.ee != NULL && w.ee->home != SCHED_NO_SLOT && cpuset_has(q->slots, w.ee->home);
+		unsigned slot = stays ? w.ee->home : best_fit(q->s, q->slots, w.hard, w.use);
 
-		if (fit && ee->want == NULL && ee->use > 0 && (ee->home == SCHED_NO_SLOT || !cpuset_has(q->slots, ee->home))) {
-			fit = book(q, best_fit(q->s, q->slots, hard, ee->use), ee->use);
+		*unplaced = w.use;
+		if (slot == SCHED_NO_SLOT) {
+			return false;
+		}
+		*trial_of(q->s, slot) += stays ? 0 : w.use;
+		if (*trial_of(q->s, slot) > EDF_ONE) {
+			return false;
 		}
 	}
-	for (unsigned i = 0; fit && i < q->asked; i++) {
-		uint64_t use = edf_use(values_at(q, i));
-
-		fit = use == 0 || book(q, best_fit(q->s, q->slots, hard_at(q, i), use), use);
-	}
-	CPUSET_FOREACH(slot, q->slots) {
-		fit = fit && edf_slot_of(q->s, slot)->trial <= EDF_ONE;
-	}
-	return fit;
+	return true;
 }
 
-/* The largest of those asked about that is smaller than `below`, or as large and comes after number `after`. */
-static unsigned next_asked(const struct question *q, uint64_t below, unsigned after)
+static bool fits_anew(const struct edf_question *q, uint64_t *unplaced)
 {
-	unsigned best = UINT32_MAX;
-
-	for (unsigned i = 0; i < q->asked; i++) {
-		uint64_t use = edf_use(values_at(q, i));
-
-		if ((use < below || (use == below && after != UINT32_MAX && i > after)) && use > 0 &&
-		    (best == UINT32_MAX || use > edf_use(values_at(q, best)))) {
-			best = i;
-		}
-	}
-	return best;
-}
-
-static bool fits_anew(struct question *q)
-{
-	struct sedf *x = q->s->priv;
-	struct tree_node *n = tree_first(&x->by_use);
-	unsigned i = next_asked(q, UINT64_MAX, UINT32_MAX);
-	bool fit = true;
+	struct edf_walk w = edf_walk(q);
 
 	set_trials(q->s, q->slots, false);
-	while (fit && (n != NULL || i != UINT32_MAX)) {
-		const struct edf_entity *ee = n != NULL ? &of_node(n)->ee : NULL;
-		uint64_t use = i != UINT32_MAX ? edf_use(values_at(q, i)) : 0;
+	while (edf_walk_on(&w)) {
+		unsigned slot = first_fit(q->s, q->slots, w.hard, w.use);
 
-		if (ee != NULL && ee->use >= use) {
-			fit = ee->want != NULL || book(q, first_fit(q->s, q->slots, &ee->entity->hard, ee->use), ee->use);
-			n = tree_next(n);
-		} else {
-			fit = book(q, first_fit(q->s, q->slots, hard_at(q, i), use), use);
-			i = next_asked(q, use, i);
+		if (slot == SCHED_NO_SLOT) {
+			*unplaced = w.use;
+			return false;
 		}
+		*trial_of(q->s, slot) += w.use;
 	}
-	return fit;
+	return true;
 }
 
 static enum err sedf_admit(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
 			   struct sched_reason *why)
 {
-	const unsigned asked = g != NULL && g->want_count > 0 ? g->want_count : entities;
-	struct question q = { s, g, asked, slots, 0 };
-	struct edf *x = s->priv;
-	uint64_t there = 0, new = 0;
-	bool fit;
+	struct edf_question q = edf_ask(s, g, entities, slots);
+	struct edf_walk w = edf_walk(&q);
+	uint64_t there = 0, new = 0, unplaced = 0;
+	bool fit = fits_beside(&q, &unplaced) || fits_anew(&q, &unplaced);
 
-	edf_mark(g, true);
-	LIST_FOREACH(n, &x->entities) {
-		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
-
-		there += ee->want == NULL ? ee->use : 0;
+	while (!fit && edf_walk_on(&w)) {
+		*(w.ee != NULL ? &there : &new) += w.use;
 	}
-	for (unsigned i = 0; i < asked; i++) {
-		new += edf_use(values_at(&q, i));
-	}
-	fit = there + new == 0 || fits_beside(&q) || fits_anew(&q);
-	edf_mark(g, false);
+	edf_unask(&q);
 	if (fit) {
 		return ERR_OK;
 	}
 	return sched_refuse(ERR_ADMISSION, why, "slices take " EDF_FMT " there + " EDF_FMT " new = " EDF_FMT " of %u cpus; no cpu has "
 			    EDF_FMT " left", EDF_ARG(there), EDF_ARG(new), EDF_ARG(there + new), cpuset_count(slots),
-			    EDF_ARG(q.unplaced));
+			    EDF_ARG(unplaced));
 }
 
 static void sedf_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to)
@@ -457,10 +365,10 @@ SCHED_POLICY(sched_sedf,
 	.summary = "earliest deadline first with homes: a slice in every period, spare time by weight",
 	.honours = SCHED_HONOURS_WEIGHT | SCHED_HONOURS_RESERVATION | SCHED_HONOURS_HARD_AFFINITY | SCHED_HONOURS_PER_ENTITY,
 	.tunables = sedf_tunables, .tunable_count = ARRAY_SIZE(sedf_tunables),
-	.object_size = sizeof(struct sedf), .slot_size = sizeof(struct edf_slot),
-	.entity_size = sizeof(struct sedf_entity),
+	.object_size = sizeof(struct edf), .slot_size = sizeof(struct edf_slot),
+	.entity_size = sizeof(struct edf_entity),
 	.init = sedf_init, .join = sedf_join, .leave = sedf_leave, .admit = sedf_admit, .validate = sedf_validate,
-	.add = sedf_add, .remove = sedf_remove, .set_affinity = sedf_set_affinity,
+	.add = sedf_add, .remove = edf_remove, .set_affinity = sedf_set_affinity,
 	.wake = edf_wake, .block = edf_block, .yield = edf_yield, .charge = edf_charge, .pick = edf_pick,
 	.released = edf_released, .tune = sedf_tune, .export = sedf_export,
 	.describe = edf_describe, .check = edf_check, .wait_bound_ns = sedf_wait_bound_ns,

@@ -16,11 +16,11 @@ enum { T_SLICE, T_MODE, T_SHARE, T_PERIOD, T_BUDGET };
 
 static const char *const modes[] = { "calm", "eager", NULL };
 static const struct sched_tunable tunables[] = {
-	[T_SLICE] = { "t-slice", SCHED_TIME, SCHED_POOL, true, NULL, 1000, 1000000000, 10000000, NULL, "slice" },
-	[T_MODE] = { "t-mode", SCHED_ENUM, SCHED_POOL, true, NULL, 0, 1, 0, modes, "mode" },
-	[T_SHARE] = { "t-share", SCHED_INT, SCHED_GROUP, true, NULL, 1, 1000, 100, NULL, "share" },
-	[T_PERIOD] = { "t-period", SCHED_TIME, SCHED_ENTITY, true, NULL, 0, 1000000000, 10000000, NULL, "period" },
-	[T_BUDGET] = { "t-budget", SCHED_TIME, SCHED_ENTITY, true, NULL, 0, 1000000000, 1000000, NULL, "budget" },
+	[T_SLICE] = { "t-slice", SCHED_TIME, SCHED_POOL, true, NULL, 1000, 1000000000, 10000000, NULL, "slice", NULL },
+	[T_MODE] = { "t-mode", SCHED_ENUM, SCHED_POOL, true, NULL, 0, 1, 0, modes, "mode", NULL },
+	[T_SHARE] = { "t-share", SCHED_INT, SCHED_GROUP, true, NULL, 1, 1000, 100, NULL, "share", NULL },
+	[T_PERIOD] = { "t-period", SCHED_TIME, SCHED_ENTITY, true, NULL, 0, 1000000000, 10000000, NULL, "period", NULL },
+	[T_BUDGET] = { "t-budget", SCHED_TIME, SCHED_ENTITY, true, NULL, 0, 1000000000, 1000000, NULL, "budget", NULL },
 };
 
 static enum err validate(const struct sched_values *set, enum sched_scope scope, struct sched_reason *why)
@@ -35,7 +35,7 @@ static enum err validate(const struct sched_values *set, enum sched_scope scope,
 SCHED_POLICY(test_policy, .name = "tt", .summary = "test", .tunables = tunables, .tunable_count = ARRAY_SIZE(tunables),
 	     .honours = SCHED_HONOURS_HARD_AFFINITY, .validate = validate);
 static const struct sched_tunable plain_tunables[] = {
-	{ "t-other", SCHED_INT, SCHED_GROUP, true, NULL, 0, 9, 0, NULL, "other" },
+	{ "t-other", SCHED_INT, SCHED_GROUP, true, NULL, 0, 9, 0, NULL, "other", NULL },
 };
 SCHED_POLICY(plain_policy, .name = "plain", .summary = "test", .tunables = plain_tunables, .tunable_count = 1);
 
