@@ -460,27 +460,12 @@ static void unpark_due(struct eevdf_sched *ev, unsigned slot, uint64_t now_ns, s
 	}
 }
 
-/* Until when next may run on; 0: it has no budget, and is parked. */
-static uint64_t budget_end(struct sched *s, struct eevdf_entity *next, uint64_t now_ns)
-{
-	struct eevdf_sched *ev = s->priv;
-	struct fair_group *fg = next->f.entity->group->priv;
-	struct fair_cap cap = cap_of(s, next->f.entity);
-	uint64_t left_ns = fair_budget_ns(fg, &cap, now_ns);
-
-	if (left_ns > 0) {
-		return now_ns + MAX(left_ns / (fg->running + 1), 1ul);
-	}
-	fair_park(&ev->f, &next->f, &cap, now_ns);
-	left_queue(ev, next);
-	return 0;
-}
-
 /* Whom es runs next, and when its budget ends. on: who may go on there. Parks those without budget. */
 static struct choice decide(struct sched *s, const struct eevdf_slot *es, struct eevdf_entity *on, uint64_t now_ns,
 			    uint64_t *end_ns, struct sched_out *out)
 {
-	const struct eevdf_sched *ev = s->priv;
+	struct eevdf_sched *ev = s->priv;
+	struct fair_cap cap;
 
 	for (unsigned n = 0; n < FAIR_BATCH; n++) {
 		struct choice c = choose(ev, es->slot, es->yielded ? NULL : on);
@@ -492,10 +477,12 @@ static struct choice decide(struct sched *s, const struct eevdf_slot *es, struct
 		if (c.best == NULL || c.best->f.entity->group->values.v[EEVDF_CAP] == 0) {
 			return c;
 		}
-		*end_ns = budget_end(s, c.best, now_ns);
+		cap = cap_of(s, c.best->f.entity);
+		*end_ns = fair_budget_end(&ev->f, &c.best->f, &cap, now_ns);
 		if (*end_ns > 0) {
 			return c;
 		}
+		left_queue(ev, c.best);
 		on = c.best == on ? NULL : on;
 	}
 	sched_poke(out, es->slot);

@@ -323,29 +323,29 @@ static uint64_t turn(struct fair_group *fg, const struct fair_cap *cap, uint64_t
 	return budget_ns;
 }
 
-uint64_t fair_budget_ns(struct fair_group *fg, const struct fair_cap *cap, uint64_t now_ns)
+static void park(struct fair *f, struct fair_entity *fe, uint64_t until_ns)
 {
-	uint64_t budget_ns = turn(fg, cap, now_ns);
-
-	return budget_ns > fg->used_ns ? budget_ns - fg->used_ns : 0;
-}
-
-void fair_park(struct fair *f, struct fair_entity *fe, const struct fair_cap *cap, uint64_t now_ns)
-{
-	const struct fair_group *fg = fe->entity->group->priv;
-	uint64_t budget_ns = cap->period_ns * (uint64_t)cap->percent / 100;
-
 	if (fe->queue != NULL) {
 		fair_dequeue(f, fe);
 	}
 	fair_stop(f, fe);
 	fe->entity->parked = SCHED_PARK_CAP;
-	fe->entity->parked_until_ns =
-		fg->epoch_ns + (fg->period + fg->used_ns / budget_ns) * cap->period_ns;
-	fe->entity->parked_until_ns = MAX(fe->entity->parked_until_ns, now_ns + 1);
-	fe->node.key = fe->entity->parked_until_ns;
+	fe->entity->parked_until_ns = until_ns;
+	fe->node.key = until_ns;
 	tree_insert(&f->parked, &fe->node);
 	f->parked_count++;
+}
+
+uint64_t fair_budget_end(struct fair *f, struct fair_entity *fe, const struct fair_cap *cap, uint64_t now_ns)
+{
+	struct fair_group *fg = fe->entity->group->priv;
+	uint64_t budget_ns = turn(fg, cap, now_ns);
+
+	if (fg->used_ns < budget_ns) {
+		return now_ns + MAX((budget_ns - fg->used_ns) / (fg->running + 1), 1ul);
+	}
+	park(f, fe, MAX(fg->epoch_ns + (fg->period + fg->used_ns / budget_ns) * cap->period_ns, now_ns + 1));
+	return 0;
 }
 
 void fair_unpark(struct fair *f, struct fair_entity *fe)

@@ -140,9 +140,8 @@ struct fair_cap {
 	uint64_t period_ns;
 };
 
-/* Service that e's group has left in this period. */
-uint64_t fair_budget_ns(struct fair_group *fg, const struct fair_cap *cap, uint64_t now_ns);
-void fair_park(struct fair *f, struct fair_entity *fe, const struct fair_cap *cap, uint64_t now_ns);
+/* Until when fe's group has budget if fe goes on a slot now; 0: it has none, and fe is parked. */
+uint64_t fair_budget_end(struct fair *f, struct fair_entity *fe, const struct fair_cap *cap, uint64_t now_ns);
 /* It blocks, or its time has come; the caller starts it then. */
 void fair_unpark(struct fair *f, struct fair_entity *fe);
 /* One whose time has come, taken out of the parked, or NULL. */
