@@ -34,14 +34,15 @@ struct credit_sched {
 	struct fair f;
 	struct fair_queue boosted;	/* in order of waking */
 	struct fair_queue queue;	/* by the clock when each came, or will come, to UNDER */
-	struct list slots[CLASSES];	/* of credit_slot.link: slots by the class they run, the last that picked last */
+	struct list slots[CLASSES];	/* of credit_slot.link: slots by the class they run */
 	uint64_t wakes;
 };
 
 struct credit_slot {
 	struct credit_entity *on;
-	struct list link;		/* nowhere: idle, or told to preempt */
+	struct list link;
 	unsigned slot;
+	enum class class;		/* of on when it was listed; CLASSES: not listed, idle or called */
 	uint64_t since_ns;		/* on came */
 	uint64_t end_ns;		/* of its timeslice */
 	bool yielded, called;		/* called: to preempt on, and has not done it yet */
@@ -88,11 +89,6 @@ static struct credit_entity *entity_of(struct fair_entity *fe)
 	return CONTAINER_OF(fe, struct credit_entity, f);
 }
 
-static struct fair_group *group_of(const struct credit_entity *ce)
-{
-	return ce->f.entity->group->priv;
-}
-
 static uint64_t ratelimit_ns(const struct sched *s)
 {
 	return (uint64_t)s->values.v[CREDIT_RATELIMIT];
@@ -131,11 +127,12 @@ static void enqueue(struct credit_sched *cs, struct credit_entity *ce)
 static void call(struct credit_slot *cl, struct sched_out *out)
 {
 	list_remove(&cl->link);
+	cl->class = CLASSES;
 	cl->called = true;
 	sched_poke(out, cl->slot);
 }
 
-/* The slot that picked longest ago of those that run OVER, or else UNDER. */
+/* A slot that runs OVER, or else UNDER. */
 static void preempt(struct credit_sched *cs, const struct credit_entity *ce, struct sched_out *out)
 {
 	enum class class = class_of(&cs->f, ce);
@@ -145,7 +142,7 @@ static void preempt(struct credit_sched *cs, const struct credit_entity *ce, str
 		LIST_FOREACH(node, &cs->slots[k]) {
 			struct credit_slot *cl = LIST_ENTRY(node, struct credit_slot, link);
 
-			if (ce->f.full || cpuset_has(&ce->f.entity->hard, cl->slot)) {
+			if (fair_may_run(&ce->f, cl->slot)) {
 				call(cl, out);
 				return;
 			}
@@ -195,6 +192,7 @@ static unsigned credit_join(struct sched *s, unsigned slot, const struct sched_p
 
 	(void)place, (void)now_ns;
 	cl->slot = slot;
+	cl->class = CLASSES;
 	list_init(&cl->link);
 	fair_join(&cs->f, slot);
 	sched_poke(out, slot);
@@ -299,9 +297,10 @@ static void credit_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns
 static void take_off(struct credit_slot *cl)
 {
 	if (cl->on != NULL) {
-		group_of(cl->on)->running--;
-		list_remove(&cl->link);
+		cl->on->f.group->running--;
 		cl->on = NULL;
+		list_remove(&cl->link);
+		cl->class = CLASSES;
 	}
 }
 
@@ -338,7 +337,6 @@ static void credit_charge(struct sched *s, struct sched_entity *e, uint64_t ran_
 	(void)now_ns, (void)out;
 	fair_charge(s->priv, &ce->f, ran_ns, e->group->values.v[CREDIT_WEIGHT]);
 	ce->boost_ns -= MIN(ce->boost_ns, ran_ns);
-	group_of(ce)->used_ns += ran_ns;
 }
 
 static void credit_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -350,7 +348,7 @@ static void credit_released(struct sched *s, struct sched_entity *e, uint64_t no
 	if (!e->runnable || e->parked != SCHED_NOT_PARKED) {
 		return;
 	}
-	if (cpuset_has(&e->hard, e->slot)) {
+	if (fair_may_run(&ce->f, e->slot)) {
 		enqueue(cs, ce);		/* its slot has just preferred another */
 		(void)fair_poke_idle(&cs->f, &ce->f, out);
 	} else {
@@ -368,7 +366,6 @@ static struct credit_entity *candidate(struct credit_sched *cs, struct credit_sl
 	if (on == NULL) {
 		return NULL;
 	}
-	list_remove(&cl->link);
 	if (now_ns >= cl->end_ns) {
 		on->f.start = on->came = on->f.v;
 	}
@@ -377,7 +374,7 @@ static struct credit_entity *candidate(struct credit_sched *cs, struct credit_sl
 		on->boost_ns = 0;
 		on->came = MAX(on->f.start, cs->f.clock);
 	}
-	return on->f.full || cpuset_has(&on->f.entity->hard, cl->slot) ? on : NULL;
+	return fair_may_run(&on->f, cl->slot) ? on : NULL;
 }
 
 /* The best for slot, on among them, who goes on unless another's class is better or its turn has come. */
@@ -449,13 +446,17 @@ static void unpark_due(struct credit_sched *cs, unsigned slot, uint64_t now_ns, 
 static void put_on(struct credit_sched *cs, struct credit_slot *cl, struct credit_entity *next, uint64_t now_ns,
 		   struct sched_out *out)
 {
+	if (cl->on != NULL) {
+		cl->on->f.group->running--;
+	} else {
+		fair_set_idle(&cs->f, cl->slot, false);
+	}
 	fair_dequeue(&cs->f, &next->f);
-	group_of(next)->running++;
+	next->f.group->running++;
 	cl->on = next;
 	cl->since_ns = now_ns;
 	cl->end_ns = 0;
 	cl->called = false;
-	fair_set_idle(&cs->f, cl->slot, false);
 	if (cs->f.idle_count > 0 && cs->f.waiting > 0) {
 		poke_for_waiters(cs, out);
 	}
@@ -492,19 +493,21 @@ static struct sched_pick credit_pick(struct sched *s, unsigned slot, uint64_t no
 	}
 	on = candidate(cs, cl, now_ns);
 	next = decide(s, cl, on, now_ns, &end_ns, out);
-	if (next != cl->on || next == NULL) {
+	if (next == NULL) {
 		take_off(cl);
-		if (next == NULL) {
-			cl->called = false;
-			fair_set_idle(&cs->f, slot, true);
-			return (struct sched_pick){ .until_ns = fair_carry(&cs->f, slot, NS_NEVER, now_ns) };
-		}
+		cl->called = false;
+		fair_set_idle(&cs->f, slot, true);
+		return (struct sched_pick){ .until_ns = fair_carry(&cs->f, slot, NS_NEVER, now_ns) };
+	}
+	if (next != cl->on) {
 		put_on(cs, cl, next, now_ns, out);
 	} else if (now_ns >= cl->since_ns + ratelimit_ns(s)) {
 		cl->called = false;		/* another slot has taken who it was for */
 	}
-	if (!cl->called) {
-		list_push_back(&cs->slots[class_of(&cs->f, next)], &cl->link);
+	if (!cl->called && cl->class != class_of(&cs->f, next)) {
+		cl->class = class_of(&cs->f, next);
+		list_remove(&cl->link);
+		list_push_back(&cs->slots[cl->class], &cl->link);
 	}
 	cl->yielded = false;
 	end_ns = MIN(end_ns, run_end(s, cl, now_ns));
