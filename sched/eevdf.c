@@ -35,12 +35,13 @@ struct eevdf_sched {
 	struct fair f;
 	uint64_t waiting, running;	/* classes that have any */
 	struct fair_queue queue[CLASSES];	/* by start */
-	struct list slots[CLASSES];	/* of eevdf_slot.link: slots that run one of the class, the last that picked first */
+	struct list slots[CLASSES];	/* of eevdf_slot.link: slots that run one of the class */
 };
 
 struct eevdf_slot {
 	struct eevdf_entity *on;
-	struct list link;		/* nowhere: idle, or poked to be preempted */
+	struct list link;
+	bool listed;			/* false: idle, or poked to be preempted */
 	unsigned slot;
 	unsigned class;			/* on's, when it was listed */
 	uint64_t end_ns;		/* of on's slice */
@@ -103,9 +104,13 @@ static struct fair_cap cap_of(const struct sched *s, const struct sched_entity *
 /* 2 to the (class - 20) / 5 requests. */
 static uint64_t length(const struct fair *f, unsigned class)
 {
-	static const uint16_t fifths[] = { 1024, 1176, 1351, 1552, 1783 };
+	/* In 64ths. */
+	static const uint16_t lengths[CLASSES] = {
+		4, 5, 5, 6, 7, 8, 9, 11, 12, 14, 16, 18, 21, 24, 28, 32, 37, 42, 49, 56,
+		64, 74, 84, 97, 111, 128, 147, 169, 194, 223, 256, 294, 338, 388, 446, 512, 588, 676, 776, 891,
+	};
 
-	return f->request * (((unsigned)fifths[class % HALF] << class / HALF) >> 4) >> 10;
+	return f->request * lengths[class] >> 6;
 }
 
 static uint64_t deadline(const struct fair *f, const struct eevdf_entity *ee)
@@ -133,9 +138,6 @@ static void renew_woken(const struct fair *f, struct eevdf_entity *ee)
 
 static void enqueue(struct eevdf_sched *ev, struct eevdf_entity *ee)
 {
-	if (ee->f.v >= deadline(&ev->f, ee)) {
-		renew(ee);
-	}
 	fair_enqueue(&ev->f, &ev->queue[ee->class], &ee->f, ee->f.start);
 	ev->waiting |= 1ul << ee->class;
 }
@@ -156,39 +158,50 @@ static void dequeue(struct eevdf_sched *ev, struct eevdf_entity *ee)
 static void unlist(struct eevdf_sched *ev, struct eevdf_slot *es)
 {
 	list_remove(&es->link);
+	es->listed = false;
 	if (list_empty(&ev->slots[es->class])) {
 		ev->running &= ~(1ul << es->class);
 	}
 }
 
-/* The slot that runs the longest class, of those the last that picked, if ee may run there and is due before. */
+static void list_as(struct eevdf_sched *ev, struct eevdf_slot *es, unsigned class)
+{
+	if (es->listed) {
+		unlist(ev, es);
+	}
+	es->class = class;
+	es->listed = true;
+	list_push_back(&ev->slots[class], &es->link);
+	ev->running |= 1ul << class;
+}
+
+/* Of the first few that run the longest class and whose place ee may take, the slot whose deadline is last. */
 static void preempt(struct eevdf_sched *ev, const struct eevdf_entity *ee, struct sched_out *out)
 {
-	const uint64_t due = deadline(&ev->f, ee);
+	uint64_t due = deadline(&ev->f, ee);
+	struct eevdf_slot *last = NULL;
 	unsigned tries = 0;
 
 	if (ee->f.start > ev->f.clock) {
 		return;				/* not eligible: a later pick finds it */
 	}
-	for (uint64_t classes = ev->running; classes != 0;) {
+	for (uint64_t classes = ev->running; classes != 0 && last == NULL && tries < TRIES;) {
 		unsigned class = 63 - (unsigned)__builtin_clzl(classes);
 
-		LIST_FOREACH(node, &ev->slots[class]) {
-			struct eevdf_slot *es = LIST_ENTRY(node, struct eevdf_slot, link);
+		for (struct list *n = ev->slots[class].next; n != &ev->slots[class] && tries < TRIES; n = n->next, tries++) {
+			struct eevdf_slot *es = LIST_ENTRY(n, struct eevdf_slot, link);
+			uint64_t d = deadline(&ev->f, es->on);
 
-			if (deadline(&ev->f, es->on) <= due) {
-				break;
-			}
-			if (ee->f.full || cpuset_has(&ee->f.entity->hard, es->slot)) {
-				unlist(ev, es);		/* so that the next waker looks for another */
-				sched_poke(out, es->slot);
-				return;
-			}
-			if (++tries == TRIES) {
-				return;
+			if (d > due && fair_may_run(&ee->f, es->slot)) {
+				last = es;
+				due = d;
 			}
 		}
 		classes &= ~(1ul << class);
+	}
+	if (last != NULL) {
+		unlist(ev, last);		/* so that the next waker takes another */
+		sched_poke(out, last->slot);
 	}
 }
 
@@ -336,9 +349,11 @@ static void eevdf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns,
 static void take_off(struct eevdf_sched *ev, struct eevdf_slot *es)
 {
 	if (es->on != NULL) {
-		((struct fair_group *)es->on->f.entity->group->priv)->running--;
-		unlist(ev, es);
+		es->on->f.group->running--;
 		es->on = NULL;
+	}
+	if (es->listed) {
+		unlist(ev, es);
 	}
 }
 
@@ -372,7 +387,6 @@ static void eevdf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_n
 {
 	(void)now_ns, (void)out;
 	fair_charge(s->priv, e->priv, ran_ns, e->group->values.v[EEVDF_WEIGHT]);
-	((struct fair_group *)e->group->priv)->used_ns += ran_ns;
 }
 
 static void eevdf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -384,7 +398,7 @@ static void eevdf_released(struct sched *s, struct sched_entity *e, uint64_t now
 	if (!e->runnable || e->parked != SCHED_NOT_PARKED) {
 		return;
 	}
-	if (cpuset_has(&e->hard, e->slot)) {
+	if (fair_may_run(&ee->f, e->slot)) {
 		enqueue(ev, ee);		/* its slot has just preferred another */
 		(void)fair_poke_idle(&ev->f, &ee->f, out);
 	} else {
@@ -394,51 +408,54 @@ static void eevdf_released(struct sched *s, struct sched_entity *e, uint64_t now
 
 /* --- Picking. */
 
-struct choice {
-	struct eevdf_entity *best;
-	uint64_t start, due;
-	uint64_t soon;			/* the first start to come in a shorter class than the best's */
-};
-
 /* The first eligible deadline, else the first start. Between equals `on` goes on, and a short class goes first. */
-static inline struct choice choose(const struct eevdf_sched *ev, unsigned slot, struct eevdf_entity *on)
+static inline struct eevdf_entity *choose(const struct eevdf_sched *ev, unsigned slot, struct eevdf_entity *on)
 {
 	const uint64_t clock = ev->f.clock;
-	struct choice c = { .best = on, .start = UINT64_MAX, .due = UINT64_MAX, .soon = UINT64_MAX };
-	uint64_t soon = UINT64_MAX;
+	struct eevdf_entity *best = on;
 
-	if (on != NULL) {
-		c.start = on->f.start;
-		c.due = deadline(&ev->f, on);
-	}
 	for (uint64_t classes = ev->waiting; classes != 0; classes &= classes - 1) {
-		unsigned k = (unsigned)__builtin_ctzl(classes);
-		struct fair_entity *fe = fair_first(&ev->queue[k], slot);
-		uint64_t due;
+		struct fair_entity *fe = fair_first(&ev->queue[__builtin_ctzl(classes)], slot);
+		struct eevdf_entity *ee = entity_of(fe);
 
 		if (fe == NULL) {
 			continue;
 		}
-		due = fe->start + length(&ev->f, k);
-		if (c.best == NULL || (c.start > clock ? fe->start < c.start : fe->start <= clock && due < c.due)) {
-			c.best = entity_of(fe);
-			c.start = fe->start;
-			c.due = due;
-			c.soon = soon;
+		if (best == NULL || best->f.start > clock || best->class == ee->class) {
+			if (best == NULL || fe->start < best->f.start) {
+				best = ee;
+			}
+		} else if (fe->start <= clock && deadline(&ev->f, ee) < deadline(&ev->f, best)) {
+			best = ee;
 		}
-		soon = MIN(soon, fe->start);
 	}
-	return c;
+	return best;
 }
 
-/* How long the best one runs: to the end of its request, or until one of a shorter class becomes eligible. */
-static uint64_t slice_ns(const struct sched *s, const struct choice *c)
+/* When, at the earliest, a waiter of one of those classes becomes eligible that is not. */
+static __attribute__((noinline)) uint64_t eligible_in_ns(const struct eevdf_sched *ev, unsigned slot, uint64_t classes)
 {
-	const struct fair *f = s->priv;
-	uint64_t ns = MIN(fair_ns_to(&c->best->f, c->due), SLICES_MAX * f->slice_ns);
+	uint64_t ns = UINT64_MAX;
 
-	if (c->soon != UINT64_MAX && c->soon > f->clock) {
-		ns = MIN(ns, (c->soon - f->clock) * f->weight / FAIR_ONE);
+	for (; classes != 0; classes &= classes - 1) {
+		const struct fair_entity *fe = fair_first(&ev->queue[__builtin_ctzl(classes)], slot);
+
+		if (fe != NULL && fe->start > ev->f.clock) {
+			ns = MIN(ns, (fe->start - ev->f.clock) * ev->f.weight / FAIR_ONE);
+		}
+	}
+	return ns;
+}
+
+/* How long ee runs on slot: to the end of its request, or until one of a shorter class becomes eligible. */
+static inline uint64_t slice_ns(const struct eevdf_sched *ev, const struct eevdf_entity *ee, unsigned slot)
+{
+	uint64_t shorter = ev->waiting & ((1ul << ee->class) - 1);
+	uint64_t ns = fair_ns_to(&ee->f, deadline(&ev->f, ee));
+
+	ns = MIN(ns, SLICES_MAX * ev->f.slice_ns);
+	if (shorter != 0) {
+		ns = MIN(ns, eligible_in_ns(ev, slot, shorter));
 	}
 	return MAX(ns, SLICE_MIN_NS);
 }
@@ -450,6 +467,7 @@ static void unpark_due(struct eevdf_sched *ev, unsigned slot, uint64_t now_ns, s
 
 	for (unsigned n = 0; (fe = fair_unpark_due(&ev->f, now_ns)) != NULL; n++) {
 		fair_start(&ev->f, fe);
+		renew(entity_of(fe));
 		if (!fe->entity->on_slot) {
 			queue_up(ev, entity_of(fe), out);
 		}
@@ -460,55 +478,46 @@ static void unpark_due(struct eevdf_sched *ev, unsigned slot, uint64_t now_ns, s
 	}
 }
 
-/* Until when next may run on; 0: it has no budget, and is parked. */
-static uint64_t budget_end(struct sched *s, struct eevdf_entity *next, uint64_t now_ns)
+/* Whom es runs next, and when its budget ends. on: who may go on there. Parks those without budget. */
+static struct eevdf_entity *decide(struct sched *s, const struct eevdf_slot *es, struct eevdf_entity *on, uint64_t now_ns,
+				   uint64_t *end_ns, struct sched_out *out)
 {
 	struct eevdf_sched *ev = s->priv;
-	struct fair_group *fg = next->f.entity->group->priv;
-	struct fair_cap cap = cap_of(s, next->f.entity);
-	uint64_t left_ns = fair_budget_ns(fg, &cap, now_ns);
-
-	if (left_ns > 0) {
-		return now_ns + MAX(left_ns / (fg->running + 1), 1ul);
-	}
-	fair_park(&ev->f, &next->f, &cap, now_ns);
-	left_queue(ev, next);
-	return 0;
-}
-
-/* Whom es runs next, and when its budget ends. on: who may go on there. Parks those without budget. */
-static struct choice decide(struct sched *s, const struct eevdf_slot *es, struct eevdf_entity *on, uint64_t now_ns,
-			    uint64_t *end_ns, struct sched_out *out)
-{
-	const struct eevdf_sched *ev = s->priv;
+	struct fair_cap cap;
 
 	for (unsigned n = 0; n < FAIR_BATCH; n++) {
-		struct choice c = choose(ev, es->slot, es->yielded ? NULL : on);
+		struct eevdf_entity *best = choose(ev, es->slot, es->yielded ? NULL : on);
 
 		*end_ns = NS_NEVER;
-		if (c.best == NULL && es->yielded) {
-			c = choose(ev, es->slot, on);
+		if (best == NULL) {
+			best = on;		/* nobody waits to whom it could give way */
 		}
-		if (c.best == NULL || c.best->f.entity->group->values.v[EEVDF_CAP] == 0) {
-			return c;
+		if (best == NULL || best->f.entity->group->values.v[EEVDF_CAP] == 0) {
+			return best;
 		}
-		*end_ns = budget_end(s, c.best, now_ns);
+		cap = cap_of(s, best->f.entity);
+		*end_ns = fair_budget_end(&ev->f, &best->f, &cap, now_ns);
 		if (*end_ns > 0) {
-			return c;
+			return best;
 		}
-		on = c.best == on ? NULL : on;
+		left_queue(ev, best);
+		on = best == on ? NULL : on;
 	}
 	sched_poke(out, es->slot);
-	return (struct choice){ 0 };
+	return NULL;
 }
 
 /* next goes onto es, in place of who is there. */
 static void put_on(struct eevdf_sched *ev, struct eevdf_slot *es, struct eevdf_entity *next, struct sched_out *out)
 {
+	if (es->on != NULL) {
+		es->on->f.group->running--;
+	} else {
+		fair_set_idle(&ev->f, es->slot, false);
+	}
 	dequeue(ev, next);
-	((struct fair_group *)next->f.entity->group->priv)->running++;
+	next->f.group->running++;
 	es->on = next;
-	fair_set_idle(&ev->f, es->slot, false);
 	if (ev->f.idle_count > 0 && ev->f.waiting > 0) {
 		poke_for_waiters(ev, out);
 	}
@@ -522,40 +531,37 @@ static struct eevdf_entity *candidate(struct eevdf_sched *ev, struct eevdf_slot 
 	if (on == NULL) {
 		return NULL;
 	}
-	unlist(ev, es);
 	if (es->yielded || now_ns >= es->end_ns || on->f.v >= deadline(&ev->f, on)) {
 		renew(on);
 	}
-	return on->f.full || cpuset_has(&on->f.entity->hard, es->slot) ? on : NULL;
+	return fair_may_run(&on->f, es->slot) ? on : NULL;
 }
 
 static struct sched_pick eevdf_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct eevdf_sched *ev = s->priv;
 	struct eevdf_slot *es = slot_of(s, slot);
-	struct eevdf_entity *on;
-	struct choice c;
+	struct eevdf_entity *next;
 	uint64_t end_ns;
 
 	if (ev->f.parked_count > 0) {
 		unpark_due(ev, slot, now_ns, out);
 	}
-	on = candidate(ev, es, now_ns);
-	c = decide(s, es, on, now_ns, &end_ns, out);
-	if (c.best != es->on || c.best == NULL) {
+	next = decide(s, es, candidate(ev, es, now_ns), now_ns, &end_ns, out);
+	if (next == NULL) {
 		take_off(ev, es);
-		if (c.best == NULL) {
-			fair_set_idle(&ev->f, slot, true);
-			return (struct sched_pick){ .until_ns = fair_carry(&ev->f, slot, NS_NEVER, now_ns) };
-		}
-		put_on(ev, es, c.best, out);
+		fair_set_idle(&ev->f, slot, true);
+		return (struct sched_pick){ .until_ns = fair_carry(&ev->f, slot, NS_NEVER, now_ns) };
 	}
-	es->class = c.best->class;
-	list_push_front(&ev->slots[es->class], &es->link);
-	ev->running |= 1ul << es->class;
+	if (next != es->on) {
+		put_on(ev, es, next, out);
+	}
+	if (!es->listed || es->class != next->class) {
+		list_as(ev, es, next->class);
+	}
 	es->yielded = false;
-	es->end_ns = MIN(now_ns + slice_ns(s, &c), end_ns);
-	return (struct sched_pick){ .entity = c.best->f.entity, .until_ns = fair_carry(&ev->f, slot, es->end_ns, now_ns) };
+	es->end_ns = MIN(now_ns + slice_ns(ev, next, slot), end_ns);
+	return (struct sched_pick){ .entity = next->f.entity, .until_ns = fair_carry(&ev->f, slot, es->end_ns, now_ns) };
 }
 
 /* --- Looking inside. */

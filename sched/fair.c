@@ -2,8 +2,6 @@
 /* Fair shares: see fair.h. */
 #include "sched/fair.h"
 
-#define BEHIND		4u		/* requests that one may be away from the clock */
-#define AHEAD		16u
 #define CLOCK_BEGIN	(1ul << 50)	/* far from 0, so that nothing is before it */
 
 void fair_init(struct fair *f, uint64_t slice_ns)
@@ -26,6 +24,7 @@ void fair_add(struct fair *f, struct fair_entity *fe, struct sched_entity *e, in
 	struct fair_group *fg = e->group->priv;
 
 	fe->entity = e;
+	fe->group = fg;
 	fe->v = fe->start = f->clock;
 	fe->weight = (uint32_t)weight;
 	f->entities++;
@@ -38,7 +37,7 @@ void fair_add(struct fair *f, struct fair_entity *fe, struct sched_entity *e, in
 
 void fair_remove(struct fair *f, struct fair_entity *fe)
 {
-	((struct fair_group *)fe->entity->group->priv)->entities--;
+	fe->group->entities--;
 	f->entities--;
 	f->total_weight -= fe->weight;
 }
@@ -94,10 +93,10 @@ static void count_out(struct fair *f, struct fair_entity *fe)
 	set_request(f);
 }
 
-/* No further than that behind the clock, and no further ahead of it than one may be. */
-static void clip(const struct fair *f, struct fair_entity *fe, uint64_t behind)
+/* No further than that behind the clock, or ahead of it. */
+static void clip(const struct fair *f, struct fair_entity *fe, uint64_t behind, uint64_t ahead)
 {
-	uint64_t v = MIN(MAX(fe->v, f->clock - behind), f->clock + AHEAD * f->request);
+	uint64_t v = MIN(MAX(fe->v, f->clock - behind), f->clock + ahead);
 
 	fe->start += v - fe->v;
 	fe->v = v;
@@ -105,7 +104,7 @@ static void clip(const struct fair *f, struct fair_entity *fe, uint64_t behind)
 
 void fair_start(struct fair *f, struct fair_entity *fe)
 {
-	clip(f, fe, f->request / 2);
+	clip(f, fe, f->request / 2, FAIR_BEHIND * f->request);
 	count_in(f, fe);
 }
 
@@ -117,7 +116,7 @@ void fair_stop(struct fair *f, struct fair_entity *fe)
 	fe->apart = false;
 }
 
-static void set_weight(struct fair *f, struct fair_entity *fe, uint32_t weight)
+void fair_set_weight(struct fair *f, struct fair_entity *fe, uint32_t weight)
 {
 	bool counted = fe->counted;
 
@@ -133,44 +132,25 @@ static void set_weight(struct fair *f, struct fair_entity *fe, uint32_t weight)
 }
 
 /* fe is too far from the clock, or was and may be near it again. */
-static void settle(struct fair *f, struct fair_entity *fe)
+void fair_settle(struct fair *f, struct fair_entity *fe)
 {
 	if (fe->counted && f->count > 1) {
 		count_out(f, fe);
 		fe->apart = true;
 	}
 	if (fe->apart) {
-		uint64_t low = f->clock - BEHIND / 2 * f->request;
+		uint64_t low = f->clock - FAIR_BEHIND / 2 * f->request;
 
-		clip(f, fe, BEHIND * f->request);
-		if (f->count == 0 || fe->v - low <= (BEHIND + AHEAD) / 2 * f->request) {
+		clip(f, fe, FAIR_BEHIND * f->request, FAIR_AHEAD * f->request);
+		if (f->count == 0 || fe->v - low <= (FAIR_BEHIND + FAIR_AHEAD) / 2 * f->request) {
 			count_in(f, fe);
 		}
 	}
 }
 
-void fair_charge(struct fair *f, struct fair_entity *fe, uint64_t ran_ns, int64_t weight)
-{
-	uint64_t served = ran_ns * FAIR_ONE, v = served + fe->rest;
-
-	fe->v += v / fe->weight;
-	fe->rest = (uint32_t)(v % fe->weight);
-	if (fe->counted) {
-		served += f->rest;
-		f->clock += served / f->weight;
-		f->rest = served % f->weight;
-	}
-	if (fe->weight != (uint32_t)weight) {
-		set_weight(f, fe, (uint32_t)weight);
-	}
-	if (!fe->counted || fe->v - (f->clock - BEHIND * f->request) > (BEHIND + AHEAD) * f->request) {
-		settle(f, fe);
-	}
-}
-
 uint64_t fair_bound_ns(const struct fair *f)
 {
-	return (BEHIND + AHEAD + 2) * (f->request * f->total_weight / FAIR_ONE + f->entities * f->slice_ns);
+	return (FAIR_BEHIND + FAIR_AHEAD + 2) * (f->request * f->total_weight / FAIR_ONE + f->entities * f->slice_ns);
 }
 
 /* --- Queues. */
@@ -179,28 +159,12 @@ void fair_set_affinity(struct fair_entity *fe)
 {
 	uint64_t all = ~0ul;
 
-	fe->mask = 0;
+	fe->node.mask = 0;
 	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
 		all &= fe->entity->hard.word[i];
-		fe->mask |= fe->entity->hard.word[i];
+		fe->node.mask |= fe->entity->hard.word[i];
 	}
 	fe->full = all == ~0ul;
-}
-
-void fair_enqueue(struct fair *f, struct fair_queue *q, struct fair_entity *fe, uint64_t key)
-{
-	fe->queue = q;
-	fe->node.key = key;
-	fe->node.mask = fe->mask;
-	tree_insert(fe->full ? &q->full : &q->some, &fe->node);
-	f->waiting++;
-}
-
-void fair_dequeue(struct fair *f, struct fair_entity *fe)
-{
-	tree_remove(fe->full ? &fe->queue->full : &fe->queue->some, &fe->node);
-	fe->queue = NULL;
-	f->waiting--;
 }
 
 /* In a pool of up to 64 slots the first found may run there. */
@@ -271,11 +235,11 @@ static unsigned find_idle(const struct fair *f, const struct sched_entity *e)
 	return any;
 }
 
-bool fair_poke_idle(struct fair *f, const struct fair_entity *fe, struct sched_out *out)
+bool fair_find_idle(struct fair *f, const struct fair_entity *fe, struct sched_out *out)
 {
-	unsigned slot;
+	unsigned slot = find_idle(f, fe->entity);
 
-	if (f->idle_count == 0 || (slot = find_idle(f, fe->entity)) == CPU_NONE) {
+	if (slot == CPU_NONE) {
 		return false;
 	}
 	fair_set_idle(f, slot, false);
@@ -323,36 +287,38 @@ static uint64_t turn(struct fair_group *fg, const struct fair_cap *cap, uint64_t
 	return budget_ns;
 }
 
-uint64_t fair_budget_ns(struct fair_group *fg, const struct fair_cap *cap, uint64_t now_ns)
+static void park(struct fair *f, struct fair_entity *fe, uint64_t until_ns)
 {
-	uint64_t budget_ns = turn(fg, cap, now_ns);
-
-	return budget_ns > fg->used_ns ? budget_ns - fg->used_ns : 0;
-}
-
-void fair_park(struct fair *f, struct fair_entity *fe, const struct fair_cap *cap, uint64_t now_ns)
-{
-	const struct fair_group *fg = fe->entity->group->priv;
-	uint64_t budget_ns = cap->period_ns * (uint64_t)cap->percent / 100;
-
 	if (fe->queue != NULL) {
 		fair_dequeue(f, fe);
 	}
 	fair_stop(f, fe);
 	fe->entity->parked = SCHED_PARK_CAP;
-	fe->entity->parked_until_ns =
-		fg->epoch_ns + (fg->period + fg->used_ns / budget_ns) * cap->period_ns;
-	fe->entity->parked_until_ns = MAX(fe->entity->parked_until_ns, now_ns + 1);
-	fe->node.key = fe->entity->parked_until_ns;
+	fe->entity->parked_until_ns = until_ns;
+	fe->node.key = until_ns;
 	tree_insert(&f->parked, &fe->node);
 	f->parked_count++;
+}
+
+uint64_t fair_budget_end(struct fair *f, struct fair_entity *fe, const struct fair_cap *cap, uint64_t now_ns)
+{
+	struct fair_group *fg = fe->group;
+	uint64_t budget_ns = turn(fg, cap, now_ns);
+
+	if (fg->used_ns < budget_ns) {
+		return now_ns + MAX((budget_ns - fg->used_ns) / (fg->running + 1), 1ul);
+	}
+	park(f, fe, MAX(fg->epoch_ns + (fg->period + fg->used_ns / budget_ns) * cap->period_ns, now_ns + 1));
+	return 0;
 }
 
 void fair_unpark(struct fair *f, struct fair_entity *fe)
 {
 	fe->entity->parked = SCHED_NOT_PARKED;
 	tree_remove(&f->parked, &fe->node);
-	f->parked_count--;
+	if (--f->parked_count == 0) {
+		f->carrier = SCHED_NO_SLOT;
+	}
 }
 
 struct fair_entity *fair_unpark_due(struct fair *f, uint64_t now_ns)
@@ -366,14 +332,10 @@ struct fair_entity *fair_unpark_due(struct fair *f, uint64_t now_ns)
 	return fe;
 }
 
-uint64_t fair_carry(struct fair *f, unsigned slot, uint64_t until_ns, uint64_t now_ns)
+uint64_t fair_carry_park(struct fair *f, unsigned slot, uint64_t until_ns, uint64_t now_ns)
 {
 	const struct tree_node *n = tree_first(&f->parked);
 
-	if (n == NULL) {
-		f->carrier = SCHED_NO_SLOT;
-		return until_ns;
-	}
 	if (f->carrier != slot && f->carrier != SCHED_NO_SLOT && n->key >= f->carried_ns) {
 		return until_ns;
 	}

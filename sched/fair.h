@@ -28,6 +28,8 @@
 
 #define FAIR_ONE		256u
 #define FAIR_WEIGHT_MAX		65535
+#define FAIR_BEHIND		4u		/* requests that one may be away from the clock */
+#define FAIR_AHEAD		16u
 
 struct fair_queue {
 	struct tree full, some;		/* those that may run on every cpu there can be; the others */
@@ -60,9 +62,9 @@ struct fair_group {
 struct fair_entity {
 	struct tree_node node;		/* in a queue, or parked */
 	struct sched_entity *entity;
+	struct fair_group *group;
 	struct fair_queue *queue;	/* NULL: it does not wait */
 	uint64_t v, start;		/* its virtual time, now and where its request began */
-	uint64_t mask;			/* its hard set, by slot % 64 */
 	uint32_t weight, rest;
 	bool full;			/* may run on every cpu there can be */
 	bool counted, apart;		/* runnable and not parked: one of these */
@@ -83,11 +85,33 @@ void fair_remove(struct fair *f, struct fair_entity *fe);
 /* It is runnable, and not parked, from now on; it no longer is. */
 void fair_start(struct fair *f, struct fair_entity *fe);
 void fair_stop(struct fair *f, struct fair_entity *fe);
-/* It ran. A new weight holds from here on. */
-void fair_charge(struct fair *f, struct fair_entity *fe, uint64_t ran_ns, int64_t weight);
+/* What fair_charge() seldom has to do. */
+void fair_settle(struct fair *f, struct fair_entity *fe);
+void fair_set_weight(struct fair *f, struct fair_entity *fe, uint32_t weight);
 void fair_set_slice(struct fair *f, uint64_t slice_ns);
 /* How much service may come before fe's when all others are as far behind, and it as far ahead, as can be. */
 uint64_t fair_bound_ns(const struct fair *f);
+
+/* fe ran. A new weight holds from here on. */
+static inline void fair_charge(struct fair *f, struct fair_entity *fe, uint64_t ran_ns, int64_t weight)
+{
+	uint64_t served = ran_ns * FAIR_ONE, v = served + fe->rest;
+
+	fe->group->used_ns += ran_ns;
+	fe->v += v / fe->weight;
+	fe->rest = (uint32_t)(v % fe->weight);
+	if (fe->counted) {
+		served += f->rest;
+		f->clock += served / f->weight;
+		f->rest = served % f->weight;
+	}
+	if (fe->weight != (uint32_t)weight) {
+		fair_set_weight(f, fe, (uint32_t)weight);
+	}
+	if (fe->apart || fe->v - (f->clock - FAIR_BEHIND * f->request) > (FAIR_BEHIND + FAIR_AHEAD) * f->request) {
+		fair_settle(f, fe);
+	}
+}
 
 /* How long fe has to run to get from its virtual time to that one. */
 static inline uint64_t fair_ns_to(const struct fair_entity *fe, uint64_t v)
@@ -98,8 +122,29 @@ static inline uint64_t fair_ns_to(const struct fair_entity *fe, uint64_t v)
 /* --- Queues. */
 
 void fair_set_affinity(struct fair_entity *fe);
-void fair_enqueue(struct fair *f, struct fair_queue *q, struct fair_entity *fe, uint64_t key);
-void fair_dequeue(struct fair *f, struct fair_entity *fe);
+
+static inline void fair_enqueue(struct fair *f, struct fair_queue *q, struct fair_entity *fe, uint64_t key)
+{
+	fe->queue = q;
+	fe->node.key = key;
+	f->waiting++;
+	tree_insert(fe->full ? &q->full : &q->some, &fe->node);
+}
+
+static inline void fair_dequeue(struct fair *f, struct fair_entity *fe)
+{
+	struct fair_queue *q = fe->queue;
+
+	fe->queue = NULL;
+	f->waiting--;
+	tree_remove(fe->full ? &q->full : &q->some, &fe->node);
+}
+
+static inline bool fair_may_run(const struct fair_entity *fe, unsigned slot)
+{
+	return fe->full || cpuset_has(&fe->entity->hard, slot);
+}
+
 /* The first restricted one in q that may run on slot, or NULL. */
 struct fair_entity *fair_first_some(const struct fair_queue *q, unsigned slot);
 
@@ -126,8 +171,14 @@ void fair_join(struct fair *f, unsigned slot);
 /* The parks that slot was to see the end of pass to another one. */
 void fair_leave(struct sched *s, struct fair *f, unsigned slot, struct sched_out *out);
 void fair_set_idle(struct fair *f, unsigned slot, bool idle);
+bool fair_find_idle(struct fair *f, const struct fair_entity *fe, struct sched_out *out);
+
 /* Pokes an idle slot that the waiting fe may run on: its last one, one of its soft set, any. False: there is none. */
-bool fair_poke_idle(struct fair *f, const struct fair_entity *fe, struct sched_out *out);
+static inline bool fair_poke_idle(struct fair *f, const struct fair_entity *fe, struct sched_out *out)
+{
+	return f->idle_count > 0 && fair_find_idle(f, fe, out);
+}
+
 /* Slots are idle, and some may wait in q: those that can take one are poked. */
 void fair_poke_for(struct fair *f, struct fair_queue *q, struct sched_out *out);
 
@@ -140,15 +191,19 @@ struct fair_cap {
 	uint64_t period_ns;
 };
 
-/* Service that e's group has left in this period. */
-uint64_t fair_budget_ns(struct fair_group *fg, const struct fair_cap *cap, uint64_t now_ns);
-void fair_park(struct fair *f, struct fair_entity *fe, const struct fair_cap *cap, uint64_t now_ns);
+/* Until when fe's group has budget if fe goes on a slot now; 0: it has none, and fe is parked. */
+uint64_t fair_budget_end(struct fair *f, struct fair_entity *fe, const struct fair_cap *cap, uint64_t now_ns);
 /* It blocks, or its time has come; the caller starts it then. */
 void fair_unpark(struct fair *f, struct fair_entity *fe);
 /* One whose time has come, taken out of the parked, or NULL. */
 struct fair_entity *fair_unpark_due(struct fair *f, uint64_t now_ns);
+uint64_t fair_carry_park(struct fair *f, unsigned slot, uint64_t until_ns, uint64_t now_ns);
+
 /* until_ns, and not later than the end of the next park, if slot is the one to see to it. */
-uint64_t fair_carry(struct fair *f, unsigned slot, uint64_t until_ns, uint64_t now_ns);
+static inline uint64_t fair_carry(struct fair *f, unsigned slot, uint64_t until_ns, uint64_t now_ns)
+{
+	return f->parked_count == 0 ? until_ns : fair_carry_park(f, slot, until_ns, now_ns);
+}
 
 /* The invariants of the account, the queues' trees and the parked. */
 bool fair_check(const struct fair *f, struct sched_reason *why);
