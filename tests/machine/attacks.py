@@ -86,9 +86,8 @@ CONF += "".join(vm_text(f"here-{line}", "pool0", "attack_end", line) for line in
 FILES = ["guests/counter.elf", "guests/attack_end.elf"] + [f"guests/attack_{f}.elf" for f in (*FAMILIES, "smp", "random")]
 attacks = Machine("Bochs with hostile guests", emulator="bochs", ips=20_000_000, cpus=5, nodes=1, mem=1024, vtx=True,
                   manifest=CONF, files=FILES)
-# A cpu without virtual-interrupt delivery, which Bochs 2.7 gets wrong (docs/attacks.md).
-more = Machine("Bochs with more hostile guests", emulator="bochs", model="corei3_cnl", ips=20_000_000, cpus=5, nodes=1,
-               mem=1024, vtx=True, slow=True, manifest=CONF, files=FILES)
+more = Machine("Bochs with more hostile guests", emulator="bochs", ips=20_000_000, cpus=5, nodes=1, mem=1024, vtx=True,
+               slow=True, manifest=CONF, files=FILES)
 
 
 def output(r, vm):
