@@ -166,7 +166,7 @@ def _(r):
 @more.test("ten million random instructions at CPL 3 harm nobody")
 def _(r):
     vms = [f"random{seed}" for seed in RANDOM_SEEDS]
-    attack(r, "random", 300, *vms)
+    attack(r, "random", 600, *vms)
     for vm, seed in zip(vms, RANDOM_SEEDS):
         print(f"     seed={seed} count={RANDOM_COUNT}: " + re.findall(r"random: (\d+ instructions in .*)", output(r, vm))[-1])
 
