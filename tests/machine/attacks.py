@@ -183,6 +183,8 @@ def _(r):
         for line, want in ENDS.items():
             if want is not None:
                 r.sh.cmd(f"vm start {vm_of(line)}")
+                while r.console.read(0.3):      # a slow machine loses what is typed while a crash is logged
+                    pass
                 r.sh.until(f"vm show {vm_of(line)}", r"\b(stopped|crashed)\b", 20, every=0.2)
         text = r.sh.cmd("vm list")
         for line, want in ENDS.items():
