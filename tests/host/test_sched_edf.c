@@ -9,12 +9,15 @@
 #include <stdio.h>
 
 #include "kernel/lib/format.h"
+#include "sched/edf.h"
 #include "tests/fake/sched_model.h"
 #include "tools/sim/sim.h"
 
 extern const struct sched_ops sched_rtds, sched_sedf;
 
 #define MS	NS_PER_MS
+
+extern const struct sched_ops sched_rtds, sched_sedf;
 
 /* --- A timetable as text: a stretch of running is `SLOT NAME FROM-TO`, in us. */
 
@@ -100,6 +103,50 @@ TEST(new_period, "a wake begins a period: a job of one budget is done a period a
 }
 
 
+TEST(kept_budget, "a short sleep keeps deadline and budget where the rest fits its share of the time that is left")
+{
+	/* At 2, 4 and 6 it has 3, 2 and 1 ms left and 0.4 of 8, 6 and 4 ms to come. At 8 it has none, until 10. */
+	const struct sim_pattern naps = { .kind = SIM_PERIODIC, .run_ns = 1 * MS, .every_ns = 2 * MS };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct sim *sim = machine(1);
+
+		one(pool(sim, both[i], 1), "a", "period=10ms budget=4ms extratime=off", &naps);
+		run(sim, 12 * MS);
+		CHECK_STR(table, "0 a 0-1000\n0 a 2000-3000\n0 a 4000-5000\n0 a 6000-7000\n0 a 10000-12000\n");
+		sim_destroy(sim);
+	}
+}
+
+TEST(latency, "sedf gives a slice in parts that double from `latency` on and end with the period")
+{
+	struct sim *sim = machine(1);
+
+	/* Parts of 5, 10, 20 and the 5 ms that are left of 40; half of each; then whole periods. */
+	one(pool(sim, "sedf", 1), "a", "period=40ms slice=20ms latency=5ms extratime=off", &busy);
+	run(sim, 85 * MS);
+	CHECK_STR(table, "0 a 0-2500\n0 a 5000-10000\n0 a 15000-25000\n0 a 35000-37500\n0 a 40000-60000\n0 a 80000-85000\n");
+	sim_destroy(sim);
+}
+
+TEST(latency_counts, "with `latency` a wake is served before a deadline that comes later, without it after")
+{
+	const struct sim_pattern blip = { .kind = SIM_PERIODIC, .run_ns = MS, .every_ns = 100 * MS, .phase_ns = 2 * MS };
+	static const uint64_t waits_ms[] = { 8, 0 };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct sim *sim = machine(1);
+		struct sim_pool *p = pool(sim, "sedf", 1);
+		struct sim_entity *a;
+
+		one(p, "b", "period=20ms slice=10ms extratime=off", &busy);
+		a = one(p, "a", i == 0 ? "period=100ms slice=20ms" : "period=100ms slice=20ms latency=10ms", &blip);
+		run(sim, 90 * MS);
+		CHECK_EQ(sim_figures(a).wake_max_ns, waits_ms[i] * MS);
+		sim_destroy(sim);
+	}
+}
+
 TEST(homes, "a slice waits for its home slot under sedf; rtds runs it on whatever slot is free: that is what they differ in")
 {
 	static const char *const expected[] = {
@@ -136,19 +183,22 @@ static double uniform(struct test_rng *rng)
 static struct set draw(struct test_rng *rng, unsigned tasks, double sum)
 {
 	struct set set = { .tasks = tasks };
-	double rest = sum;
-	bool again = false;
+	bool again;
 
-	for (unsigned i = 0; i < tasks; i++) {
-		double next = i + 1 < tasks ? rest * pow(uniform(rng), 1.0 / (tasks - i - 1)) : 0;
-		double period = 10000 * pow(10, uniform(rng));
+	do {
+		double rest = sum;
 
-		set.period_us[i] = (uint64_t)period;
-		set.budget_us[i] = (uint64_t)((rest - next) * (double)set.period_us[i]);
-		again = again || set.budget_us[i] < 10 || set.budget_us[i] > set.period_us[i];
-		rest = next;
-	}
-	return again ? draw(rng, tasks, sum) : set;
+		again = false;
+		for (unsigned i = 0; i < tasks; i++) {
+			double next = i + 1 < tasks ? rest * pow(uniform(rng), 1.0 / (tasks - i - 1)) : 0;
+
+			set.period_us[i] = (uint64_t)(10000 * pow(10, uniform(rng)));
+			set.budget_us[i] = (uint64_t)((rest - next) * (double)set.period_us[i]);
+			again = again || set.budget_us[i] < 10 || set.budget_us[i] > set.period_us[i];
+			rest = next;
+		}
+	} while (again);
+	return set;
 }
 
 struct outcome {
@@ -156,8 +206,10 @@ struct outcome {
 	uint64_t jobs, misses;
 };
 
+#define RUN_NS	(6 * NS_PER_S)
+
 /* Each task's job takes its whole budget; late jobs are carried on. All of the set, or nothing: */
-static void try_set(const char *policy, unsigned cpus, const struct set *set, const char *extra, uint64_t seed,
+static void try_set(const struct sched_ops *ops, unsigned cpus, const struct set *set, const char *extra, uint64_t seed,
 		    struct outcome *o)
 {
 	struct sim *sim = sim_create(&(struct sim_options){ .seed = seed, .check_every = SIM_NEVER });
@@ -173,13 +225,13 @@ static void try_set(const char *policy, unsigned cpus, const struct set *set, co
 
 		snprintf(values, sizeof(values), "period=%luus budget=%luus %s", set->period_us[i], set->budget_us[i], extra);
 		snprintf(name, sizeof(name), "t%u", i);
-		g = sim_group(i == 0 ? pool(sim, policy, cpus) : sim_pool_at(sim, 0), name, values);
+		g = sim_group(i == 0 ? sim_pool_of(sim, "p", ops, NULL, sim_cpus(0, cpus)) : sim_pool_at(sim, 0), name, values);
 		e[i] = sim_entity(g, &t);
 		in = in && sim_start(g) == ERR_OK;
 	}
 	o->accepted += in;
 	if (in) {
-		run(sim, 6 * NS_PER_S);
+		run(sim, RUN_NS);
 		for (unsigned i = 0; i < set->tasks; i++) {
 			o->jobs += sim_figures(e[i]).jobs;
 			o->misses += sim_figures(e[i]).misses;
@@ -213,7 +265,7 @@ TEST(no_misses, "no set that admission accepts misses a deadline, whatever the p
 				struct test_rng rng = { 1000 * c + seed };
 				struct set set = draw(&rng, cells[c].cpus == 1 ? 5 : 12, cells[c].use * cells[c].cpus);
 
-				try_set(both[i], cells[c].cpus, &set, seed % 2 == 0 ? "extratime=off" : "", seed, &o[i]);
+				try_set(sched_policy_find(both[i]), cells[c].cpus, &set, seed % 2 == 0 ? "extratime=off" : "", seed, &o[i]);
 			}
 		}
 		printf("  %4u %4.2f  %18s   %14u %6lu %6lu    %14u %6lu %6lu\n", cells[c].cpus, cells[c].use, cells[c].xen,
@@ -222,5 +274,358 @@ TEST(no_misses, "no set that admission accepts misses a deadline, whatever the p
 			CHECK_EQ(o[i].misses, 0);
 			CHECK(cells[c].cpus > 1 || o[i].accepted == SETS);
 		}
+	}
+}
+
+/* Mutant: as Xen's rtds, a wake finds periods on a grid of their own. */
+static void wake_on_grid(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf_entity *ee = e->priv;
+
+	while (ee->deadline_ns <= now_ns) {
+		ee->deadline_ns += ee->period_ns;
+		ee->left_ns = ee->budget_ns;
+		ee->spent = false;
+	}
+	ee->slept_ns = now_ns;
+	sched_rtds.wake(s, e, now_ns, out);
+}
+
+/* Mutant: what a vCPU has used counts half. */
+static void charge_half(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns, struct sched_out *out)
+{
+	sched_rtds.charge(s, e, (ran_ns + 1) / 2, now_ns, out);
+}
+
+/* Mutant: the first come, not the first due. */
+static void wake_in_turn(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf_entity *ee = e->priv;
+	uint64_t period_ns = ee->period_ns;
+
+	ee->period_ns = 100 * MS;
+	ee->deadline_ns = 0;
+	sched_rtds.wake(s, e, now_ns, out);
+	ee->period_ns = period_ns;
+}
+
+static struct outcome misses_of(const struct sched_ops *ops, double use)
+{
+	struct outcome o = { 0 };
+
+	for (uint64_t seed = 1; seed <= SETS; seed++) {
+		struct test_rng rng = { 2000 + seed };
+		struct set set = draw(&rng, 5, use);
+
+		try_set(ops, 1, &set, "", seed, &o);
+	}
+	return o;
+}
+
+TEST(mutants_miss, "with periods on a grid, or the first come served first, deadlines are missed: the test above can fail")
+{
+	struct sched_ops grid = sched_rtds, turn = sched_rtds;
+	struct outcome o, t;
+
+	grid.wake = wake_on_grid;
+	turn.wake = wake_in_turn;
+	o = misses_of(&grid, 0.95);
+	t = misses_of(&turn, 0.95);
+	printf("  missed at U 0.95: periods on a grid %.1f%%, first come %.1f%% of %lu jobs\n",
+	       100.0 * (double)o.misses / (double)o.jobs, 100.0 * (double)t.misses / (double)t.jobs, t.jobs);
+	CHECK(o.misses > 0 && t.misses > 0);
+}
+
+/* --- Overrun and extra time. */
+
+/* b wants three budgets a period. Beside it c, d fill the cpu. Returns the misses of c and d; *b_share is what b got. */
+static uint64_t overrun(const struct sched_ops *ops, const char *extra, double *b_share)
+{
+	const struct sim_pattern b = { .kind = SIM_PERIODIC, .run_ns = 9 * MS, .every_ns = 10 * MS };
+	const struct sim_pattern c = { .kind = SIM_PERIODIC, .run_ns = 8 * MS, .every_ns = 20 * MS, .phase_ns = 3 * MS };
+	const struct sim_pattern d = { .kind = SIM_PERIODIC, .run_ns = 15 * MS, .every_ns = 50 * MS, .phase_ns = 7 * MS };
+	struct sim *sim = machine(1);
+	struct sim_pool *p = sim_pool_of(sim, "p", ops, NULL, sim_cpus(0, 1));
+	char values[64];
+	struct sim_entity *eb, *ec, *ed;
+	uint64_t misses;
+
+	snprintf(values, sizeof(values), "period=10ms budget=3ms extratime=%s", extra);
+	eb = one(p, "b", values, &b);
+	ec = one(p, "c", "period=20ms budget=8ms", &c);
+	ed = one(p, "d", "period=50ms budget=15ms", &d);
+	run(sim, 10 * NS_PER_S);
+	*b_share = (double)sim_figures(eb).run_ns / (10.0 * NS_PER_S);
+	misses = sim_figures(ec).misses + sim_figures(ed).misses;
+	sim_destroy(sim);
+	return misses;
+}
+
+TEST(isolation, "one that wants three times its budget gets it and no more, and costs the others no deadline at U 1")
+{
+	struct sched_ops half = sched_rtds;
+	double share;
+
+	for (unsigned i = 0; i < 4; i++) {
+		CHECK_EQ(overrun(sched_policy_find(both[i % 2]), i < 2 ? "off" : "on", &share), 0);
+		CHECK(share > 0.2995 && share < 0.3005);
+	}
+	half.charge = charge_half;
+	CHECK(overrun(&half, "off", &share) > 0);
+}
+
+static double share_of(struct sim_entity *e, uint64_t ns)
+{
+	return (double)sim_figures(e).run_ns / (double)ns;
+}
+
+TEST(extra, "extra time goes by weight under sedf, by budget under rtds; no cpu idles while one may use it")
+{
+	const struct sim_pattern job = { .kind = SIM_PERIODIC, .run_ns = 3 * MS, .every_ns = 10 * MS };
+	struct sim *sim = machine(2);
+	struct sim_pool *p = pool(sim, "sedf", 2);
+	struct sim_entity *r = one(p, "r", "period=10ms slice=3ms extratime=off", &job), *e[4];
+	static const double ideal[] = { 1.7 / 7, 3.4 / 7, 6.8 / 7 };
+	double worst = 0;
+
+	e[0] = one(p, "e0", "weight=100", &busy);
+	e[1] = one(p, "e1", "weight=200", &busy);
+	e[2] = one(p, "e2", "weight=400", &busy);
+	run(sim, 10 * NS_PER_S);
+	for (unsigned i = 0; i < 3; i++) {
+		worst = MAX(worst, fabs(share_of(e[i], 10 * NS_PER_S) / ideal[i] - 1));
+	}
+	printf("  sedf: 1.7 cpus by weights 1:2:4, worst error %.2f%%\n", 100 * worst);
+	CHECK(worst < 0.005 && sim_figures(r).misses == 0);
+	CHECK_EQ(sim_pool_figures(p)->idle_waiting_ns, 0);
+	sim_destroy(sim);
+
+	sim = machine(1);
+	p = pool(sim, "rtds", 1);
+	e[0] = one(p, "a", "period=10ms budget=1ms", &busy);
+	e[1] = one(p, "b", "period=10ms budget=3ms", &busy);
+	run(sim, 10 * NS_PER_S);
+	CHECK(fabs(share_of(e[0], 10 * NS_PER_S) - 0.25) < 0.002 && fabs(share_of(e[1], 10 * NS_PER_S) - 0.75) < 0.002);
+	sim_destroy(sim);
+}
+
+/* --- Admission. */
+
+static struct sim_group *add(struct sim *sim, const char *name, const char *values, enum err expected)
+{
+	struct sim_group *g = sim_group(sim_pool_at(sim, 0), name, values);
+
+	sim_entity(g, &busy);
+	CHECK_EQ(sim_start(g), expected);
+	return g;
+}
+
+TEST(words, "who does not fit is refused with the arithmetic: coming, changed, or when a cpu leaves; warn lets it be")
+{
+	struct sim *sim = machine(1);
+	struct sim_pool *p = pool(sim, "rtds", 1);
+	struct sim_group *g;
+
+	g = add(sim, "a", "period=10ms budget=8ms", ERR_OK);
+	add(sim, "b", "period=10ms budget=3ms", ERR_ADMISSION);
+	CHECK_STR(sim_why(sim), "budgets take 0.800 there + 0.300 new = 1.100 of 1 cpu");
+	add(sim, "c", "period=10ms budget=2ms", ERR_OK);
+	CHECK_EQ(sim_tune_group(g, "budget=9ms"), ERR_ADMISSION);
+	CHECK_STR(sim_why(sim), "budgets take 0.200 there + 0.900 new = 1.100 of 1 cpu");
+	CHECK_EQ(sim_tune_group(g, "budget=7ms"), ERR_OK);
+	CHECK_EQ(sim_tune_group(g, "period=5ms"), ERR_RANGE);
+	sim_pool_warn(p, true);
+	add(sim, "d", "period=10ms slice=5ms", ERR_OK);		/* sedf's word for it */
+	CHECK(strstr(sim_notes(sim), "0.900 there + 0.500 new = 1.400 of 1 cpu") != NULL);
+	run(sim, NS_PER_S);
+	sim_destroy(sim);
+
+	sim = machine(2);
+	(void)pool(sim, "rtds", 2);
+	add(sim, "a", "period=10ms budget=6ms", ERR_OK);
+	add(sim, "b", "period=10ms budget=6ms", ERR_OK);
+	add(sim, "c", "period=10ms budget=6ms", ERR_ADMISSION);
+	CHECK_STR(sim_why(sim), "budgets take 1.200 there + 0.600 new = 1.800 of 2 cpus; beside one of 0.600 at most 1.400 is safe");
+	CHECK_EQ(sim_move_cpu(sim, 1, NULL), ERR_ADMISSION);
+	CHECK_STR(sim_why(sim), "budgets take 1.200 there + 0.000 new = 1.200 of 1 cpu");
+	sim_destroy(sim);
+}
+
+TEST(replacing, "sedf places earlier ones again for a new one, and says which finds no cpu")
+{
+	struct sim *sim = machine(2);
+
+	(void)pool(sim, "sedf", 2);
+	/* 0.5 + 0.3 and 0.5 + 0.3; 0.4 fits only as 0.5 + 0.5 and 0.4 + 0.3 + 0.3. */
+	add(sim, "a", "period=10ms slice=5ms", ERR_OK);
+	add(sim, "b", "period=10ms slice=3ms", ERR_OK);
+	add(sim, "c", "period=10ms slice=5ms", ERR_OK);
+	add(sim, "d", "period=10ms slice=3ms", ERR_OK);
+	add(sim, "e", "period=10ms slice=4ms", ERR_OK);
+	add(sim, "f", NULL, ERR_OK);				/* extra time takes nothing */
+	add(sim, "g", "period=10ms slice=1ms", ERR_ADMISSION);
+	CHECK_STR(sim_why(sim), "slices take 2.000 there + 0.100 new = 2.100 of 2 cpus; no cpu has 0.100 left");
+	CHECK_EQ(sim_move_cpu(sim, 1, NULL), ERR_ADMISSION);
+	run(sim, NS_PER_S);
+	for (unsigned i = 0; i < 5; i++) {
+		static const double ideal[] = { 0.5, 0.3, 0.5, 0.3, 0.4 };
+
+		CHECK(fabs(share_of(sim_entity_at(sim, i), NS_PER_S) - ideal[i]) < 0.0051);
+	}
+	sim_destroy(sim);
+}
+
+TEST(pinned, "who is pinned is judged by the cpus that are left to him, and misses nothing either")
+{
+	const struct sim_pattern job = { .kind = SIM_PERIODIC, .run_ns = 4 * MS, .every_ns = 10 * MS, .random_phase = true };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct sim *sim = machine(3);
+		struct sim_pool *p = pool(sim, both[i], 3);
+		struct sim_entity *e[6];
+		unsigned in = 0;
+
+		for (unsigned k = 0; k < 6; k++) {
+			const struct cpuset cpu0 = sim_cpus(0, 1);
+			char name[16];
+
+			snprintf(name, sizeof(name), "t%u", k);
+			e[k] = one(p, name, "period=10ms budget=4ms extratime=off", &job);
+			if (k < 2) {
+				CHECK_EQ(sim_pin(e[k], &cpu0, NULL), ERR_OK);
+			}
+			in += sim_start(sim_entity_group(e[k])) == ERR_OK;
+		}
+		/* rtds: cpu 0 has 0.8 of 1; beside 0.8 nobody else may use it: all others are refused. sedf: two a cpu. */
+		CHECK_EQ(in, i == 0 ? 2 : 6);
+		run(sim, 2 * NS_PER_S);
+		for (unsigned k = 0; k < in; k++) {
+			CHECK(sim_figures(e[k]).jobs >= 199 && sim_figures(e[k]).misses == 0);
+		}
+		sim_destroy(sim);
+	}
+}
+
+static bool accepts(const char *policy, unsigned cpus, const struct set *set)
+{
+	struct sim *sim = machine(cpus);
+	bool in = true;
+
+	(void)pool(sim, policy, cpus);
+	for (unsigned i = 0; i < set->tasks && in; i++) {
+		char values[64];
+		struct sim_group *g;
+
+		snprintf(values, sizeof(values), "period=%luus budget=%luus", set->period_us[i], set->budget_us[i]);
+		g = sim_group(sim_pool_at(sim, 0), "t", values);
+		sim_entity(g, &busy);
+		in = sim_start(g) == ERR_OK;
+	}
+	sim_destroy(sim);
+	return in;
+}
+
+TEST(bounds, "every set under the stated bound is accepted: rtds m - (m - 1) Umax, sedf (b m + 1)/(b + 1), one cpu 1")
+{
+	struct test_rng rng = { 77 };
+	unsigned under[2] = { 0 };
+
+	for (unsigned round = 0; round < 600; round++) {
+		unsigned cpus = 1 + (unsigned)test_rand_below(&rng, 6);
+		struct set set = draw(&rng, 12, (0.2 + 0.8 * uniform(&rng)) * cpus * (cpus == 1 ? 1 : 0.8));
+		double sum = 0, most = 0, b;
+
+		for (unsigned i = 0; i < set.tasks; i++) {
+			double use = (double)set.budget_us[i] / (double)set.period_us[i];
+
+			sum += use;
+			most = MAX(most, use);
+		}
+		b = floor(1 / most);
+		if (sum <= cpus - (cpus - 1) * most) {
+			under[0]++;
+			CHECK(accepts("rtds", cpus, &set));
+		}
+		if (sum <= (b * cpus + 1) / (b + 1)) {
+			under[1]++;
+			CHECK(accepts("sedf", cpus, &set));
+		}
+	}
+	printf("  of 600 random sets %u and %u were under the bound of rtds and of sedf\n", under[0], under[1]);
+	CHECK(under[0] > 100 && under[1] > 100);
+}
+
+/* --- Mutants that the model catches. */
+
+static bool blind(struct sched *s, struct sched_reason *why)
+{
+	(void)s, (void)why;
+	return true;
+}
+
+static void forget(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	(void)s, (void)e, (void)now_ns, (void)out;
+}
+
+static void wake_quietly(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	sched_rtds.wake(s, e, now_ns, out);
+	sched_out_init(out);
+}
+
+/* Who is spent is not waited for. */
+static struct sched_pick pick_without_refill(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct sched_pick p = sched_rtds.pick(s, slot, now_ns, out);
+
+	p.until_ns = p.entity == NULL ? NS_NEVER : p.until_ns;
+	return p;
+}
+
+static bool caught(const char *what, struct sched_ops mutant)
+{
+	const char *wrong = "";
+
+	mutant.check = blind;
+	for (uint64_t seed = 1; seed <= 20 && wrong[0] == '\0'; seed++) {
+		wrong = sched_conform(&mutant, seed, 20000, true);
+	}
+	if (wrong[0] == '\0') {
+		printf("  not caught: %s\n", what);
+	}
+	return wrong[0] != '\0';
+}
+
+TEST(mutants, "the model catches both policies when they forget a wake, a poke, a change of affinity, a block or who was released")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct sched_ops m[4];
+
+		for (unsigned k = 0; k < 4; k++) {
+			m[k] = *sched_policy_find(both[i]);
+		}
+		m[0].wake = forget;
+		m[1].wake = i == 0 ? wake_quietly : m[1].wake;		/* sedf is let idle */
+		m[1].set_affinity = forget;
+		m[2].block = forget;
+		m[3].released = forget;
+		CHECK(caught("wake forgets", m[0]) && caught("affinity or poke forgotten", m[1]));
+		CHECK(caught("block forgets", m[2]) && caught("lost at released", m[3]));
+	}
+}
+
+TEST(refills, "a parked vCPU runs again at its deadline; without the carrier's `until` it does not")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct sched_ops ops = sched_rtds;
+		struct sim *sim = machine(1);
+		struct sim_entity *e;
+
+		ops.pick = i == 0 ? ops.pick : pick_without_refill;
+		e = one(sim_pool_of(sim, "p", &ops, NULL, sim_cpus(0, 1)), "a", "period=10ms budget=4ms extratime=off", &busy);
+		run(sim, 100 * MS);
+		CHECK_EQ(sim_figures(e).run_ns, (i == 0 ? 40 : 4) * MS);
+		sim_destroy(sim);
 	}
 }
