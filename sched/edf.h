@@ -67,6 +67,7 @@ struct edf {
 	struct list entities;
 	struct tree by_use;		/* the largest first */
 	uint64_t use;			/* of all */
+	unsigned pinned, urgent;	/* how many of them are */
 	uint64_t vtime;			/* of whoever ran last in extra time */
 	unsigned carrier;		/* the slot whose `until` has the next refill, at armed_ns */
 	uint64_t armed_ns;
@@ -90,8 +91,25 @@ static inline uint64_t edf_use(const struct sched_values *v)
 
 /* A utilisation as a number with three digits, for messages. */
 #define EDF_FMT			"%lu.%03lu"
-#define EDF_ARG(use)		(use) >> 32, (((use) & (EDF_ONE - 1)) * 1000) >> 32
+#define EDF_ROUND(use)		((use) + EDF_ONE / 2000)
+#define EDF_ARG(use)		EDF_ROUND(use) >> 32, ((EDF_ROUND(use) & (EDF_ONE - 1)) * 1000) >> 32
 
+/* --- edf_queue.c. */
+uint64_t edf_rank(const struct edf_entity *ee);		/* of the slot that runs ee; NULL: that idles */
+void edf_set_rank(struct edf *x, struct edf_slot *es, uint64_t rank);
+bool edf_is_current(const struct sched *s, const struct edf_entity *ee);
+/* Pokes the slot whose `until` has to have a refill that has come. */
+void edf_arm(struct sched *s, struct sched_out *out);
+void edf_expect_refill(struct edf *x, struct edf_entity *ee);
+void edf_drop_refill(struct edf *x, struct edf_entity *ee);
+void edf_break_promise(struct edf_entity *ee);
+void edf_offer(struct sched *s, struct edf_entity *ee, struct sched_out *out);
+void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out);
+void edf_dequeue(struct edf_entity *ee);
+/* Whom es should run of those that wait; NULL: nobody. */
+struct edf_entity *edf_first_for(const struct edf *x, const struct edf_slot *es);
+
+/* --- edf.c. */
 void edf_init(struct sched *s, bool homes);
 unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out);
 void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);

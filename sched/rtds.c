@@ -61,11 +61,12 @@ static unsigned urgent_count(struct sched *s, const struct cpuset *slots)
 		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
 		struct cpuset out_of = *slots;
 
-		if (!ee->anywhere) {
-			cpuset_andnot(&out_of, &ee->entity->hard);
-			if (!cpuset_empty(&out_of)) {
-				return 0;
-			}
+		if (x->pinned == 0) {
+			break;
+		}
+		cpuset_andnot(&out_of, &ee->entity->hard);
+		if (!cpuset_empty(&out_of)) {
+			return 0;
 		}
 	}
 	for (struct tree_node *n = tree_first(&x->by_use); n != NULL && k < m; n = tree_next(n), k++) {
@@ -89,7 +90,7 @@ static void choose_urgent(struct sched *s, unsigned leaving, struct sched_out *o
 		cpuset_del(&slots, leaving);
 	}
 	count = urgent_count(s, &slots);
-	for (struct tree_node *n = tree_first(&x->by_use); n != NULL; n = tree_next(n)) {
+	for (struct tree_node *n = tree_first(&x->by_use); n != NULL && count + x->urgent > 0; n = tree_next(n)) {
 		edf_set_urgent(s, TREE_ENTRY(n, struct edf_entity, by_use), count > 0, out);
 		count -= count > 0;
 	}
