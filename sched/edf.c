@@ -69,7 +69,7 @@ static void park(struct edf_entity *ee)
 }
 
 /* The budget is used up. */
-static void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns)
+static inline void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns)
 {
 	if (now_ns >= ee->deadline_ns) {
 		go_on(ee, now_ns);
@@ -289,7 +289,9 @@ void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct s
 	} else if (ee->left_ns == 0) {
 		exhaust(x, ee, now_ns);
 	}
-	edf_arm(s, out);
+	if (ee->refill.linked) {
+		edf_arm(s, out);
+	}
 	park(ee);
 	if (!e->on_slot && e->parked == SCHED_NOT_PARKED) {
 		edf_enqueue(s, ee, out);		/* else released() will */
@@ -336,7 +338,7 @@ void edf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64
 }
 
 /* What ran here goes on if nobody is more urgent; NULL: it cannot. */
-static struct edf_entity *keep(struct edf *x, struct edf_slot *es, uint64_t now_ns)
+static inline struct edf_entity *keep(struct edf *x, struct edf_slot *es, uint64_t now_ns)
 {
 	struct edf_entity *ee = es->running;
 
@@ -362,7 +364,7 @@ static bool gives_way(struct edf_entity *ee, const struct edf_entity *first)
 	return ee->left_ns == 0 && first->vtime <= ee->vtime;
 }
 
-static uint64_t until_of(struct edf *x, const struct edf_slot *es, uint64_t now_ns)
+static inline uint64_t until_of(struct edf *x, const struct edf_slot *es, uint64_t now_ns)
 {
 	const struct edf_entity *ee = es->running;
 	const struct tree_node *first = tree_first(&x->refill);

@@ -8,30 +8,6 @@
  */
 #include "sched/edf.h"
 
-#define RANK_IDLE	0u
-#define RANK_EXTRA	1u
-
-uint64_t edf_rank(const struct edf_entity *ee)
-{
-	return ee == NULL ? RANK_IDLE : ee->spent ? RANK_EXTRA : UINT64_MAX - edf_key(ee);
-}
-
-void edf_set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
-{
-	if (es->rank.key == rank || x->slot_count == 1) {
-		es->rank.key = rank;		/* alone it has no order to keep */
-		return;
-	}
-	tree_remove(&x->slots, &es->rank);
-	es->rank.key = rank;
-	tree_insert(&x->slots, &es->rank);
-}
-
-bool edf_is_current(const struct sched *s, const struct edf_entity *ee)
-{
-	return ee->entity->on_slot && edf_slot_of(s, ee->entity->slot)->running == ee;
-}
-
 /* --- Refills. */
 
 /* Some slot's `until` has to have the first of refill. */
@@ -63,14 +39,6 @@ void edf_drop_refill(struct edf *x, struct edf_entity *ee)
 
 /* --- Waiting for a slot. */
 
-void edf_break_promise(struct edf_entity *ee)
-{
-	if (ee->promised_by != NULL) {
-		ee->promised_by->promised = NULL;
-		ee->promised_by = NULL;
-	}
-}
-
 /* The slot of the least rank that e may run on, its last one before others when that is idle; NULL: there is none. */
 static struct edf_slot *best_slot(struct sched *s, const struct edf_entity *ee)
 {
@@ -81,7 +49,7 @@ static struct edf_slot *best_slot(struct sched *s, const struct edf_entity *ee)
 	if (x->homes && !ee->spent) {
 		return ee->home == SCHED_NO_SLOT ? NULL : edf_slot_of(s, ee->home);
 	}
-	if (e->slot != SCHED_NO_SLOT && edf_slot_of(s, e->slot)->rank.key == RANK_IDLE && cpuset_has(&e->hard, e->slot)) {
+	if (e->slot != SCHED_NO_SLOT && edf_slot_of(s, e->slot)->rank.key == EDF_RANK_IDLE && cpuset_has(&e->hard, e->slot)) {
 		return edf_slot_of(s, e->slot);
 	}
 	n = ee->anywhere ? tree_first(&x->slots) : tree_first_fit(&x->slots, 0, ee->node.mask);
@@ -135,37 +103,12 @@ void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
 	edf_offer(s, ee, out);
 }
 
-void edf_dequeue(struct edf_entity *ee)
+struct edf_entity *edf_first_pinned(const struct edf_queue *q, unsigned slot)
 {
-	if (ee->in != NULL) {
-		tree_remove(ee->in, &ee->node);
-		ee->in = NULL;
+	struct tree_node *n = tree_first_fit(&q->pinned, 0, 1ull << slot % 64);
+
+	while (n != NULL && !cpuset_has(&TREE_ENTRY(n, struct edf_entity, node)->entity->hard, slot)) {
+		n = tree_next_fit(n, 0, 1ull << slot % 64);
 	}
-	edf_break_promise(ee);
-}
-
-static struct edf_entity *first_of(const struct edf_queue *q, unsigned slot)
-{
-	struct tree_node *a = tree_first(&q->anywhere), *p = NULL;
-
-	if (q->pinned.root != NULL) {
-		p = tree_first_fit(&q->pinned, 0, 1ull << slot % 64);
-		while (p != NULL && !cpuset_has(&TREE_ENTRY(p, struct edf_entity, node)->entity->hard, slot)) {
-			p = tree_next_fit(p, 0, 1ull << slot % 64);
-		}
-	}
-	a = a == NULL || (p != NULL && p->key < a->key) ? p : a;
-	return a == NULL ? NULL : TREE_ENTRY(a, struct edf_entity, node);
-}
-
-struct edf_entity *edf_first_for(const struct edf *x, const struct edf_slot *es)
-{
-	struct edf_entity *ee = NULL;
-
-	if (!x->homes) {
-		ee = first_of(&x->ready, es->number);
-	} else if (tree_first(&es->ready) != NULL) {
-		ee = TREE_ENTRY(tree_first(&es->ready), struct edf_entity, node);
-	}
-	return ee != NULL ? ee : first_of(&x->extra, es->number);
+	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
 }
