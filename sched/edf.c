@@ -220,6 +220,7 @@ void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct
 	(void)now_ns;
 	edf_set_home(s, ee, SCHED_NO_SLOT, out);
 	set_use(x, ee, 0);
+	x->budgets_ns -= ee->budget_ns;
 	x->pinned -= !ee->anywhere;
 	x->urgent -= ee->urgent;
 	list_remove(&ee->link);
@@ -432,15 +433,17 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity *want, uint64_t now_ns,
 		 struct sched_out *out)
 {
+	struct edf *x = s->priv;
 	bool had = ee->budget_ns > 0;
 	unsigned home = ee->home;
 
-	edf_drop_refill(s->priv, ee);
+	edf_drop_refill(x, ee);
 	edf_dequeue(ee);
 	if (home != SCHED_NO_SLOT) {
 		edf_slot_of(s, home)->load += want->use - ee->use;
 	}
-	set_use(s->priv, ee, want->use);
+	set_use(x, ee, want->use);
+	x->budgets_ns += want->budget_ns - ee->budget_ns;
 	ee->period_ns = want->period_ns, ee->budget_ns = want->budget_ns;
 	ee->weight = want->weight, ee->latency_ns = want->latency_ns, ee->quantum_ns = want->quantum_ns;
 	ee->extratime = want->extratime;
@@ -455,7 +458,7 @@ void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity
 		ee->left_ns = MIN(ee->left_ns, (MIN(ee->deadline_ns - now_ns, ee->period_ns) * ee->budget_ns) / ee->period_ns);
 	}
 	if (ee->entity->runnable) {
-		edf_expect_refill(s->priv, ee);
+		edf_expect_refill(x, ee);
 		edf_arm(s, out);
 		park(ee);
 		place_again(s, ee, out);

@@ -66,7 +66,7 @@ struct edf {
 	unsigned slot_count;
 	struct list entities;
 	struct tree by_use;		/* the largest first */
-	uint64_t use;			/* of all */
+	uint64_t use, budgets_ns;	/* of all */
 	unsigned pinned, urgent;	/* how many of them are */
 	uint64_t vtime;			/* of whoever ran last in extra time */
 	unsigned carrier;		/* the slot whose `until` has the next refill, at armed_ns */
@@ -194,6 +194,7 @@ void edf_export(struct sched *s, const struct sched_entity *e, struct sched_snap
 enum err edf_validate(const struct sched_values *v, enum sched_scope scope, struct sched_reason *why);
 void edf_describe(struct sched *s, uint64_t now_ns, struct text *to);
 bool edf_check(struct sched *s, struct sched_reason *why);
+uint64_t edf_wait_bound_ns(struct sched *s, const struct sched_entity *e);
 /* ee's budget comes before all that have deadlines, or does not any more. */
 void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct sched_out *out);
 

@@ -256,15 +256,6 @@ static void rtds_set_affinity(struct sched *s, struct sched_entity *e, uint64_t 
 	choose_urgent(s, SCHED_NO_SLOT, out);
 }
 
-/* Of whom admission let in: until its deadline for a budget, then a period for that. */
-static uint64_t rtds_wait_bound_ns(struct sched *s, const struct sched_entity *e)
-{
-	const struct edf_entity *ee = e->priv;
-
-	(void)s;
-	return 2 * ee->period_ns;
-}
-
 SCHED_POLICY(sched_rtds,
 	.name = "rtds",
 	.summary = "global earliest deadline first: a budget in every period",
@@ -276,5 +267,5 @@ SCHED_POLICY(sched_rtds,
 	.add = rtds_add, .remove = rtds_remove, .set_affinity = rtds_set_affinity,
 	.wake = edf_wake, .block = edf_block, .yield = edf_yield, .charge = edf_charge, .pick = edf_pick,
 	.released = edf_released, .tune = rtds_tune, .export = edf_export,
-	.describe = edf_describe, .check = edf_check, .wait_bound_ns = rtds_wait_bound_ns,
+	.describe = edf_describe, .check = edf_check, .wait_bound_ns = edf_wait_bound_ns,
 );

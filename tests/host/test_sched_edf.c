@@ -555,6 +555,40 @@ TEST(bounds, "every set under the stated bound is accepted: rtds m - (m - 1) Uma
 	CHECK(under[0] > 100 && under[1] > 100);
 }
 
+TEST(overload, "where admission only warns, nobody waits longer than the stated bound, and all get something")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct sim *sim = machine(2);
+		struct sim_pool *p = pool(sim, both[i], 2);
+		struct sim_entity *e[12];
+		uint64_t worst_ns = 0, least_ns = NS_NEVER;
+		struct test_rng rng = { 5 };
+		struct set set = draw(&rng, 12, 6);
+
+		sim_pool_warn(p, true);
+		for (unsigned k = 0; k < 12; k++) {
+			const struct sim_pattern t = { .kind = k % 3 == 0 ? SIM_RANDOM : SIM_BUSY, .run_ns = 5 * MS,
+						       .every_ns = 30 * MS };
+			char values[96];
+
+			snprintf(values, sizeof(values), "period=%luus budget=%luus extratime=%s", set.period_us[k],
+				 set.budget_us[k], k % 2 == 0 ? "on" : "off");
+			e[k] = one(p, "t", values, &t);
+		}
+		run(sim, 10 * NS_PER_S);
+		for (unsigned k = 0; k < 12; k++) {
+			const struct sched_ops *ops = sched_policy_find(both[i]);
+
+			CHECK(sim_figures(e[k]).longest_wait_ns <= ops->wait_bound_ns(sim_sched(p), sim_sched_entity(e[k])));
+			worst_ns = MAX(worst_ns, sim_figures(e[k]).longest_wait_ns);
+			least_ns = MIN(least_ns, sim_figures(e[k]).run_ns);
+		}
+		printf("  %s: 6 cpus' worth on 2: longest wait %lu ms, least share %.1f%%\n", both[i], worst_ns / MS,
+		       (double)least_ns / (0.1 * NS_PER_S));
+		sim_destroy(sim);
+	}
+}
+
 /* --- Mutants that the model catches. */
 
 static bool blind(struct sched *s, struct sched_reason *why)
