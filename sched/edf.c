@@ -447,15 +447,17 @@ void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity
 	ee->period_ns = want->period_ns, ee->budget_ns = want->budget_ns;
 	ee->weight = want->weight, ee->latency_ns = want->latency_ns, ee->quantum_ns = want->quantum_ns;
 	ee->extratime = want->extratime;
+	ee->part_end_ns = ee->deadline_ns;	/* parts, if any, end here */
 	if (ee->budget_ns == 0) {
 		ee->spent = true;
 		ee->left_ns = ee->quantum_ns;
 	} else if (!had) {
 		begin(ee, now_ns);
 		ee->since_ns = now_ns;
-	} else if (!ee->spent && ee->deadline_ns > now_ns) {
-		ee->part_end_ns = ee->deadline_ns;	/* parts, if any, end here */
-		ee->left_ns = MIN(ee->left_ns, (MIN(ee->deadline_ns - now_ns, ee->period_ns) * ee->budget_ns) / ee->period_ns);
+	} else if (!ee->spent) {
+		uint64_t left_ns = ns_since(now_ns, ee->deadline_ns);
+
+		ee->left_ns = MIN(ee->left_ns, MAX(MIN(left_ns, ee->period_ns) * ee->budget_ns / ee->period_ns, 1u));
 	}
 	if (ee->entity->runnable) {
 		edf_expect_refill(x, ee);
