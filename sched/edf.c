@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Earliest deadline first with constant-bandwidth servers, for `rtds` (one queue for all slots) and `sedf` (each
- * reservation has a home slot).
+ * reservation has a home slot). Who waits where is edf_queue.c's; settings, admission and text are edf_report.c's.
  *
  * An entity has a budget in every period. What differs from Xen is where periods begin. Xen's stand on a grid of their
  * own, so a guest whose jobs are released elsewhere meets a half-used budget. Here (Abeni and Buttazzo 1998) a wake
@@ -17,169 +17,10 @@
  * ones by deadline. The slot `carrier` has the first in its `until`; a pick moves at most EDF_BATCH of them, and asks to be
  * called again at once for more. Under overload deadlines come to lie in the past; a lag is cut to one period, so
  * that nobody who wakes waits for more than a period or two of each of the others.
- *
- * A slot's rank says how urgent what it runs is: idle, extra time, or the deadline. Whoever comes is offered to the
- * allowed slot of the least rank. The poked slot is ranked as if it ran it already, so the next one goes elsewhere;
- * if it then picks another, the promised one is offered again.
  */
 #include "sched/edf.h"
 
 #define EDF_BATCH	3u
-#define RANK_IDLE	0u
-#define RANK_EXTRA	1u
-
-static uint64_t rank_of(const struct edf_entity *ee)
-{
-	return ee == NULL ? RANK_IDLE : ee->spent ? RANK_EXTRA : UINT64_MAX - edf_key(ee);
-}
-
-static void set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
-{
-	if (es->rank.key == rank || x->slot_count == 1) {
-		es->rank.key = rank;		/* alone it has no order to keep */
-		return;
-	}
-	tree_remove(&x->slots, &es->rank);
-	es->rank.key = rank;
-	tree_insert(&x->slots, &es->rank);
-}
-
-static bool is_current(const struct sched *s, const struct edf_entity *ee)
-{
-	return ee->entity->on_slot && edf_slot_of(s, ee->entity->slot)->running == ee;
-}
-
-/* --- Refills. */
-
-/* Some slot's `until` has to have the first of refill. */
-static void arm(struct sched *s, struct sched_out *out)
-{
-	struct edf *x = s->priv;
-	const struct tree_node *first = tree_first(&x->refill);
-	unsigned slot = x->carrier != SCHED_NO_SLOT ? x->carrier : cpuset_first(&s->slots);
-
-	if (first != NULL && first->key < x->armed_ns && slot != CPU_NONE) {
-		sched_poke(out, slot);
-	}
-}
-
-static void expect_refill(struct edf *x, struct edf_entity *ee)
-{
-	if (ee->spent && ee->budget_ns > 0 && !ee->refill.linked) {
-		ee->refill.key = ee->deadline_ns;
-		tree_insert(&x->refill, &ee->refill);
-	}
-}
-
-static void drop_refill(struct edf *x, struct edf_entity *ee)
-{
-	if (ee->refill.linked) {
-		tree_remove(&x->refill, &ee->refill);
-	}
-}
-
-/* --- Waiting for a slot. */
-
-static void break_promise(struct edf_entity *ee)
-{
-	if (ee->promised_by != NULL) {
-		ee->promised_by->promised = NULL;
-		ee->promised_by = NULL;
-	}
-}
-
-/* The slot of the least rank that e may run on, its last one before others when that is idle; NULL: there is none. */
-static struct edf_slot *best_slot(struct sched *s, const struct edf_entity *ee)
-{
-	const struct edf *x = s->priv;
-	const struct sched_entity *e = ee->entity;
-	struct tree_node *n;
-
-	if (x->homes && !ee->spent) {
-		return ee->home == SCHED_NO_SLOT ? NULL : edf_slot_of(s, ee->home);
-	}
-	if (e->slot != SCHED_NO_SLOT && edf_slot_of(s, e->slot)->rank.key == RANK_IDLE && cpuset_has(&e->hard, e->slot)) {
-		return edf_slot_of(s, e->slot);
-	}
-	n = ee->anywhere ? tree_first(&x->slots) : tree_first_fit(&x->slots, 0, ee->node.mask);
-	while (n != NULL && !ee->anywhere && !cpuset_has(&e->hard, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
-		n = tree_next_fit(n, 0, ee->node.mask);
-	}
-	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
-}
-
-/* ee waits: pokes the slot that should take it at once, if there is one. Whoever had that slot's promise is offered in turn. */
-static void offer(struct sched *s, struct edf_entity *ee, struct sched_out *out)
-{
-	while (ee != NULL) {
-		struct edf_slot *es = best_slot(s, ee);
-		struct edf_entity *last;
-
-		if (es == NULL || es->rank.key >= rank_of(ee)) {
-			return;
-		}
-		last = es->promised;
-		if (last != NULL) {
-			break_promise(last);
-		}
-		break_promise(ee);
-		es->promised = ee;
-		ee->promised_by = es;
-		set_rank(s->priv, es, rank_of(ee));
-		sched_poke(out, es->number);
-		ee = last;
-	}
-}
-
-static void enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
-{
-	struct edf *x = s->priv;
-	struct edf_queue *q = ee->spent ? &x->extra : &x->ready;
-
-	ee->in = ee->anywhere ? &q->anywhere : &q->pinned;
-	if (x->homes && !ee->spent && ee->home != SCHED_NO_SLOT) {
-		ee->in = &edf_slot_of(s, ee->home)->ready;
-	}
-	ee->node.key = edf_key(ee);
-	tree_insert(ee->in, &ee->node);
-	offer(s, ee, out);
-}
-
-static void dequeue(struct edf_entity *ee)
-{
-	if (ee->in != NULL) {
-		tree_remove(ee->in, &ee->node);
-		ee->in = NULL;
-	}
-	break_promise(ee);
-}
-
-static struct edf_entity *first_of(const struct edf_queue *q, unsigned slot)
-{
-	struct tree_node *a = tree_first(&q->anywhere), *p = NULL;
-
-	if (q->pinned.root != NULL) {
-		p = tree_first_fit(&q->pinned, 0, 1ull << slot % 64);
-		while (p != NULL && !cpuset_has(&TREE_ENTRY(p, struct edf_entity, node)->entity->hard, slot)) {
-			p = tree_next_fit(p, 0, 1ull << slot % 64);
-		}
-	}
-	a = a == NULL || (p != NULL && p->key < a->key) ? p : a;
-	return a == NULL ? NULL : TREE_ENTRY(a, struct edf_entity, node);
-}
-
-static struct edf_entity *first_for(const struct edf *x, const struct edf_slot *es)
-{
-	struct edf_entity *ee = NULL;
-
-	if (!x->homes) {
-		ee = first_of(&x->ready, es->number);
-	} else if (tree_first(&es->ready) != NULL) {
-		ee = TREE_ENTRY(tree_first(&es->ready), struct edf_entity, node);
-	}
-	return ee != NULL ? ee : first_of(&x->extra, es->number);
-}
-
 /* --- The server. */
 
 static void give(struct edf_entity *ee, uint64_t budget_ns)
@@ -206,7 +47,7 @@ static void go_on(struct edf_entity *ee, uint64_t now_ns)
 {
 	uint64_t from_ns = ee->deadline_ns, budget_ns = ee->budget_ns;
 
-	if (from_ns < ee->part_end_ns) {
+	if (ee->latency_ns > 0 && from_ns < ee->part_end_ns) {
 		ee->part_ns = MIN(2 * ee->part_ns, ee->part_end_ns - from_ns);
 		budget_ns = from_ns + ee->part_ns == ee->part_end_ns ? ee->budget_ns - ee->given_ns :
 								       ee->budget_ns * ee->part_ns / ee->period_ns;
@@ -228,7 +69,7 @@ static void park(struct edf_entity *ee)
 }
 
 /* The budget is used up. */
-static void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns)
+static inline void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns)
 {
 	if (now_ns >= ee->deadline_ns) {
 		go_on(ee, now_ns);
@@ -237,7 +78,7 @@ static void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns)
 	ee->spent = true;
 	ee->left_ns = ee->quantum_ns;
 	ee->vtime = MAX(ee->vtime, x->vtime);
-	expect_refill(x, ee);
+	edf_expect_refill(x, ee);
 	park(ee);
 }
 
@@ -246,15 +87,15 @@ static void refill(struct sched *s, struct edf_entity *ee, uint64_t now_ns, stru
 	struct edf *x = s->priv;
 	struct sched_entity *e = ee->entity;
 
-	drop_refill(x, ee);
-	dequeue(ee);
+	edf_drop_refill(x, ee);
+	edf_dequeue(ee);
 	go_on(ee, now_ns);
 	ee->since_ns = now_ns;
 	park(ee);
 	if (!e->on_slot) {
-		enqueue(s, ee, out);
-	} else if (is_current(s, ee)) {
-		set_rank(x, edf_slot_of(s, e->slot), rank_of(ee));	/* it is asked again now: see until_of() */
+		edf_enqueue(s, ee, out);
+	} else if (edf_is_current(s, ee)) {
+		edf_set_rank(x, edf_slot_of(s, e->slot), edf_rank(ee));	/* it is asked again now: see until_of() */
 	}
 }
 
@@ -318,8 +159,8 @@ void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out
 	es->rank.key = UINT64_MAX;		/* nobody is offered to it any more */
 	x->slot_count--;
 	if (promised != NULL) {
-		break_promise(promised);
-		offer(s, promised, out);
+		edf_break_promise(promised);
+		edf_offer(s, promised, out);
 	}
 	if (x->carrier == slot) {
 		struct cpuset rest = s->slots;
@@ -333,7 +174,7 @@ void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out
 	}
 }
 
-static void note_affinity(struct edf_entity *ee)
+static void note_affinity(struct edf *x, struct edf_entity *ee)
 {
 	const struct cpuset *hard = &ee->entity->hard;
 
@@ -341,7 +182,9 @@ static void note_affinity(struct edf_entity *ee)
 	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
 		ee->node.mask |= hard->word[i];
 	}
+	x->pinned -= !ee->anywhere;
 	ee->anywhere = cpuset_count(hard) == CPU_MAX;
+	x->pinned += !ee->anywhere;
 }
 
 static void set_use(struct edf *x, struct edf_entity *ee, uint64_t use)
@@ -364,7 +207,8 @@ void edf_add(struct sched *s, struct sched_entity *e)
 
 	ee->entity = e;
 	ee->home = SCHED_NO_SLOT;
-	note_affinity(ee);
+	ee->anywhere = true;
+	note_affinity(x, ee);
 	list_push_back(&x->entities, &ee->link);
 }
 
@@ -376,6 +220,9 @@ void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct
 	(void)now_ns;
 	edf_set_home(s, ee, SCHED_NO_SLOT, out);
 	set_use(x, ee, 0);
+	x->budgets_ns -= ee->budget_ns;
+	x->pinned -= !ee->anywhere;
+	x->urgent -= ee->urgent;
 	list_remove(&ee->link);
 }
 
@@ -384,19 +231,19 @@ static void place_again(struct sched *s, struct edf_entity *ee, struct sched_out
 {
 	const struct sched_entity *e = ee->entity;
 
-	dequeue(ee);
-	if (is_current(s, ee)) {
+	edf_dequeue(ee);
+	if (edf_is_current(s, ee)) {
 		sched_poke(out, e->slot);
 	} else if (e->runnable && !e->on_slot && e->parked == SCHED_NOT_PARKED) {
-		enqueue(s, ee, out);
+		edf_enqueue(s, ee, out);
 	}
 }
 
 void edf_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	(void)now_ns;
-	dequeue(e->priv);		/* the mask is part of its node */
-	note_affinity(e->priv);
+	edf_dequeue(e->priv);		/* the mask is part of its node */
+	note_affinity(s->priv, e->priv);
 	place_again(s, e->priv, out);
 }
 
@@ -418,7 +265,10 @@ void edf_set_home(struct sched *s, struct edf_entity *ee, unsigned home, struct 
 void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct sched_out *out)
 {
 	if (ee->urgent != urgent) {
-		dequeue(ee);
+		struct edf *x = s->priv;
+
+		edf_dequeue(ee);
+		x->urgent += urgent ? 1u : -1u;
 		ee->urgent = urgent;
 		place_again(s, ee, out);
 	}
@@ -436,14 +286,16 @@ void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct s
 		begin(ee, now_ns);
 	} else if (ee->spent) {
 		ee->vtime = MAX(ee->vtime, x->vtime);
-		expect_refill(x, ee);
+		edf_expect_refill(x, ee);
 	} else if (ee->left_ns == 0) {
 		exhaust(x, ee, now_ns);
 	}
-	arm(s, out);
+	if (ee->refill.linked) {
+		edf_arm(s, out);
+	}
 	park(ee);
 	if (!e->on_slot && e->parked == SCHED_NOT_PARKED) {
-		enqueue(s, ee, out);		/* else released() will */
+		edf_enqueue(s, ee, out);		/* else released() will */
 	}
 }
 
@@ -452,11 +304,11 @@ void edf_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct 
 	struct edf_entity *ee = e->priv;
 
 	(void)out;
-	if (is_current(s, ee)) {
+	if (edf_is_current(s, ee)) {
 		edf_slot_of(s, e->slot)->running = NULL;
 	}
-	dequeue(ee);
-	drop_refill(s->priv, ee);
+	edf_dequeue(ee);
+	edf_drop_refill(s->priv, ee);
 	e->parked = SCHED_NOT_PARKED;
 	ee->slept_ns = now_ns;
 }
@@ -487,7 +339,7 @@ void edf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64
 }
 
 /* What ran here goes on if nobody is more urgent; NULL: it cannot. */
-static struct edf_entity *keep(struct edf *x, struct edf_slot *es, uint64_t now_ns)
+static inline struct edf_entity *keep(struct edf *x, struct edf_slot *es, uint64_t now_ns)
 {
 	struct edf_entity *ee = es->running;
 
@@ -513,7 +365,7 @@ static bool gives_way(struct edf_entity *ee, const struct edf_entity *first)
 	return ee->left_ns == 0 && first->vtime <= ee->vtime;
 }
 
-static uint64_t until_of(struct edf *x, const struct edf_slot *es, uint64_t now_ns)
+static inline uint64_t until_of(struct edf *x, const struct edf_slot *es, uint64_t now_ns)
 {
 	const struct edf_entity *ee = es->running;
 	const struct tree_node *first = tree_first(&x->refill);
@@ -545,19 +397,19 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 		refill_due(s, now_ns, out);
 	}
 	ee = keep(x, es, now_ns);
-	first = first_for(x, es);
+	first = edf_first_for(x, es);
 	if (first != NULL && (ee == NULL || gives_way(ee, first))) {
-		dequeue(first);
+		edf_dequeue(first);
 		ee = first;
 	}
 	es->running = ee;
-	set_rank(x, es, rank_of(ee));
+	edf_set_rank(x, es, edf_rank(ee));
 	if (promised != NULL && es->promised == promised) {
-		break_promise(promised);
-		offer(s, promised, out);
+		edf_break_promise(promised);
+		edf_offer(s, promised, out);
 	}
 	if (es->promised != NULL) {
-		break_promise(es->promised);	/* a refill, offered to this very slot, which has looked at it */
+		edf_break_promise(es->promised);	/* a refill, offered to this very slot, which has looked at it */
 	}
 	if (ee != NULL && ee->spent) {
 		ee->left_ns = ee->left_ns == 0 ? ee->quantum_ns : ee->left_ns;
@@ -570,7 +422,7 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 {
 	(void)now_ns;
 	if (e->runnable && e->parked == SCHED_NOT_PARKED) {
-		enqueue(s, e->priv, out);
+		edf_enqueue(s, e->priv, out);
 	}
 }
 
@@ -581,31 +433,35 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity *want, uint64_t now_ns,
 		 struct sched_out *out)
 {
+	struct edf *x = s->priv;
 	bool had = ee->budget_ns > 0;
 	unsigned home = ee->home;
 
-	drop_refill(s->priv, ee);
-	dequeue(ee);
+	edf_drop_refill(x, ee);
+	edf_dequeue(ee);
 	if (home != SCHED_NO_SLOT) {
 		edf_slot_of(s, home)->load += want->use - ee->use;
 	}
-	set_use(s->priv, ee, want->use);
+	set_use(x, ee, want->use);
+	x->budgets_ns += want->budget_ns - ee->budget_ns;
 	ee->period_ns = want->period_ns, ee->budget_ns = want->budget_ns;
 	ee->weight = want->weight, ee->latency_ns = want->latency_ns, ee->quantum_ns = want->quantum_ns;
 	ee->extratime = want->extratime;
+	ee->part_end_ns = ee->deadline_ns;	/* parts, if any, end here */
 	if (ee->budget_ns == 0) {
 		ee->spent = true;
 		ee->left_ns = ee->quantum_ns;
 	} else if (!had) {
 		begin(ee, now_ns);
 		ee->since_ns = now_ns;
-	} else if (!ee->spent && ee->deadline_ns > now_ns) {
-		ee->part_end_ns = ee->deadline_ns;	/* parts, if any, end here */
-		ee->left_ns = MIN(ee->left_ns, (MIN(ee->deadline_ns - now_ns, ee->period_ns) * ee->budget_ns) / ee->period_ns);
+	} else if (!ee->spent) {
+		uint64_t left_ns = ns_since(now_ns, ee->deadline_ns);
+
+		ee->left_ns = MIN(ee->left_ns, MAX(MIN(left_ns, ee->period_ns) * ee->budget_ns / ee->period_ns, 1u));
 	}
 	if (ee->entity->runnable) {
-		expect_refill(s->priv, ee);
-		arm(s, out);
+		edf_expect_refill(x, ee);
+		edf_arm(s, out);
 		park(ee);
 		place_again(s, ee, out);
 	}

@@ -66,7 +66,8 @@ struct edf {
 	unsigned slot_count;
 	struct list entities;
 	struct tree by_use;		/* the largest first */
-	uint64_t use;			/* of all */
+	uint64_t use, budgets_ns;	/* of all */
+	unsigned pinned, urgent;	/* how many of them are */
 	uint64_t vtime;			/* of whoever ran last in extra time */
 	unsigned carrier;		/* the slot whose `until` has the next refill, at armed_ns */
 	uint64_t armed_ns;
@@ -90,8 +91,89 @@ static inline uint64_t edf_use(const struct sched_values *v)
 
 /* A utilisation as a number with three digits, for messages. */
 #define EDF_FMT			"%lu.%03lu"
-#define EDF_ARG(use)		(use) >> 32, (((use) & (EDF_ONE - 1)) * 1000) >> 32
+#define EDF_ROUND(use)		((use) + EDF_ONE / 2000)
+#define EDF_ARG(use)		EDF_ROUND(use) >> 32, ((EDF_ROUND(use) & (EDF_ONE - 1)) * 1000) >> 32
 
+/* --- edf_queue.c. */
+#define EDF_RANK_IDLE	0u
+#define EDF_RANK_EXTRA	1u
+
+/* Of a slot that runs ee; NULL: that idles. */
+static inline uint64_t edf_rank(const struct edf_entity *ee)
+{
+	return ee == NULL ? EDF_RANK_IDLE : ee->spent ? EDF_RANK_EXTRA : UINT64_MAX - edf_key(ee);
+}
+
+static inline void edf_set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
+{
+	if (es->rank.key == rank || x->slot_count == 1) {
+		es->rank.key = rank;		/* alone it has no order to keep */
+		return;
+	}
+	tree_remove(&x->slots, &es->rank);
+	es->rank.key = rank;
+	tree_insert(&x->slots, &es->rank);
+}
+
+static inline bool edf_is_current(const struct sched *s, const struct edf_entity *ee)
+{
+	return ee->entity->on_slot && edf_slot_of(s, ee->entity->slot)->running == ee;
+}
+
+static inline void edf_break_promise(struct edf_entity *ee)
+{
+	if (ee->promised_by != NULL) {
+		ee->promised_by->promised = NULL;
+		ee->promised_by = NULL;
+	}
+}
+
+static inline void edf_dequeue(struct edf_entity *ee)
+{
+	if (ee->in != NULL) {
+		tree_remove(ee->in, &ee->node);
+		ee->in = NULL;
+	}
+	edf_break_promise(ee);
+}
+
+/* Of q.pinned, the first that may run on slot. */
+struct edf_entity *edf_first_pinned(const struct edf_queue *q, unsigned slot);
+
+static inline struct edf_entity *edf_first_of(const struct edf_queue *q, unsigned slot)
+{
+	struct tree_node *n = tree_first(&q->anywhere);
+	struct edf_entity *ee = n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node), *pinned;
+
+	if (q->pinned.root == NULL) {
+		return ee;
+	}
+	pinned = edf_first_pinned(q, slot);
+	return ee == NULL || (pinned != NULL && pinned->node.key < n->key) ? pinned : ee;
+}
+
+/* Whom es should run of those that wait; NULL: nobody. */
+static inline struct edf_entity *edf_first_for(const struct edf *x, const struct edf_slot *es)
+{
+	struct edf_entity *ee = NULL;
+
+	if (!x->homes) {
+		ee = edf_first_of(&x->ready, es->number);
+	} else if (tree_first(&es->ready) != NULL) {
+		ee = TREE_ENTRY(tree_first(&es->ready), struct edf_entity, node);
+	}
+	return ee != NULL ? ee : edf_first_of(&x->extra, es->number);
+}
+
+/* Pokes the slot whose `until` has to have a refill that has come. */
+void edf_arm(struct sched *s, struct sched_out *out);
+void edf_expect_refill(struct edf *x, struct edf_entity *ee);
+void edf_drop_refill(struct edf *x, struct edf_entity *ee);
+/* ee waits: pokes the slot that should take it at once, if there is one. */
+void edf_offer(struct sched *s, struct edf_entity *ee, struct sched_out *out);
+void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out);
+
+/* --- edf.c. */
 void edf_init(struct sched *s, bool homes);
 unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out);
 void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);
@@ -112,6 +194,7 @@ void edf_export(struct sched *s, const struct sched_entity *e, struct sched_snap
 enum err edf_validate(const struct sched_values *v, enum sched_scope scope, struct sched_reason *why);
 void edf_describe(struct sched *s, uint64_t now_ns, struct text *to);
 bool edf_check(struct sched *s, struct sched_reason *why);
+uint64_t edf_wait_bound_ns(struct sched *s, const struct sched_entity *e);
 /* ee's budget comes before all that have deadlines, or does not any more. */
 void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct sched_out *out);
 

@@ -24,6 +24,19 @@ void edf_export(struct sched *s, const struct sched_entity *e, struct sched_snap
 	to->budget_ns = (int64_t)ee->budget_ns;
 }
 
+/*
+ * Also under overload: spent, it waits for a deadline, at most a period away, and then has one at most a period away; once that
+ * is over, whatever else comes is due later, for a lag is cut to now. So only what each of the others has left of one budget
+ * comes before it. Extra time alone promises nothing: reservations may take all there is.
+ */
+uint64_t edf_wait_bound_ns(struct sched *s, const struct sched_entity *e)
+{
+	const struct edf *x = s->priv;
+	const struct edf_entity *ee = e->priv;
+
+	return ee->budget_ns > 0 ? 2 * ee->period_ns + x->budgets_ns : NS_NEVER;
+}
+
 /* --- What there would be. */
 
 static void mark(const struct edf_question *q, bool on)

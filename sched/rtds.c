@@ -61,11 +61,12 @@ static unsigned urgent_count(struct sched *s, const struct cpuset *slots)
 		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
 		struct cpuset out_of = *slots;
 
-		if (!ee->anywhere) {
-			cpuset_andnot(&out_of, &ee->entity->hard);
-			if (!cpuset_empty(&out_of)) {
-				return 0;
-			}
+		if (x->pinned == 0) {
+			break;
+		}
+		cpuset_andnot(&out_of, &ee->entity->hard);
+		if (!cpuset_empty(&out_of)) {
+			return 0;
 		}
 	}
 	for (struct tree_node *n = tree_first(&x->by_use); n != NULL && k < m; n = tree_next(n), k++) {
@@ -89,7 +90,7 @@ static void choose_urgent(struct sched *s, unsigned leaving, struct sched_out *o
 		cpuset_del(&slots, leaving);
 	}
 	count = urgent_count(s, &slots);
-	for (struct tree_node *n = tree_first(&x->by_use); n != NULL; n = tree_next(n)) {
+	for (struct tree_node *n = tree_first(&x->by_use); n != NULL && count + x->urgent > 0; n = tree_next(n)) {
 		edf_set_urgent(s, TREE_ENTRY(n, struct edf_entity, by_use), count > 0, out);
 		count -= count > 0;
 	}
@@ -255,15 +256,6 @@ static void rtds_set_affinity(struct sched *s, struct sched_entity *e, uint64_t 
 	choose_urgent(s, SCHED_NO_SLOT, out);
 }
 
-/* Of whom admission let in: until its deadline for a budget, then a period for that. */
-static uint64_t rtds_wait_bound_ns(struct sched *s, const struct sched_entity *e)
-{
-	const struct edf_entity *ee = e->priv;
-
-	(void)s;
-	return 2 * ee->period_ns;
-}
-
 SCHED_POLICY(sched_rtds,
 	.name = "rtds",
 	.summary = "global earliest deadline first: a budget in every period",
@@ -275,5 +267,5 @@ SCHED_POLICY(sched_rtds,
 	.add = rtds_add, .remove = rtds_remove, .set_affinity = rtds_set_affinity,
 	.wake = edf_wake, .block = edf_block, .yield = edf_yield, .charge = edf_charge, .pick = edf_pick,
 	.released = edf_released, .tune = rtds_tune, .export = edf_export,
-	.describe = edf_describe, .check = edf_check, .wait_bound_ns = rtds_wait_bound_ns,
+	.describe = edf_describe, .check = edf_check, .wait_bound_ns = edf_wait_bound_ns,
 );

@@ -351,15 +351,6 @@ static void sedf_export(struct sched *s, const struct sched_entity *e, struct sc
 	to->weight = (int64_t)ee->weight;
 }
 
-/* Of whom admission let in. Extra time alone promises nothing: slices may take all there is. */
-static uint64_t sedf_wait_bound_ns(struct sched *s, const struct sched_entity *e)
-{
-	const struct edf_entity *ee = e->priv;
-
-	(void)s;
-	return ee->budget_ns > 0 ? 2 * ee->period_ns : NS_NEVER;
-}
-
 SCHED_POLICY(sched_sedf,
 	.name = "sedf",
 	.summary = "earliest deadline first with homes: a slice in every period, spare time by weight",
@@ -371,5 +362,5 @@ SCHED_POLICY(sched_sedf,
 	.add = sedf_add, .remove = edf_remove, .set_affinity = sedf_set_affinity,
 	.wake = edf_wake, .block = edf_block, .yield = edf_yield, .charge = edf_charge, .pick = edf_pick,
 	.released = edf_released, .tune = sedf_tune, .export = sedf_export,
-	.describe = edf_describe, .check = edf_check, .wait_bound_ns = sedf_wait_bound_ns,
+	.describe = edf_describe, .check = edf_check, .wait_bound_ns = edf_wait_bound_ns,
 );

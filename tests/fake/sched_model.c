@@ -368,6 +368,20 @@ static void tune(struct core *c)
 	check(c, "tune");
 }
 
+/* Values of its own for one entity; too much is let in, as under admission = warn. */
+static void tune_entity(struct core *c, struct sched_entity *e)
+{
+	struct sched_out out;
+
+	sched_out_init(&out);
+	e->values = random_values(c, &e->values, SCHED_ENTITY);
+	if (c->s.ops->tune != NULL) {
+		c->s.ops->tune(&c->s, e->group, e, c->now_ns, &out);
+	}
+	take_pokes(c, &out);
+	check(c, "tune of an entity");
+}
+
 /* --- The rules that hold once every poke was followed. */
 
 static void follow_pokes(struct core *c)
@@ -438,7 +452,11 @@ static void random_op(struct core *c)
 		}
 		break;
 	case 4:
-		tune(c);
+		if (c->added[i] && dice(c, 3) == 0) {
+			tune_entity(c, e);
+		} else {
+			tune(c);
+		}
 		break;
 	case 5:
 	case 6:
@@ -502,7 +520,9 @@ static void check_progress(struct core *c)
 		}
 	}
 	for (unsigned i = 0; i < ENTITIES; i++) {
-		if (c->added[i] && c->last_ran_ns[i] < start_ns + NS_PER_S) {
+		uint64_t bound_ns = !c->added[i] || c->s.ops->wait_bound_ns == NULL ? 0 : c->s.ops->wait_bound_ns(&c->s, &c->e[i]);
+
+		if (c->added[i] && bound_ns < 15 * NS_PER_S && c->last_ran_ns[i] < start_ns + NS_PER_S) {
 			WRONG(c, "entity %u is starved", i);
 		}
 	}

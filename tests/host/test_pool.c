@@ -371,6 +371,54 @@ TEST(admission, "null takes as many entities as it has cpus, says so in figures,
 	all_gone();
 }
 
+static int64_t *value_of(struct sched_values *v, const char *name)
+{
+	unsigned index = 0;
+
+	CHECK(sched_tunable_find(sched_policy_find("rtds"), name, &index) != NULL);
+	return &v->v[index];
+}
+
+TEST(changes, "a change or a pinning that does not fit is refused with nothing changed, or let in and logged under warn")
+{
+	struct cpuset cpu0 = { { 1 } };
+	struct sched_values v;
+	struct fake_vm a, b;
+	struct pool *p, *q;
+
+	reset(3);
+	p = new_pool("p", "rtds", 0, 2);
+	q = new_pool("q", "rtds", 2, 1);
+	fake_vm_init(&a, "a", 4);
+	fake_vm_init(&b, "b", 1);
+	fake_vm_start(&a, p);
+	fake_vm_start(&b, q);
+	v = a.v[0].e.values;
+	*value_of(&v, "budget") = 9 * NS_PER_MS;
+	CHECK_EQ(pool_entity_tune(&a.v[0].e, &v, &why), ERR_ADMISSION);
+	CHECK_STR(why.words, "budgets take 1.200 there + 0.900 new = 2.100 of 2 cpus; beside one of 0.900 at most 1.100 is safe");
+	CHECK_EQ(*value_of(&a.v[0].e.values, "budget"), 4 * NS_PER_MS);
+	CHECK_EQ(pool_entity_pin(&a.v[0].e, &cpu0, &cpu0, &why), ERR_ADMISSION);
+	CHECK(cpuset_has(&a.v[0].e.hard, 1));
+	CHECK_EQ(pool_remove_cpu(p, 1, &why), ERR_ADMISSION);
+	CHECK_EQ(pool_group_move(&a.g, q, &why), ERR_ADMISSION);
+	CHECK_STR(why.words, "budgets take 0.400 there + 1.600 new = 2.000 of 1 cpu");
+	*value_of(&v, "budget") = 3 * NS_PER_MS;
+	CHECK_EQ(pool_entity_tune(&a.v[0].e, &v, &why), ERR_OK);
+	pool_set_warn(p, true);
+	*value_of(&v, "budget") = 9 * NS_PER_MS;
+	CHECK_EQ(pool_entity_tune(&a.v[0].e, &v, &why), ERR_OK);
+	CHECK_EQ(pool_remove_cpu(p, 1, &why), ERR_OK);
+	sound(p);
+	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
+	CHECK(a.v[0].e.used_ns > 10 * NS_PER_MS && a.v[3].e.used_ns > 10 * NS_PER_MS);
+	end(&a);
+	end(&b);
+	CHECK_EQ(pool_destroy(p, &why), ERR_OK);
+	CHECK_EQ(pool_destroy(q, &why), ERR_OK);
+	all_gone();
+}
+
 /* --- Torture: anything at any time. */
 
 #define VMS	5

@@ -1,67 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * rtds and sedf: timetables worked out by hand from the rules in their head comments, the promises they make with Xen's
- * figures beside ours, admission, and mutants.
+ * figures beside ours, and mutants. Admission: test_sched_admit.c.
  */
-#include "tests/host/test.h"
+#include "tests/host/edf_fixture.h"
 
-#include <math.h>
-#include <stdio.h>
-
-#include "kernel/lib/format.h"
 #include "tests/fake/sched_model.h"
-#include "tools/sim/sim.h"
-
-extern const struct sched_ops sched_rtds, sched_sedf;
-
-#define MS	NS_PER_MS
-
-/* --- A timetable as text: a stretch of running is `SLOT NAME FROM-TO`, in us. */
-
-static char table[8192];
-
-static void write_down(void *context, const struct sim_stretch *t)
-{
-	if (t->state == SIM_RUNS) {
-		const struct sched_entity *e = sim_sched_entity((struct sim_entity *)(uintptr_t)t->entity);
-
-		text_printf(context, "%u %s %lu-%lu\n", t->slot, e->group->name, t->from_ns / NS_PER_US,
-			    t->to_ns / NS_PER_US);
-	}
-}
-
-static struct text recording;
-
-static struct sim *machine(unsigned cpus)
-{
-	struct sim *sim = sim_create(&(struct sim_options){ .check_every = 1 });
-
-	sim_machine(sim, cpus, 1, cpus, 1);
-	recording = text_make(table, sizeof(table));
-	sim_record(sim, write_down, &recording);
-	return sim;
-}
-
-static struct sim_pool *pool(struct sim *sim, const char *policy, unsigned cpus)
-{
-	return sim_pool(sim, "p", policy, NULL, sim_cpus(0, cpus));
-}
-
-static const struct sim_pattern busy = { .kind = SIM_BUSY };
-
-static struct sim_entity *one(struct sim_pool *p, const char *name, const char *values, const struct sim_pattern *t)
-{
-	return sim_entity(sim_group(p, name, values), t);
-}
-
-static void run(struct sim *sim, uint64_t until_ns)
-{
-	if (!sim_run(sim, until_ns)) {
-		test_fail(__FILE__, __LINE__, "%s", sim_wrong(sim));
-	}
-}
-
-static const char *const both[] = { "rtds", "sedf" };
 
 TEST(two_servers, "on one cpu the earliest deadline runs, and who has used up its budget waits for its deadline")
 {
@@ -100,6 +44,50 @@ TEST(new_period, "a wake begins a period: a job of one budget is done a period a
 }
 
 
+TEST(kept_budget, "a short sleep keeps deadline and budget where the rest fits its share of the time that is left")
+{
+	/* At 2, 4 and 6 it has 3, 2 and 1 ms left and 0.4 of 8, 6 and 4 ms to come. At 8 it has none, until 10. */
+	const struct sim_pattern naps = { .kind = SIM_PERIODIC, .run_ns = 1 * MS, .every_ns = 2 * MS };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct sim *sim = machine(1);
+
+		one(pool(sim, both[i], 1), "a", "period=10ms budget=4ms extratime=off", &naps);
+		run(sim, 12 * MS);
+		CHECK_STR(table, "0 a 0-1000\n0 a 2000-3000\n0 a 4000-5000\n0 a 6000-7000\n0 a 10000-12000\n");
+		sim_destroy(sim);
+	}
+}
+
+TEST(latency, "sedf gives a slice in parts that double from `latency` on and end with the period")
+{
+	struct sim *sim = machine(1);
+
+	/* Parts of 5, 10, 20 and the 5 ms that are left of 40; half of each; then whole periods. */
+	one(pool(sim, "sedf", 1), "a", "period=40ms slice=20ms latency=5ms extratime=off", &busy);
+	run(sim, 85 * MS);
+	CHECK_STR(table, "0 a 0-2500\n0 a 5000-10000\n0 a 15000-25000\n0 a 35000-37500\n0 a 40000-60000\n0 a 80000-85000\n");
+	sim_destroy(sim);
+}
+
+TEST(latency_counts, "with `latency` a wake is served before a deadline that comes later, without it after")
+{
+	const struct sim_pattern blip = { .kind = SIM_PERIODIC, .run_ns = MS, .every_ns = 100 * MS, .phase_ns = 2 * MS };
+	static const uint64_t waits_ms[] = { 8, 0 };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct sim *sim = machine(1);
+		struct sim_pool *p = pool(sim, "sedf", 1);
+		struct sim_entity *a;
+
+		one(p, "b", "period=20ms slice=10ms extratime=off", &busy);
+		a = one(p, "a", i == 0 ? "period=100ms slice=20ms" : "period=100ms slice=20ms latency=10ms", &blip);
+		run(sim, 90 * MS);
+		CHECK_EQ(sim_figures(a).wake_max_ns, waits_ms[i] * MS);
+		sim_destroy(sim);
+	}
+}
+
 TEST(homes, "a slice waits for its home slot under sedf; rtds runs it on whatever slot is free: that is what they differ in")
 {
 	static const char *const expected[] = {
@@ -122,42 +110,15 @@ TEST(homes, "a slice waits for its home slot under sedf; rtds runs it on whateve
 
 /* --- Deadlines. */
 
-struct set {
-	unsigned tasks;
-	uint64_t period_us[12], budget_us[12];
-};
-
-static double uniform(struct test_rng *rng)
-{
-	return (double)(test_rand_below(rng, 1u << 30) + 1) / (1u << 30);
-}
-
-/* UUniFast: n shares of a sum, evenly over all such; each at most 1. Periods log-uniform from 10 to 100 ms. Whole us, rounded down. */
-static struct set draw(struct test_rng *rng, unsigned tasks, double sum)
-{
-	struct set set = { .tasks = tasks };
-	double rest = sum;
-	bool again = false;
-
-	for (unsigned i = 0; i < tasks; i++) {
-		double next = i + 1 < tasks ? rest * pow(uniform(rng), 1.0 / (tasks - i - 1)) : 0;
-		double period = 10000 * pow(10, uniform(rng));
-
-		set.period_us[i] = (uint64_t)period;
-		set.budget_us[i] = (uint64_t)((rest - next) * (double)set.period_us[i]);
-		again = again || set.budget_us[i] < 10 || set.budget_us[i] > set.period_us[i];
-		rest = next;
-	}
-	return again ? draw(rng, tasks, sum) : set;
-}
-
 struct outcome {
 	unsigned accepted;
 	uint64_t jobs, misses;
 };
 
+#define RUN_NS	(6 * NS_PER_S)
+
 /* Each task's job takes its whole budget; late jobs are carried on. All of the set, or nothing: */
-static void try_set(const char *policy, unsigned cpus, const struct set *set, const char *extra, uint64_t seed,
+static void try_set(const struct sched_ops *ops, unsigned cpus, const struct set *set, const char *extra, uint64_t seed,
 		    struct outcome *o)
 {
 	struct sim *sim = sim_create(&(struct sim_options){ .seed = seed, .check_every = SIM_NEVER });
@@ -173,13 +134,13 @@ static void try_set(const char *policy, unsigned cpus, const struct set *set, co
 
 		snprintf(values, sizeof(values), "period=%luus budget=%luus %s", set->period_us[i], set->budget_us[i], extra);
 		snprintf(name, sizeof(name), "t%u", i);
-		g = sim_group(i == 0 ? pool(sim, policy, cpus) : sim_pool_at(sim, 0), name, values);
+		g = sim_group(i == 0 ? sim_pool_of(sim, "p", ops, NULL, sim_cpus(0, cpus)) : sim_pool_at(sim, 0), name, values);
 		e[i] = sim_entity(g, &t);
 		in = in && sim_start(g) == ERR_OK;
 	}
 	o->accepted += in;
 	if (in) {
-		run(sim, 6 * NS_PER_S);
+		run(sim, RUN_NS);
 		for (unsigned i = 0; i < set->tasks; i++) {
 			o->jobs += sim_figures(e[i]).jobs;
 			o->misses += sim_figures(e[i]).misses;
@@ -213,7 +174,7 @@ TEST(no_misses, "no set that admission accepts misses a deadline, whatever the p
 				struct test_rng rng = { 1000 * c + seed };
 				struct set set = draw(&rng, cells[c].cpus == 1 ? 5 : 12, cells[c].use * cells[c].cpus);
 
-				try_set(both[i], cells[c].cpus, &set, seed % 2 == 0 ? "extratime=off" : "", seed, &o[i]);
+				try_set(sched_policy_find(both[i]), cells[c].cpus, &set, seed % 2 == 0 ? "extratime=off" : "", seed, &o[i]);
 			}
 		}
 		printf("  %4u %4.2f  %18s   %14u %6lu %6lu    %14u %6lu %6lu\n", cells[c].cpus, cells[c].use, cells[c].xen,
@@ -222,5 +183,208 @@ TEST(no_misses, "no set that admission accepts misses a deadline, whatever the p
 			CHECK_EQ(o[i].misses, 0);
 			CHECK(cells[c].cpus > 1 || o[i].accepted == SETS);
 		}
+	}
+}
+
+/* Mutant: as Xen's rtds, a wake finds periods on a grid of their own. */
+static void wake_on_grid(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf_entity *ee = e->priv;
+
+	while (ee->deadline_ns <= now_ns) {
+		ee->deadline_ns += ee->period_ns;
+		ee->left_ns = ee->budget_ns;
+		ee->spent = false;
+	}
+	ee->slept_ns = now_ns;
+	sched_rtds.wake(s, e, now_ns, out);
+}
+
+/* Mutant: what a vCPU has used counts half. */
+static void charge_half(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns, struct sched_out *out)
+{
+	sched_rtds.charge(s, e, (ran_ns + 1) / 2, now_ns, out);
+}
+
+/* Mutant: the first come, not the first due. */
+static void wake_in_turn(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf_entity *ee = e->priv;
+	uint64_t period_ns = ee->period_ns;
+
+	ee->period_ns = 100 * MS;
+	ee->deadline_ns = 0;
+	sched_rtds.wake(s, e, now_ns, out);
+	ee->period_ns = period_ns;
+}
+
+static struct outcome misses_of(const struct sched_ops *ops, double use)
+{
+	struct outcome o = { 0 };
+
+	for (uint64_t seed = 1; seed <= SETS; seed++) {
+		struct test_rng rng = { 2000 + seed };
+		struct set set = draw(&rng, 5, use);
+
+		try_set(ops, 1, &set, "", seed, &o);
+	}
+	return o;
+}
+
+TEST(mutants_miss, "with periods on a grid, or the first come served first, deadlines are missed: the test above can fail")
+{
+	struct sched_ops grid = sched_rtds, turn = sched_rtds;
+	struct outcome o, t;
+
+	grid.wake = wake_on_grid;
+	turn.wake = wake_in_turn;
+	o = misses_of(&grid, 0.95);
+	t = misses_of(&turn, 0.95);
+	printf("  missed at U 0.95: periods on a grid %.1f%%, first come %.1f%% of %lu jobs\n",
+	       100.0 * (double)o.misses / (double)o.jobs, 100.0 * (double)t.misses / (double)t.jobs, t.jobs);
+	CHECK(o.misses > 0 && t.misses > 0);
+}
+
+/* --- Overrun and extra time. */
+
+/* b wants three budgets a period. Beside it c, d fill the cpu. Returns the misses of c and d; *b_share is what b got. */
+static uint64_t overrun(const struct sched_ops *ops, const char *extra, double *b_share)
+{
+	const struct sim_pattern b = { .kind = SIM_PERIODIC, .run_ns = 9 * MS, .every_ns = 10 * MS };
+	const struct sim_pattern c = { .kind = SIM_PERIODIC, .run_ns = 8 * MS, .every_ns = 20 * MS, .phase_ns = 3 * MS };
+	const struct sim_pattern d = { .kind = SIM_PERIODIC, .run_ns = 15 * MS, .every_ns = 50 * MS, .phase_ns = 7 * MS };
+	struct sim *sim = machine(1);
+	struct sim_pool *p = sim_pool_of(sim, "p", ops, NULL, sim_cpus(0, 1));
+	char values[64];
+	struct sim_entity *eb, *ec, *ed;
+	uint64_t misses;
+
+	snprintf(values, sizeof(values), "period=10ms budget=3ms extratime=%s", extra);
+	eb = one(p, "b", values, &b);
+	ec = one(p, "c", "period=20ms budget=8ms", &c);
+	ed = one(p, "d", "period=50ms budget=15ms", &d);
+	run(sim, 10 * NS_PER_S);
+	*b_share = (double)sim_figures(eb).run_ns / (10.0 * NS_PER_S);
+	misses = sim_figures(ec).misses + sim_figures(ed).misses;
+	sim_destroy(sim);
+	return misses;
+}
+
+TEST(isolation, "one that wants three times its budget gets it and no more, and costs the others no deadline at U 1")
+{
+	struct sched_ops half = sched_rtds;
+	double share;
+
+	for (unsigned i = 0; i < 4; i++) {
+		CHECK_EQ(overrun(sched_policy_find(both[i % 2]), i < 2 ? "off" : "on", &share), 0);
+		CHECK(share > 0.2995 && share < 0.3005);
+	}
+	half.charge = charge_half;
+	CHECK(overrun(&half, "off", &share) > 0);
+}
+
+
+TEST(extra, "extra time goes by weight under sedf, by budget under rtds; no cpu idles while one may use it")
+{
+	const struct sim_pattern job = { .kind = SIM_PERIODIC, .run_ns = 3 * MS, .every_ns = 10 * MS };
+	struct sim *sim = machine(2);
+	struct sim_pool *p = pool(sim, "sedf", 2);
+	struct sim_entity *r = one(p, "r", "period=10ms slice=3ms extratime=off", &job), *e[4];
+	static const double ideal[] = { 1.7 / 7, 3.4 / 7, 6.8 / 7 };
+	double worst = 0;
+
+	e[0] = one(p, "e0", "weight=100", &busy);
+	e[1] = one(p, "e1", "weight=200", &busy);
+	e[2] = one(p, "e2", "weight=400", &busy);
+	run(sim, 10 * NS_PER_S);
+	for (unsigned i = 0; i < 3; i++) {
+		worst = MAX(worst, fabs(share_of(e[i], 10 * NS_PER_S) / ideal[i] - 1));
+	}
+	printf("  sedf: 1.7 cpus by weights 1:2:4, worst error %.2f%%\n", 100 * worst);
+	CHECK(worst < 0.005 && sim_figures(r).misses == 0);
+	CHECK_EQ(sim_pool_figures(p)->idle_waiting_ns, 0);
+	sim_destroy(sim);
+
+	sim = machine(1);
+	p = pool(sim, "rtds", 1);
+	e[0] = one(p, "a", "period=10ms budget=1ms", &busy);
+	e[1] = one(p, "b", "period=10ms budget=3ms", &busy);
+	run(sim, 10 * NS_PER_S);
+	CHECK(fabs(share_of(e[0], 10 * NS_PER_S) - 0.25) < 0.002 && fabs(share_of(e[1], 10 * NS_PER_S) - 0.75) < 0.002);
+	sim_destroy(sim);
+}
+
+/* --- Mutants that the model catches. */
+
+static bool blind(struct sched *s, struct sched_reason *why)
+{
+	(void)s, (void)why;
+	return true;
+}
+
+static void forget(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	(void)s, (void)e, (void)now_ns, (void)out;
+}
+
+static void wake_quietly(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	sched_rtds.wake(s, e, now_ns, out);
+	sched_out_init(out);
+}
+
+/* Who is spent is not waited for. */
+static struct sched_pick pick_without_refill(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct sched_pick p = sched_rtds.pick(s, slot, now_ns, out);
+
+	p.until_ns = p.entity == NULL ? NS_NEVER : p.until_ns;
+	return p;
+}
+
+static bool caught(const char *what, struct sched_ops mutant)
+{
+	const char *wrong = "";
+
+	mutant.check = blind;
+	for (uint64_t seed = 1; seed <= 20 && wrong[0] == '\0'; seed++) {
+		wrong = sched_conform(&mutant, seed, 20000, true);
+	}
+	if (wrong[0] == '\0') {
+		printf("  not caught: %s\n", what);
+	}
+	return wrong[0] != '\0';
+}
+
+TEST(mutants, "the model catches both policies when they forget a wake, a poke, a change of affinity, a block or who was released")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct sched_ops m[4];
+
+		for (unsigned k = 0; k < 4; k++) {
+			m[k] = *sched_policy_find(both[i]);
+		}
+		m[0].wake = forget;
+		m[1].wake = i == 0 ? wake_quietly : m[1].wake;		/* sedf is let idle */
+		m[1].set_affinity = forget;
+		m[2].block = forget;
+		m[3].released = forget;
+		CHECK(caught("wake forgets", m[0]) && caught("affinity or poke forgotten", m[1]));
+		CHECK(caught("block forgets", m[2]) && caught("lost at released", m[3]));
+	}
+}
+
+TEST(refills, "a parked vCPU runs again at its deadline; without the carrier's `until` it does not")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct sched_ops ops = sched_rtds;
+		struct sim *sim = machine(1);
+		struct sim_entity *e;
+
+		ops.pick = i == 0 ? ops.pick : pick_without_refill;
+		e = one(sim_pool_of(sim, "p", &ops, NULL, sim_cpus(0, 1)), "a", "period=10ms budget=4ms extratime=off", &busy);
+		run(sim, 100 * MS);
+		CHECK_EQ(sim_figures(e).run_ns, (i == 0 ? 40 : 4) * MS);
+		sim_destroy(sim);
 	}
 }
