@@ -2,6 +2,7 @@
 /* What the loaders share: memory map, placing of blobs and command lines, tables for the start. */
 #include "vm/load.h"
 
+#include "kernel/console.h"
 #include "kernel/lib/format.h"
 #include "kernel/lib/string.h"
 #include "vm/load_layout.h"
@@ -52,6 +53,17 @@ enum err load_check_range(struct load *l, const char *what, uint64_t at, uint64_
 	return ERR_OK;
 }
 
+bool load_put(struct load *l, uint64_t at, const void *data, size_t size)
+{
+	for (size_t done = 0; done < size; done += CONSOLE_CATCH_BYTES) {
+		if (!gmem_write(l->mem, gpa(at + done), (const uint8_t *)data + done, MIN(size - done, CONSOLE_CATCH_BYTES))) {
+			return false;
+		}
+		console_catch();
+	}
+	return true;
+}
+
 enum err load_blob(struct load *l, const char *what, const struct image_blob *blob, uint64_t *at)
 {
 	uint64_t floor = align_up(l->image_end, PAGE_SIZE);
@@ -61,7 +73,7 @@ enum err load_blob(struct load *l, const char *what, const struct image_blob *bl
 				 blob->size, l->top < floor ? 0 : l->top - floor, l->top);
 	}
 	*at = align_down(l->top - blob->size, PAGE_SIZE);
-	if (!gmem_write(l->mem, gpa(*at), blob->data, blob->size)) {
+	if (!load_put(l, *at, blob->data, blob->size)) {
 		return load_fail(l, ERR_NOMEM, "%s: no RAM at 0x%lx", what, *at);
 	}
 	l->top = *at;
@@ -75,7 +87,7 @@ enum err load_blob_above(struct load *l, const char *what, const struct image_bl
 		return load_fail(l, ERR_NOMEM, "%s: %zu bytes, but only %lu are free between 0x%lx and 0x%lx", what, blob->size,
 				 *at > l->top ? 0 : l->top - *at, *at, l->top);
 	}
-	if (!gmem_write(l->mem, gpa(*at), blob->data, blob->size)) {
+	if (!load_put(l, *at, blob->data, blob->size)) {
 		return load_fail(l, ERR_NOMEM, "%s: no RAM at 0x%lx", what, *at);
 	}
 	l->image_end = *at + blob->size;

@@ -35,6 +35,9 @@ unsigned load_map(const struct gmem *g, struct load_range map[LOAD_MAP_MAX]);
 /* Reserves nothing, checks only: may `what` lie at [at, at + size) (above 1 MiB, in RAM below 4 GiB)? */
 enum err load_check_range(struct load *l, const char *what, uint64_t at, uint64_t size);
 
+/* Copies what may be large to RAM. False: not all of it is RAM. */
+bool load_put(struct load *l, uint64_t at, const void *data, size_t size);
+
 /* Copies a blob page aligned below l->top and above the image; *at says where. */
 enum err load_blob(struct load *l, const char *what, const struct image_blob *blob, uint64_t *at);
 

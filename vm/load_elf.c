@@ -96,7 +96,7 @@ static enum err load_segments(struct load *l, struct load_elf *f, const char *wh
 		if (e != ERR_OK) {
 			return e;
 		}
-		if (!gmem_write(l->mem, gpa(s.at), f->file.base + s.offset, s.file_bytes) ||
+		if (!load_put(l, s.at, f->file.base + s.offset, s.file_bytes) ||
 		    !gmem_zero(l->mem, gpa(s.at + s.file_bytes), s.mem_bytes - s.file_bytes)) {
 			return load_fail(l, ERR_NOMEM, "ELF: segment %u: no RAM at 0x%lx", i, s.at);
 		}

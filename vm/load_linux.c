@@ -189,7 +189,7 @@ enum err load_linux(struct load *l)
 		}
 	}
 	params = gmem_ptr(l->mem, gpa(LOAD_INFO), LOAD_INFO_BYTES);
-	if (params == NULL || !gmem_write(l->mem, gpa(h.load_at), r.base + h.setup_bytes, h.load_bytes)) {
+	if (params == NULL || !load_put(l, h.load_at, r.base + h.setup_bytes, h.load_bytes)) {
 		return load_fail(l, ERR_NOMEM, "bzImage: no RAM at 0x%lx", h.load_at);
 	}
 	memset(params, 0, LOAD_INFO_BYTES);

@@ -132,7 +132,7 @@ static enum err load_flat(struct load *l, struct reader *r, size_t header, uint6
 	if (e != ERR_OK) {
 		return e;
 	}
-	if (!gmem_write(l->mem, gpa(f.at), r->base + f.offset, f.file_bytes) ||
+	if (!load_put(l, f.at, r->base + f.offset, f.file_bytes) ||
 	    !gmem_zero(l->mem, gpa(f.at + f.file_bytes), f.mem_bytes - f.file_bytes)) {
 		return load_fail(l, ERR_NOMEM, "Multiboot: load_addr: no RAM at 0x%lx", f.at);
 	}

@@ -137,7 +137,11 @@ void vm_memory_destroy(struct vm *vm)
 void vm_memory_zero(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->mem.block_count; i++) {
-		arch_zero(arch_direct(vm->mem.block[i]), block_pages(&vm->mem, i) * PAGE_SIZE);
-		console_catch();
+		uint64_t bytes = block_pages(&vm->mem, i) * PAGE_SIZE;
+
+		for (uint64_t at = 0; at < bytes; at += MIN(bytes - at, CONSOLE_CATCH_BYTES)) {
+			arch_zero((uint8_t *)arch_direct(vm->mem.block[i]) + at, MIN(bytes - at, CONSOLE_CATCH_BYTES));
+			console_catch();
+		}
 	}
 }
