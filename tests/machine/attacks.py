@@ -225,7 +225,7 @@ def _(r):
             r.sh.cmd(f"vm start r{n}")
             r.console.expect_absent("tarn: panic", 1.5)
             if re.search(vm_state(f"r{n}", "running"), r.sh.cmd("vm list"), re.M):
-                r.sh.cmd(f"vm stop r{n}")
+                r.sh.answer(f"vm stop r{n}", 20)        # it may crash meanwhile
             said = re.findall(r"random: (\d+) instructions", output(r, f"r{n}"))
             print(f"     {line}: {said[-1] if said else 'fewer than the first report has'} instructions; " +
                   re.search(rf"^r{n}\b.*$", r.sh.cmd("vm list"), re.M).group(0))
