@@ -16,12 +16,13 @@
  * clock has got there. No step moves anybody from one class to the other, and time is charged by the clock, not by who
  * runs when a tick comes: it cannot be stolen.
  *
- * A slice is a timeslice, if the credit lasts that long. Who has run for less than the ratelimit is not preempted. Who is
- * preempted goes back to where it was in the queue.
+ * A slice is a timeslice, if the credit lasts that long, and no less than the ratelimit: until then nobody is preempted.
+ * Who is preempted goes back to where it was in the queue.
  *
  * Decided here: the weight is each vCPU's, as in Xen, where it is shared by active vCPUs alike. One queue for the pool, so
  * nothing is stolen between cpus. A boost lasts for the ratelimit, not until a tick finds it. An OVER pool goes in the
- * order of pay. Who yields goes to the end of its class. Sleep saves half a pay, at most; there is no inactive state.
+ * order of pay. Who yields goes to the end of its class. Sleep saves half a pay, at most; there is no inactive state. A cap
+ * holds per `cap-period`, but a VM that waited with budget in hand keeps up to a timeslice of it.
  */
 #include "sched/fair.h"
 
@@ -75,7 +76,7 @@ static const struct sched_tunable credit_tunables[] = {
 	},
 	[CREDIT_CAP_PERIOD] = {
 		.name = "cap-period", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
-		.min = NS_PER_MS, .max = NS_PER_S, .def = 30 * NS_PER_MS, .help = "over which a cap holds",
+		.min = NS_PER_MS, .max = NS_PER_S, .def = 10 * NS_PER_MS, .help = "over which a cap holds",
 	},
 };
 
@@ -406,7 +407,10 @@ static struct credit_entity *decide(struct sched *s, const struct credit_slot *c
 
 	for (unsigned n = 0; n < FAIR_BATCH; n++) {
 		struct credit_entity *best = choose(s, cl, on, now_ns);
-		struct fair_cap cap = { .period_ns = (uint64_t)s->values.v[CREDIT_CAP_PERIOD] };
+		struct fair_cap cap = {
+			.period_ns = (uint64_t)s->values.v[CREDIT_CAP_PERIOD],
+			.save_ns = s->values.v[CREDIT_TIMESLICE],
+		};
 
 		*end_ns = NS_NEVER;
 		if (best == NULL || (cap.percent = best->f.entity->group->values.v[CREDIT_CAP]) == 0) {
@@ -431,7 +435,7 @@ static void unpark_due(struct credit_sched *cs, unsigned slot, uint64_t now_ns, 
 		struct credit_entity *ce = entity_of(fe);
 
 		fair_start(&cs->f, fe);
-		ce->came = MAX(fe->start, cs->f.clock);
+		settle(&cs->f, ce);		/* and it is where it was in the queue */
 		if (!fe->entity->on_slot) {
 			queue_up(cs, ce, out);
 		}

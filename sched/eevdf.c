@@ -98,7 +98,7 @@ static unsigned class_of(const struct sched_entity *e)
 
 static struct fair_cap cap_of(const struct sched *s, const struct sched_entity *e)
 {
-	return (struct fair_cap){ e->group->values.v[EEVDF_CAP], (uint64_t)s->values.v[EEVDF_CAP_PERIOD] };
+	return (struct fair_cap){ e->group->values.v[EEVDF_CAP], (uint64_t)s->values.v[EEVDF_CAP_PERIOD], 0 };
 }
 
 /* 2 to the (class - 20) / 5 requests. */
@@ -129,7 +129,7 @@ static void renew_woken(const struct fair *f, struct eevdf_entity *ee)
 {
 	renew(ee);
 	ee->woken = ee->f.v;
-	while (ee->class >= HALF && length(f, ee->class - HALF) >= 2 * ee->burst) {
+	while (ee->class >= HALF && length(f, ee->class - HALF) / 2 >= ee->burst) {
 		ee->class -= HALF;
 	}
 }
@@ -265,6 +265,7 @@ static void eevdf_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, 
 
 	(void)out;
 	fair_add(&ev->f, e->priv, e, e->group->values.v[EEVDF_WEIGHT], now_ns);
+	((struct eevdf_entity *)e->priv)->burst = UINT64_MAX;	/* not known yet */
 }
 
 static void eevdf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -408,7 +409,7 @@ static void eevdf_released(struct sched *s, struct sched_entity *e, uint64_t now
 
 /* --- Picking. */
 
-/* The first eligible deadline, else the first start. Between equals `on` goes on, and a short class goes first. */
+/* The first eligible deadline, else the first start. Between equals `on` goes on if its request is begun. */
 static inline struct eevdf_entity *choose(const struct eevdf_sched *ev, unsigned slot, struct eevdf_entity *on)
 {
 	const uint64_t clock = ev->f.clock;
@@ -422,7 +423,7 @@ static inline struct eevdf_entity *choose(const struct eevdf_sched *ev, unsigned
 			continue;
 		}
 		if (best == NULL || best->f.start > clock || best->class == ee->class) {
-			if (best == NULL || fe->start < best->f.start) {
+			if (best == NULL || fe->start < best->f.start + (best->f.v == best->f.start)) {
 				best = ee;
 			}
 		} else if (fe->start <= clock && deadline(&ev->f, ee) < deadline(&ev->f, best)) {

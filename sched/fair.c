@@ -273,15 +273,20 @@ void fair_poke_for(struct fair *f, struct fair_queue *q, struct sched_out *out)
 /* --- Caps. */
 
 /* Periods that are over take their budgets off what was used. */
-static uint64_t turn(struct fair_group *fg, const struct fair_cap *cap, uint64_t now_ns)
+static int64_t turn(struct fair_group *fg, const struct fair_cap *cap, uint64_t now_ns)
 {
 	uint64_t period = ns_since(fg->epoch_ns, now_ns) / cap->period_ns;
-	uint64_t budget_ns = cap->period_ns * (uint64_t)cap->percent / 100;
+	int64_t budget_ns = (int64_t)cap->period_ns * cap->percent / 100;
 
 	if (period != fg->period) {
-		uint64_t passed = period > fg->period ? period - fg->period : UINT64_MAX / budget_ns;
+		int64_t passed = (int64_t)(period - fg->period);
 
-		fg->used_ns = fg->used_ns / budget_ns < passed ? 0 : fg->used_ns - passed * budget_ns;
+		/* Below 0: the period's length was changed. */
+		if (passed < 0 || passed > (fg->used_ns + cap->save_ns) / budget_ns) {
+			fg->used_ns = -cap->save_ns;
+		} else {
+			fg->used_ns -= passed * budget_ns;
+		}
 		fg->period = period;
 	}
 	return budget_ns;
@@ -303,12 +308,12 @@ static void park(struct fair *f, struct fair_entity *fe, uint64_t until_ns)
 uint64_t fair_budget_end(struct fair *f, struct fair_entity *fe, const struct fair_cap *cap, uint64_t now_ns)
 {
 	struct fair_group *fg = fe->group;
-	uint64_t budget_ns = turn(fg, cap, now_ns);
+	int64_t budget_ns = turn(fg, cap, now_ns);
 
 	if (fg->used_ns < budget_ns) {
-		return now_ns + MAX((budget_ns - fg->used_ns) / (fg->running + 1), 1ul);
+		return now_ns + MAX((uint64_t)(budget_ns - fg->used_ns) / (fg->running + 1), 1ul);
 	}
-	park(f, fe, MAX(fg->epoch_ns + (fg->period + fg->used_ns / budget_ns) * cap->period_ns, now_ns + 1));
+	park(f, fe, MAX(fg->epoch_ns + (fg->period + (uint64_t)(fg->used_ns / budget_ns)) * cap->period_ns, now_ns + 1));
 	return 0;
 }
 

@@ -54,7 +54,7 @@ struct fair {
 /* First in a group's private part: the budget of its cap. */
 struct fair_group {
 	uint64_t epoch_ns, period;	/* its first period began; the number of the one that used_ns is of */
-	uint64_t used_ns;		/* more than the budget is taken from the next period's */
+	int64_t used_ns;		/* more than the budget is taken from the next period's; below 0: saved */
 	unsigned entities, running;
 };
 
@@ -97,7 +97,7 @@ static inline void fair_charge(struct fair *f, struct fair_entity *fe, uint64_t 
 {
 	uint64_t served = ran_ns * FAIR_ONE, v = served + fe->rest;
 
-	fe->group->used_ns += ran_ns;
+	fe->group->used_ns += (int64_t)ran_ns;
 	fe->v += v / fe->weight;
 	fe->rest = (uint32_t)(v % fe->weight);
 	if (fe->counted) {
@@ -189,6 +189,7 @@ void fair_poke_for(struct fair *f, struct fair_queue *q, struct sched_out *out);
 struct fair_cap {
 	int64_t percent;		/* of one cpu; 0: none */
 	uint64_t period_ns;
+	int64_t save_ns;		/* what unused budgets are worth at most */
 };
 
 /* Until when fe's group has budget if fe goes on a slot now; 0: it has none, and fe is parked. */
