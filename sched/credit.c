@@ -16,12 +16,13 @@
  * clock has got there. No step moves anybody from one class to the other, and time is charged by the clock, not by who
  * runs when a tick comes: it cannot be stolen.
  *
- * A slice is a timeslice, if the credit lasts that long. Who has run for less than the ratelimit is not preempted. Who is
- * preempted goes back to where it was in the queue.
+ * A slice is a timeslice, if the credit lasts that long, and no less than the ratelimit: until then nobody is preempted.
+ * Who is preempted goes back to where it was in the queue.
  *
  * Decided here: the weight is each vCPU's, as in Xen, where it is shared by active vCPUs alike. One queue for the pool, so
  * nothing is stolen between cpus. A boost lasts for the ratelimit, not until a tick finds it. An OVER pool goes in the
- * order of pay. Who yields goes to the end of its class. Sleep saves half a pay, at most; there is no inactive state.
+ * order of pay. Who yields goes to the end of its class. Sleep saves half a pay, at most; there is no inactive state. A cap
+ * holds per `cap-period`, but a VM that waited with budget in hand keeps up to a timeslice of it.
  */
 #include "sched/fair.h"
 
@@ -54,17 +55,10 @@ struct credit_entity {
 	uint64_t boost_ns;		/* how long it is BOOST yet */
 };
 
-enum { CREDIT_WEIGHT, CREDIT_CAP, CREDIT_TIMESLICE, CREDIT_RATELIMIT, CREDIT_CAP_PERIOD };
+enum { CREDIT_TIMESLICE = FAIR_OWN, CREDIT_RATELIMIT };
 
 static const struct sched_tunable credit_tunables[] = {
-	[CREDIT_WEIGHT] = {
-		.name = "weight", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true,
-		.min = 1, .max = FAIR_WEIGHT_MAX, .def = 256, .help = "share of each vCPU, against the other vCPUs' weights",
-	},
-	[CREDIT_CAP] = {
-		.name = "cap", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true, .unit = "%",
-		.min = 0, .max = 100 * CPU_MAX, .def = 0, .help = "most that the VM gets, of one cpu; 0: no limit",
-	},
+	FAIR_TUNABLES,
 	[CREDIT_TIMESLICE] = {
 		.name = "timeslice", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
 		.min = NS_PER_MS, .max = NS_PER_S, .def = 30 * NS_PER_MS, .help = "longest run while others wait",
@@ -72,10 +66,6 @@ static const struct sched_tunable credit_tunables[] = {
 	[CREDIT_RATELIMIT] = {
 		.name = "ratelimit", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
 		.min = 0, .max = 500 * NS_PER_MS, .def = NS_PER_MS, .help = "how long a vCPU runs before another may preempt it",
-	},
-	[CREDIT_CAP_PERIOD] = {
-		.name = "cap-period", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
-		.min = NS_PER_MS, .max = NS_PER_S, .def = 30 * NS_PER_MS, .help = "over which a cap holds",
 	},
 };
 
@@ -162,6 +152,25 @@ static void queue_up(struct credit_sched *cs, struct credit_entity *ce, struct s
 	}
 }
 
+static void hook_enqueue(struct fair *f, struct fair_entity *fe)
+{
+	struct credit_entity *ce = entity_of(fe);
+
+	ce->came = MIN(ce->came, MAX(fe->start, f->clock));
+	enqueue(CONTAINER_OF(f, struct credit_sched, f), ce);
+}
+
+/* It is where it was in the queue. */
+static void hook_unparked(struct fair *f, struct fair_entity *fe, struct sched_out *out)
+{
+	settle(f, entity_of(fe));
+	if (!fe->entity->on_slot) {
+		queue_up(CONTAINER_OF(f, struct credit_sched, f), entity_of(fe), out);
+	}
+}
+
+static const struct fair_hooks hooks = { fair_dequeue, hook_enqueue, hook_unparked };
+
 /* A slot took one that another was poked for, or goes. */
 static void poke_for_waiters(struct credit_sched *cs, struct sched_out *out)
 {
@@ -213,13 +222,7 @@ static void credit_add(struct sched *s, struct sched_entity *e, uint64_t now_ns,
 	struct credit_sched *cs = s->priv;
 
 	(void)out;
-	fair_add(&cs->f, e->priv, e, e->group->values.v[CREDIT_WEIGHT], now_ns);
-}
-
-static void credit_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	(void)now_ns, (void)out;
-	fair_remove(s->priv, e->priv);
+	fair_add(&cs->f, e->priv, e, now_ns);
 }
 
 static void credit_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -247,33 +250,14 @@ static void credit_tune(struct sched *s, struct sched_group *g, struct sched_ent
 
 	(void)e, (void)now_ns;
 	if (g != NULL) {
-		return;				/* read at each charge and pick */
+		fair_tune_group(&cs->f, &hooks, g, out);
+		return;
 	}
 	fair_set_slice(&cs->f, (uint64_t)s->values.v[CREDIT_TIMESLICE]);
 	CPUSET_FOREACH(slot, &s->slots) {
 		slot_of(s, slot)->end_ns = 0;
 		sched_poke(out, slot);
 	}
-}
-
-static void credit_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to)
-{
-	(void)s;
-	to->weight = e->group->values.v[CREDIT_WEIGHT];
-	to->cap = e->group->values.v[CREDIT_CAP];
-}
-
-static void credit_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
-{
-	int64_t *v = e->group->values.v;
-
-	if (from->weight > 0) {
-		v[CREDIT_WEIGHT] = MIN(from->weight, FAIR_WEIGHT_MAX);
-	}
-	if (from->cap > 0) {
-		v[CREDIT_CAP] = MIN(from->cap, credit_tunables[CREDIT_CAP].max);
-	}
-	(void)s, (void)now_ns;			/* the account reads the weight when e first runs */
 }
 
 /* --- What entities do. */
@@ -335,7 +319,7 @@ static void credit_charge(struct sched *s, struct sched_entity *e, uint64_t ran_
 	struct credit_entity *ce = e->priv;
 
 	(void)now_ns, (void)out;
-	fair_charge(s->priv, &ce->f, ran_ns, e->group->values.v[CREDIT_WEIGHT]);
+	fair_charge(s->priv, &ce->f, ran_ns);
 	ce->boost_ns -= MIN(ce->boost_ns, ran_ns);
 }
 
@@ -402,44 +386,16 @@ static struct credit_entity *choose(const struct sched *s, const struct credit_s
 static struct credit_entity *decide(struct sched *s, const struct credit_slot *cl, struct credit_entity *on,
 				    uint64_t now_ns, uint64_t *end_ns, struct sched_out *out)
 {
-	struct credit_sched *cs = s->priv;
-
 	for (unsigned n = 0; n < FAIR_BATCH; n++) {
 		struct credit_entity *best = choose(s, cl, on, now_ns);
-		struct fair_cap cap = { .period_ns = (uint64_t)s->values.v[CREDIT_CAP_PERIOD] };
 
-		*end_ns = NS_NEVER;
-		if (best == NULL || (cap.percent = best->f.entity->group->values.v[CREDIT_CAP]) == 0) {
-			return best;
-		}
-		*end_ns = fair_budget_end(&cs->f, &best->f, &cap, now_ns);
-		if (*end_ns > 0) {
+		if (best == NULL || fair_may_go(s, &best->f, s->values.v[CREDIT_TIMESLICE], now_ns, end_ns)) {
 			return best;
 		}
 		on = best == on ? NULL : on;
 	}
 	sched_poke(out, cl->slot);
 	return NULL;
-}
-
-/* Those whose budget is there again wait, a batch of them; for the rest slot picks again. */
-static void unpark_due(struct credit_sched *cs, unsigned slot, uint64_t now_ns, struct sched_out *out)
-{
-	struct fair_entity *fe;
-
-	for (unsigned n = 0; (fe = fair_unpark_due(&cs->f, now_ns)) != NULL; n++) {
-		struct credit_entity *ce = entity_of(fe);
-
-		fair_start(&cs->f, fe);
-		ce->came = MAX(fe->start, cs->f.clock);
-		if (!fe->entity->on_slot) {
-			queue_up(cs, ce, out);
-		}
-		if (n == FAIR_BATCH) {
-			sched_poke(out, slot);
-			return;
-		}
-	}
 }
 
 /* next goes onto cl. */
@@ -489,7 +445,7 @@ static struct sched_pick credit_pick(struct sched *s, unsigned slot, uint64_t no
 	uint64_t end_ns;
 
 	if (cs->f.parked_count > 0) {
-		unpark_due(cs, slot, now_ns, out);
+		fair_unpark_due(&cs->f, &hooks, slot, now_ns, out);
 	}
 	on = candidate(cs, cl, now_ns);
 	next = decide(s, cl, on, now_ns, &end_ns, out);
@@ -520,41 +476,24 @@ static uint64_t credit_wait_bound_ns(struct sched *s, const struct sched_entity 
 {
 	const struct fair *f = s->priv;
 
-	(void)e;
-	return fair_bound_ns(f) + (f->slice_ns + ratelimit_ns(s)) * f->entities;
-}
-
-static void describe_one(const struct fair *f, struct fair_entity *fe, struct text *to)
-{
-	static const char *const names[] = { "BOOST", "UNDER", "OVER" };
-	uint64_t paid = paid_until(f, entity_of(fe));
-
-	text_printf(to, "%s.%u, %s, credit ", fe->entity->group->name, fe->entity->number,
-		    names[class_of(f, entity_of(fe))]);
-	text_ns(to, fair_ns_to(fe, paid));
-	text_putc(to, '\n');
+	return fair_bound_ns(f, e->priv) + (f->slice_ns + ratelimit_ns(s)) * f->entities;
 }
 
 static void credit_describe(struct sched *s, uint64_t now_ns, struct text *to)
 {
 	struct credit_sched *cs = s->priv;
-	const struct tree *trees[] = { &cs->boosted.full, &cs->boosted.some, &cs->queue.full, &cs->queue.some };
 
 	(void)now_ns;
 	CPUSET_FOREACH(slot, &s->slots) {
+		const struct credit_entity *on = slot_of(s, slot)->on;
+
 		text_printf(to, "slot %u: ", slot);
-		if (slot_of(s, slot)->on == NULL) {
-			text_puts(to, "idle\n");
-		} else {
-			describe_one(&cs->f, &slot_of(s, slot)->on->f, to);
-		}
+		fair_describe(&cs->f, on == NULL ? NULL : &on->f, to);
 	}
-	for (unsigned i = 0; i < ARRAY_SIZE(trees); i++) {
-		for (struct tree_node *n = tree_first(trees[i]); n != NULL; n = tree_next(n)) {
-			text_puts(to, "waits: ");
-			describe_one(&cs->f, fair_of(n), to);
-		}
-	}
+	text_puts(to, "BOOST:\n");
+	fair_queue_describe(&cs->f, &cs->boosted, to);
+	text_puts(to, "others, who has come to UNDER or will:\n");
+	fair_queue_describe(&cs->f, &cs->queue, to);
 }
 
 static bool credit_check(struct sched *s, struct sched_reason *why)
@@ -568,9 +507,8 @@ static bool credit_check(struct sched *s, struct sched_reason *why)
 	CPUSET_FOREACH(slot, &s->slots) {
 		const struct credit_entity *on = slot_of(s, slot)->on;
 
-		if (on != NULL && (!on->f.entity->runnable || on->f.queue != NULL || on->f.entity->slot != slot ||
-				   cpuset_has(&cs->f.idle, slot))) {
-			return sched_refuse(ERR_STATE, why, "slot %u: runs one that cannot be there", slot) == ERR_OK;
+		if (!fair_slot_check(&cs->f, on == NULL ? NULL : &on->f, slot, why)) {
+			return false;
 		}
 	}
 	if (waiting != cs->f.waiting) {
@@ -587,9 +525,9 @@ SCHED_POLICY(sched_credit,
 	.tunables = credit_tunables, .tunable_count = ARRAY_SIZE(credit_tunables),
 	.object_size = sizeof(struct credit_sched), .slot_size = sizeof(struct credit_slot),
 	.group_size = sizeof(struct fair_group), .entity_size = sizeof(struct credit_entity),
-	.init = credit_init, .join = credit_join, .leave = credit_leave, .add = credit_add, .remove = credit_remove,
+	.init = credit_init, .join = credit_join, .leave = credit_leave, .add = credit_add, .remove = fair_remove,
 	.set_affinity = credit_set_affinity, .wake = credit_wake, .block = credit_block, .yield = credit_yield,
 	.charge = credit_charge, .pick = credit_pick, .released = credit_released, .tune = credit_tune,
-	.export = credit_export, .import = credit_import, .wait_bound_ns = credit_wait_bound_ns,
+	.export = fair_export, .import = fair_import, .wait_bound_ns = credit_wait_bound_ns,
 	.describe = credit_describe, .check = credit_check,
 );

@@ -12,9 +12,9 @@
  * each class's queue is all that pick looks at: as many comparisons as there are classes in use, no search. The length is
  * looked up at the comparison, since it changes with the number and the weight of those that are runnable.
  *
- * Who wakes takes up the request that it fell asleep in. It goes to an idle slot, or preempts: in the class of the
- * longest requests that run, the slot that picked last, whose deadline is about the latest, if that is later than its own.
- * A preempted request goes on with its old deadline.
+ * Who wakes asks for a request of half the length, or a quarter, and so on, while that is twice what it ran for last time:
+ * who always needs little gets it soon. It goes to an idle slot, or takes the place of one whose deadline is later than its
+ * own: of those that run the longest requests the last of the first few. A preempted request goes on with its old deadline.
  *
  * Who runs a short class and is not eligible yet may become so within a longer one's slice: then the slice ends there.
  *
@@ -55,29 +55,18 @@ struct eevdf_entity {
 	unsigned class;			/* of its request */
 };
 
-enum { EEVDF_WEIGHT, EEVDF_LATENCY_NICE, EEVDF_CAP, EEVDF_TIMESLICE, EEVDF_CAP_PERIOD };
+enum { EEVDF_LATENCY_NICE = FAIR_OWN, EEVDF_TIMESLICE };
 
 static const struct sched_tunable eevdf_tunables[] = {
-	[EEVDF_WEIGHT] = {
-		.name = "weight", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true,
-		.min = 1, .max = FAIR_WEIGHT_MAX, .def = 256, .help = "share of each vCPU, against the other vCPUs' weights",
-	},
+	FAIR_TUNABLES,
 	[EEVDF_LATENCY_NICE] = {
 		.name = "latency-nice", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true,
 		.min = -CLASS_0, .max = CLASSES - 1 - CLASS_0, .def = 0, .help = "below 0: sooner and shorter; the share stays",
-	},
-	[EEVDF_CAP] = {
-		.name = "cap", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true, .unit = "%",
-		.min = 0, .max = 100 * CPU_MAX, .def = 0, .help = "most that the VM gets, of one cpu; 0: no limit",
 	},
 	[EEVDF_TIMESLICE] = {
 		.name = "timeslice", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
 		.min = 100 * NS_PER_US, .max = 100 * NS_PER_MS, .def = 2500 * NS_PER_US,
 		.help = "how long a vCPU of average weight runs while others wait",
-	},
-	[EEVDF_CAP_PERIOD] = {
-		.name = "cap-period", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
-		.min = NS_PER_MS, .max = NS_PER_S, .def = 10 * NS_PER_MS, .help = "over which a cap holds",
 	},
 };
 
@@ -94,11 +83,6 @@ static struct eevdf_entity *entity_of(struct fair_entity *fe)
 static unsigned class_of(const struct sched_entity *e)
 {
 	return (unsigned)(e->group->values.v[EEVDF_LATENCY_NICE] + CLASS_0);
-}
-
-static struct fair_cap cap_of(const struct sched *s, const struct sched_entity *e)
-{
-	return (struct fair_cap){ e->group->values.v[EEVDF_CAP], (uint64_t)s->values.v[EEVDF_CAP_PERIOD] };
 }
 
 /* 2 to the (class - 20) / 5 requests. */
@@ -129,7 +113,7 @@ static void renew_woken(const struct fair *f, struct eevdf_entity *ee)
 {
 	renew(ee);
 	ee->woken = ee->f.v;
-	while (ee->class >= HALF && length(f, ee->class - HALF) >= 2 * ee->burst) {
+	while (ee->class >= HALF && length(f, ee->class - HALF) / 2 >= ee->burst) {
 		ee->class -= HALF;
 	}
 }
@@ -214,6 +198,26 @@ static void queue_up(struct eevdf_sched *ev, struct eevdf_entity *ee, struct sch
 	}
 }
 
+static void hook_dequeue(struct fair *f, struct fair_entity *fe)
+{
+	dequeue(CONTAINER_OF(f, struct eevdf_sched, f), entity_of(fe));
+}
+
+static void hook_enqueue(struct fair *f, struct fair_entity *fe)
+{
+	enqueue(CONTAINER_OF(f, struct eevdf_sched, f), entity_of(fe));
+}
+
+static void hook_unparked(struct fair *f, struct fair_entity *fe, struct sched_out *out)
+{
+	renew(entity_of(fe));
+	if (!fe->entity->on_slot) {
+		queue_up(CONTAINER_OF(f, struct eevdf_sched, f), entity_of(fe), out);
+	}
+}
+
+static const struct fair_hooks hooks = { hook_dequeue, hook_enqueue, hook_unparked };
+
 /* A slot took one that another was poked for, or goes. */
 static void poke_for_waiters(struct eevdf_sched *ev, struct sched_out *out)
 {
@@ -264,13 +268,8 @@ static void eevdf_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, 
 	struct eevdf_sched *ev = s->priv;
 
 	(void)out;
-	fair_add(&ev->f, e->priv, e, e->group->values.v[EEVDF_WEIGHT], now_ns);
-}
-
-static void eevdf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	(void)now_ns, (void)out;
-	fair_remove(s->priv, e->priv);
+	fair_add(&ev->f, e->priv, e, now_ns);
+	((struct eevdf_entity *)e->priv)->burst = UINT64_MAX;	/* not known yet */
 }
 
 static void eevdf_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -298,7 +297,8 @@ static void eevdf_tune(struct sched *s, struct sched_group *g, struct sched_enti
 
 	(void)e, (void)now_ns;
 	if (g != NULL) {
-		return;				/* read at each charge and enqueue */
+		fair_tune_group(&ev->f, &hooks, g, out);
+		return;
 	}
 	fair_set_slice(&ev->f, (uint64_t)s->values.v[EEVDF_TIMESLICE]);
 	CPUSET_FOREACH(slot, &s->slots) {
@@ -309,26 +309,17 @@ static void eevdf_tune(struct sched *s, struct sched_group *g, struct sched_enti
 
 static void eevdf_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to)
 {
-	(void)s;
-	to->weight = e->group->values.v[EEVDF_WEIGHT];
-	to->cap = e->group->values.v[EEVDF_CAP];
+	fair_export(s, e, to);
 	to->latency = e->group->values.v[EEVDF_LATENCY_NICE];
 }
 
 static void eevdf_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
 {
-	int64_t *v = e->group->values.v;
-
-	if (from->weight > 0) {
-		v[EEVDF_WEIGHT] = MIN(from->weight, FAIR_WEIGHT_MAX);
-	}
-	if (from->cap > 0) {
-		v[EEVDF_CAP] = MIN(from->cap, eevdf_tunables[EEVDF_CAP].max);
-	}
+	fair_import(s, e, from, now_ns);
 	if (from->latency != 0) {
-		v[EEVDF_LATENCY_NICE] = MAX(-CLASS_0, MIN(from->latency, (int64_t)CLASSES - 1 - CLASS_0));
+		e->group->values.v[EEVDF_LATENCY_NICE] =
+			MAX(-CLASS_0, MIN(from->latency, (int64_t)CLASSES - 1 - CLASS_0));
 	}
-	(void)s, (void)now_ns;			/* the account reads them when e first runs */
 }
 
 /* --- What entities do. */
@@ -386,7 +377,7 @@ static void eevdf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_n
 			 struct sched_out *out)
 {
 	(void)now_ns, (void)out;
-	fair_charge(s->priv, e->priv, ran_ns, e->group->values.v[EEVDF_WEIGHT]);
+	fair_charge(s->priv, e->priv, ran_ns);
 }
 
 static void eevdf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -408,7 +399,7 @@ static void eevdf_released(struct sched *s, struct sched_entity *e, uint64_t now
 
 /* --- Picking. */
 
-/* The first eligible deadline, else the first start. Between equals `on` goes on, and a short class goes first. */
+/* The first eligible deadline, else the first start. Between equals `on` goes on if its request is begun. */
 static inline struct eevdf_entity *choose(const struct eevdf_sched *ev, unsigned slot, struct eevdf_entity *on)
 {
 	const uint64_t clock = ev->f.clock;
@@ -422,7 +413,7 @@ static inline struct eevdf_entity *choose(const struct eevdf_sched *ev, unsigned
 			continue;
 		}
 		if (best == NULL || best->f.start > clock || best->class == ee->class) {
-			if (best == NULL || fe->start < best->f.start) {
+			if (best == NULL || fe->start < best->f.start + (best->f.v == best->f.start)) {
 				best = ee;
 			}
 		} else if (fe->start <= clock && deadline(&ev->f, ee) < deadline(&ev->f, best)) {
@@ -460,44 +451,19 @@ static inline uint64_t slice_ns(const struct eevdf_sched *ev, const struct eevdf
 	return MAX(ns, SLICE_MIN_NS);
 }
 
-/* Those whose budget is there again wait, a batch of them; for the rest slot picks again. */
-static void unpark_due(struct eevdf_sched *ev, unsigned slot, uint64_t now_ns, struct sched_out *out)
-{
-	struct fair_entity *fe;
-
-	for (unsigned n = 0; (fe = fair_unpark_due(&ev->f, now_ns)) != NULL; n++) {
-		fair_start(&ev->f, fe);
-		renew(entity_of(fe));
-		if (!fe->entity->on_slot) {
-			queue_up(ev, entity_of(fe), out);
-		}
-		if (n == FAIR_BATCH) {
-			sched_poke(out, slot);
-			return;
-		}
-	}
-}
-
 /* Whom es runs next, and when its budget ends. on: who may go on there. Parks those without budget. */
 static struct eevdf_entity *decide(struct sched *s, const struct eevdf_slot *es, struct eevdf_entity *on, uint64_t now_ns,
 				   uint64_t *end_ns, struct sched_out *out)
 {
 	struct eevdf_sched *ev = s->priv;
-	struct fair_cap cap;
 
 	for (unsigned n = 0; n < FAIR_BATCH; n++) {
 		struct eevdf_entity *best = choose(ev, es->slot, es->yielded ? NULL : on);
 
-		*end_ns = NS_NEVER;
 		if (best == NULL) {
 			best = on;		/* nobody waits to whom it could give way */
 		}
-		if (best == NULL || best->f.entity->group->values.v[EEVDF_CAP] == 0) {
-			return best;
-		}
-		cap = cap_of(s, best->f.entity);
-		*end_ns = fair_budget_end(&ev->f, &best->f, &cap, now_ns);
-		if (*end_ns > 0) {
+		if (best == NULL || fair_may_go(s, &best->f, 0, now_ns, end_ns)) {
 			return best;
 		}
 		left_queue(ev, best);
@@ -545,7 +511,7 @@ static struct sched_pick eevdf_pick(struct sched *s, unsigned slot, uint64_t now
 	uint64_t end_ns;
 
 	if (ev->f.parked_count > 0) {
-		unpark_due(ev, slot, now_ns, out);
+		fair_unpark_due(&ev->f, &hooks, slot, now_ns, out);
 	}
 	next = decide(s, es, candidate(ev, es, now_ns), now_ns, &end_ns, out);
 	if (next == NULL) {
@@ -570,17 +536,7 @@ static uint64_t eevdf_wait_bound_ns(struct sched *s, const struct sched_entity *
 {
 	const struct fair *f = s->priv;
 
-	(void)e;
-	return fair_bound_ns(f) + SLICES_MAX * f->slice_ns * f->entities;
-}
-
-static void describe_one(const struct fair *f, const struct fair_entity *fe, struct text *to)
-{
-	bool behind = f->clock >= fe->v;
-
-	text_printf(to, "%s.%u, %s by ", fe->entity->group->name, fe->entity->number, behind ? "owed" : "owes");
-	text_ns(to, behind ? (f->clock - fe->v) * fe->weight / FAIR_ONE : fair_ns_to(fe, 2 * fe->v - f->clock));
-	text_puts(to, fe->start <= f->clock ? ", eligible\n" : "\n");
+	return fair_bound_ns(f, e->priv) + SLICES_MAX * f->slice_ns * f->entities;
 }
 
 static void eevdf_describe(struct sched *s, uint64_t now_ns, struct text *to)
@@ -589,23 +545,14 @@ static void eevdf_describe(struct sched *s, uint64_t now_ns, struct text *to)
 
 	(void)now_ns;
 	CPUSET_FOREACH(slot, &s->slots) {
+		const struct eevdf_entity *on = slot_of(s, slot)->on;
+
 		text_printf(to, "slot %u: ", slot);
-		if (slot_of(s, slot)->on == NULL) {
-			text_puts(to, "idle\n");
-		} else {
-			describe_one(&ev->f, &slot_of(s, slot)->on->f, to);
-		}
+		fair_describe(&ev->f, on == NULL ? NULL : &on->f, to);
 	}
 	for (uint64_t classes = ev->waiting; classes != 0; classes &= classes - 1) {
-		const struct fair_queue *q = &ev->queue[__builtin_ctzl(classes)];
-		const struct tree *trees[] = { &q->full, &q->some };
-
-		for (unsigned i = 0; i < ARRAY_SIZE(trees); i++) {
-			for (struct tree_node *n = tree_first(trees[i]); n != NULL; n = tree_next(n)) {
-				text_printf(to, "latency-nice %d: ", __builtin_ctzl(classes) - CLASS_0);
-				describe_one(&ev->f, fair_of(n), to);
-			}
-		}
+		text_printf(to, "requests as of latency-nice %d:\n", __builtin_ctzl(classes) - CLASS_0);
+		fair_queue_describe(&ev->f, &ev->queue[__builtin_ctzl(classes)], to);
 	}
 }
 
@@ -626,9 +573,8 @@ static bool eevdf_check(struct sched *s, struct sched_reason *why)
 	CPUSET_FOREACH(slot, &s->slots) {
 		const struct eevdf_entity *on = slot_of(s, slot)->on;
 
-		if (on != NULL && (!on->f.entity->runnable || on->f.queue != NULL || on->f.entity->slot != slot ||
-				   cpuset_has(&ev->f.idle, slot))) {
-			return sched_refuse(ERR_STATE, why, "slot %u: runs one that cannot be there", slot) == ERR_OK;
+		if (!fair_slot_check(&ev->f, on == NULL ? NULL : &on->f, slot, why)) {
+			return false;
 		}
 	}
 	if (waiting != ev->f.waiting) {
@@ -645,7 +591,7 @@ SCHED_POLICY(sched_eevdf,
 	.tunables = eevdf_tunables, .tunable_count = ARRAY_SIZE(eevdf_tunables),
 	.object_size = sizeof(struct eevdf_sched), .slot_size = sizeof(struct eevdf_slot),
 	.group_size = sizeof(struct fair_group), .entity_size = sizeof(struct eevdf_entity),
-	.init = eevdf_init, .join = eevdf_join, .leave = eevdf_leave, .add = eevdf_add, .remove = eevdf_remove,
+	.init = eevdf_init, .join = eevdf_join, .leave = eevdf_leave, .add = eevdf_add, .remove = fair_remove,
 	.set_affinity = eevdf_set_affinity, .wake = eevdf_wake, .block = eevdf_block, .yield = eevdf_yield,
 	.charge = eevdf_charge, .pick = eevdf_pick, .released = eevdf_released, .tune = eevdf_tune,
 	.export = eevdf_export, .import = eevdf_import, .wait_bound_ns = eevdf_wait_bound_ns,

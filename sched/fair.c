@@ -19,27 +19,55 @@ void fair_queue_init(struct fair_queue *q)
 	tree_init(&q->some, true);
 }
 
-void fair_add(struct fair *f, struct fair_entity *fe, struct sched_entity *e, int64_t weight, uint64_t now_ns)
+void fair_add(struct fair *f, struct fair_entity *fe, struct sched_entity *e, uint64_t now_ns)
 {
 	struct fair_group *fg = e->group->priv;
 
+	if (fg->entities++ == 0) {
+		fg->epoch_ns = now_ns;
+		list_init(&fg->members);
+	}
 	fe->entity = e;
 	fe->group = fg;
 	fe->v = fe->start = f->clock;
-	fe->weight = (uint32_t)weight;
+	fe->weight = (uint32_t)e->group->values.v[FAIR_WEIGHT];
+	list_push_back(&fg->members, &fe->link);
 	f->entities++;
 	f->total_weight += fe->weight;
 	fair_set_affinity(fe);
-	if (fg->entities++ == 0) {
-		fg->epoch_ns = now_ns;
-	}
 }
 
-void fair_remove(struct fair *f, struct fair_entity *fe)
+void fair_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
+	struct fair *f = s->priv;
+	struct fair_entity *fe = e->priv;
+
+	(void)now_ns, (void)out;
+	list_remove(&fe->link);
 	fe->group->entities--;
 	f->entities--;
 	f->total_weight -= fe->weight;
+}
+
+void fair_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to)
+{
+	(void)s;
+	to->weight = e->group->values.v[FAIR_WEIGHT];
+	to->cap = e->group->values.v[FAIR_CAP];
+}
+
+void fair_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
+{
+	int64_t *v = e->group->values.v;
+
+	(void)now_ns;
+	if (from->weight > 0) {
+		v[FAIR_WEIGHT] = MIN(from->weight, FAIR_WEIGHT_MAX);
+		fair_reweigh(s->priv, e->priv);
+	}
+	if (from->cap > 0) {
+		v[FAIR_CAP] = MIN(from->cap, (int64_t)FAIR_CAP_MAX);
+	}
 }
 
 /* --- The account. */
@@ -116,16 +144,24 @@ void fair_stop(struct fair *f, struct fair_entity *fe)
 	fe->apart = false;
 }
 
-void fair_set_weight(struct fair *f, struct fair_entity *fe, uint32_t weight)
+void fair_reweigh(struct fair *f, struct fair_entity *fe)
 {
+	const int64_t far = 1l << 44, was = (int64_t)fe->weight, is = fe->entity->group->values.v[FAIR_WEIGHT];
+	int64_t away = (int64_t)(fe->v - f->clock), had = (int64_t)(fe->v - fe->start);
+	const uint64_t clock = f->clock;
 	bool counted = fe->counted;
 
+	if (was == is) {
+		return;
+	}
 	if (counted) {
 		count_out(f, fe);
 	}
-	f->total_weight += weight - fe->weight;
-	fe->weight = weight;
+	fe->v = clock + (uint64_t)(MAX(MIN(away, far), -far) * was / is);
+	fe->start = fe->v - (uint64_t)(MIN(had, far) * was / is);
+	fe->weight = (uint32_t)is;
 	fe->rest = 0;
+	f->total_weight += (uint64_t)(is - was);
 	if (counted) {
 		count_in(f, fe);
 	}
@@ -148,9 +184,11 @@ void fair_settle(struct fair *f, struct fair_entity *fe)
 	}
 }
 
-uint64_t fair_bound_ns(const struct fair *f)
+uint64_t fair_bound_ns(const struct fair *f, const struct fair_entity *fe)
 {
-	return (FAIR_BEHIND + FAIR_AHEAD + 2) * (f->request * f->total_weight / FAIR_ONE + f->entities * f->slice_ns);
+	uint64_t ahead = fe->start > f->clock ? (fe->start - f->clock) / f->request : 0;
+
+	return (ahead + FAIR_BEHIND + FAIR_AHEAD + 2) * (f->request * f->total_weight / FAIR_ONE + f->entities * f->slice_ns);
 }
 
 /* --- Queues. */
@@ -272,19 +310,20 @@ void fair_poke_for(struct fair *f, struct fair_queue *q, struct sched_out *out)
 
 /* --- Caps. */
 
-/* Periods that are over take their budgets off what was used. */
-static uint64_t turn(struct fair_group *fg, const struct fair_cap *cap, uint64_t now_ns)
+/* Periods that are over take their budgets off what was used. What was used under another cap is forgotten. */
+static void turn(struct fair_group *fg, uint64_t period, int64_t budget_ns, int64_t save_ns)
 {
-	uint64_t period = ns_since(fg->epoch_ns, now_ns) / cap->period_ns;
-	uint64_t budget_ns = cap->period_ns * (uint64_t)cap->percent / 100;
+	int64_t passed = (int64_t)(period - fg->period);
 
-	if (period != fg->period) {
-		uint64_t passed = period > fg->period ? period - fg->period : UINT64_MAX / budget_ns;
-
-		fg->used_ns = fg->used_ns / budget_ns < passed ? 0 : fg->used_ns - passed * budget_ns;
-		fg->period = period;
+	if (budget_ns != fg->budget_ns) {
+		fg->budget_ns = budget_ns;
+		fg->used_ns = 0;
+	} else if (passed < 0 || passed > (fg->used_ns + save_ns) / budget_ns) {
+		fg->used_ns = -save_ns;
+	} else {
+		fg->used_ns -= passed * budget_ns;
 	}
-	return budget_ns;
+	fg->period = period;
 }
 
 static void park(struct fair *f, struct fair_entity *fe, uint64_t until_ns)
@@ -300,16 +339,23 @@ static void park(struct fair *f, struct fair_entity *fe, uint64_t until_ns)
 	f->parked_count++;
 }
 
-uint64_t fair_budget_end(struct fair *f, struct fair_entity *fe, const struct fair_cap *cap, uint64_t now_ns)
+bool fair_fund(struct sched *s, struct fair_entity *fe, int64_t save_ns, uint64_t now_ns, uint64_t *end_ns)
 {
+	const uint64_t period_ns = (uint64_t)s->values.v[FAIR_CAP_PERIOD];
+	const int64_t budget_ns = (int64_t)period_ns * fe->entity->group->values.v[FAIR_CAP] / 100;
 	struct fair_group *fg = fe->group;
-	uint64_t budget_ns = turn(fg, cap, now_ns);
+	uint64_t period = ns_since(fg->epoch_ns, now_ns) / period_ns;
 
-	if (fg->used_ns < budget_ns) {
-		return now_ns + MAX((budget_ns - fg->used_ns) / (fg->running + 1), 1ul);
+	if (period != fg->period || budget_ns != fg->budget_ns) {
+		turn(fg, period, budget_ns, save_ns);
 	}
-	park(f, fe, MAX(fg->epoch_ns + (fg->period + fg->used_ns / budget_ns) * cap->period_ns, now_ns + 1));
-	return 0;
+	if (fg->used_ns < budget_ns) {
+		*end_ns = now_ns + MAX((uint64_t)(budget_ns - fg->used_ns) / (fg->running + 1), 1ul);
+		return true;
+	}
+	period += (uint64_t)(fg->used_ns / budget_ns);
+	park(s->priv, fe, MAX(fg->epoch_ns + period * period_ns, now_ns + 1));
+	return false;
 }
 
 void fair_unpark(struct fair *f, struct fair_entity *fe)
@@ -321,15 +367,47 @@ void fair_unpark(struct fair *f, struct fair_entity *fe)
 	}
 }
 
-struct fair_entity *fair_unpark_due(struct fair *f, uint64_t now_ns)
+static void let_go(struct fair *f, const struct fair_hooks *h, struct fair_entity *fe, struct sched_out *out)
 {
-	struct fair_entity *fe = fair_of(tree_first(&f->parked));
-
-	if (fe == NULL || fe->node.key > now_ns) {
-		return NULL;
-	}
 	fair_unpark(f, fe);
-	return fe;
+	fair_start(f, fe);
+	h->unparked(f, fe, out);
+}
+
+void fair_unpark_due(struct fair *f, const struct fair_hooks *h, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct fair_entity *fe;
+
+	for (unsigned n = 0; (fe = fair_of(tree_first(&f->parked))) != NULL && fe->node.key <= now_ns; n++) {
+		if (n == FAIR_BATCH) {
+			sched_poke(out, slot);
+			return;
+		}
+		let_go(f, h, fe, out);
+	}
+}
+
+void fair_tune_group(struct fair *f, const struct fair_hooks *h, struct sched_group *g, struct sched_out *out)
+{
+	struct fair_group *fg = g->priv;
+
+	if (fg->entities == 0) {
+		return;
+	}
+	LIST_FOREACH(node, &fg->members) {
+		struct fair_entity *fe = LIST_ENTRY(node, struct fair_entity, link);
+		bool waits = fe->queue != NULL;
+
+		if (waits) {
+			h->dequeue(f, fe);
+		}
+		fair_reweigh(f, fe);
+		if (waits) {
+			h->enqueue(f, fe);
+		} else if (fe->entity->parked != SCHED_NOT_PARKED) {
+			let_go(f, h, fe, out);		/* it may have budget now */
+		}
+	}
 }
 
 uint64_t fair_carry_park(struct fair *f, unsigned slot, uint64_t until_ns, uint64_t now_ns)
@@ -344,7 +422,30 @@ uint64_t fair_carry_park(struct fair *f, unsigned slot, uint64_t until_ns, uint6
 	return MIN(until_ns, MAX(n->key, now_ns + 1));
 }
 
-/* --- Invariants. */
+/* --- Looking inside. */
+
+void fair_describe(const struct fair *f, const struct fair_entity *fe, struct text *to)
+{
+	if (fe == NULL) {
+		text_puts(to, "idle\n");
+		return;
+	}
+	text_printf(to, "%s.%u, %s ", fe->entity->group->name, fe->entity->number, fe->v > f->clock ? "owes" : "owed");
+	text_ns(to, (fe->v > f->clock ? fe->v - f->clock : f->clock - fe->v) * fe->weight / FAIR_ONE);
+	text_puts(to, fe->start <= f->clock ? ", its turn has come\n" : "\n");
+}
+
+void fair_queue_describe(const struct fair *f, const struct fair_queue *q, struct text *to)
+{
+	const struct tree *trees[] = { &q->full, &q->some };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(trees); i++) {
+		for (struct tree_node *n = tree_first(trees[i]); n != NULL; n = tree_next(n)) {
+			text_puts(to, "    ");
+			fair_describe(f, fair_of(n), to);
+		}
+	}
+}
 
 bool fair_queue_check(const struct fair_queue *q, unsigned *count, struct sched_reason *why)
 {
@@ -379,4 +480,10 @@ bool fair_check(const struct fair *f, struct sched_reason *why)
 				    f->parked_count, f->idle_count) == ERR_OK;
 	}
 	return true;
+}
+
+bool fair_slot_check(const struct fair *f, const struct fair_entity *on, unsigned slot, struct sched_reason *why)
+{
+	return on == NULL || (on->entity->runnable && on->queue == NULL && on->entity->slot == slot && !cpuset_has(&f->idle, slot)) ||
+	       sched_refuse(ERR_STATE, why, "slot %u: runs one that cannot be there", slot) == ERR_OK;
 }

@@ -28,8 +28,26 @@
 
 #define FAIR_ONE		256u
 #define FAIR_WEIGHT_MAX		65535
+#define FAIR_CAP_MAX		(100 * CPU_MAX)
 #define FAIR_BEHIND		4u		/* requests that one may be away from the clock */
 #define FAIR_AHEAD		16u
+
+/* The tunables of all that keep this account come first in their tables; then their own, from FAIR_OWN on. */
+enum { FAIR_WEIGHT, FAIR_CAP, FAIR_CAP_PERIOD, FAIR_OWN };
+
+#define FAIR_TUNABLES \
+	[FAIR_WEIGHT] = { \
+		.name = "weight", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true, \
+		.min = 1, .max = FAIR_WEIGHT_MAX, .def = 256, .help = "share of each vCPU, against the other vCPUs' weights", \
+	}, \
+	[FAIR_CAP] = { \
+		.name = "cap", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true, .unit = "%", \
+		.min = 0, .max = FAIR_CAP_MAX, .def = 0, .help = "most that the VM gets, of one cpu; 0: no limit", \
+	}, \
+	[FAIR_CAP_PERIOD] = { \
+		.name = "cap-period", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true, \
+		.min = NS_PER_MS, .max = NS_PER_S, .def = 10 * NS_PER_MS, .help = "over which a cap holds", \
+	}
 
 struct fair_queue {
 	struct tree full, some;		/* those that may run on every cpu there can be; the others */
@@ -54,8 +72,10 @@ struct fair {
 /* First in a group's private part: the budget of its cap. */
 struct fair_group {
 	uint64_t epoch_ns, period;	/* its first period began; the number of the one that used_ns is of */
-	uint64_t used_ns;		/* more than the budget is taken from the next period's */
-	unsigned entities, running;
+	struct list members;		/* of fair_entity.link */
+	int64_t budget_ns;		/* for each period */
+	int64_t used_ns;		/* more than the budget is taken from the next period's; below 0: saved */
+	unsigned entities, running;	/* how many there are, and are on slots */
 };
 
 /* First in an entity's private part. */
@@ -63,6 +83,7 @@ struct fair_entity {
 	struct tree_node node;		/* in a queue, or parked */
 	struct sched_entity *entity;
 	struct fair_group *group;
+	struct list link;
 	struct fair_queue *queue;	/* NULL: it does not wait */
 	uint64_t v, start;		/* its virtual time, now and where its request began */
 	uint32_t weight, rest;
@@ -77,36 +98,37 @@ static inline struct fair_entity *fair_of(const struct tree_node *n)
 
 void fair_init(struct fair *f, uint64_t slice_ns);
 void fair_queue_init(struct fair_queue *q);
-void fair_add(struct fair *f, struct fair_entity *fe, struct sched_entity *e, int64_t weight, uint64_t now_ns);
-void fair_remove(struct fair *f, struct fair_entity *fe);
+void fair_add(struct fair *f, struct fair_entity *fe, struct sched_entity *e, uint64_t now_ns);
+
+/* Ops as they are. */
+void fair_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+void fair_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to);
+void fair_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns);
 
 /* --- The account. */
 
 /* It is runnable, and not parked, from now on; it no longer is. */
 void fair_start(struct fair *f, struct fair_entity *fe);
 void fair_stop(struct fair *f, struct fair_entity *fe);
-/* What fair_charge() seldom has to do. */
-void fair_settle(struct fair *f, struct fair_entity *fe);
-void fair_set_weight(struct fair *f, struct fair_entity *fe, uint32_t weight);
+/* Takes the weight that its group has now. It does not wait. What it is owed, or owes, stays the same time. */
+void fair_reweigh(struct fair *f, struct fair_entity *fe);
+void fair_settle(struct fair *f, struct fair_entity *fe);	/* what fair_charge() seldom has to do */
 void fair_set_slice(struct fair *f, uint64_t slice_ns);
-/* How much service may come before fe's when all others are as far behind, and it as far ahead, as can be. */
-uint64_t fair_bound_ns(const struct fair *f);
+/* How much service may come before the waiting fe's, when all others are as far behind as can be. */
+uint64_t fair_bound_ns(const struct fair *f, const struct fair_entity *fe);
 
-/* fe ran. A new weight holds from here on. */
-static inline void fair_charge(struct fair *f, struct fair_entity *fe, uint64_t ran_ns, int64_t weight)
+/* fe ran. */
+static inline void fair_charge(struct fair *f, struct fair_entity *fe, uint64_t ran_ns)
 {
 	uint64_t served = ran_ns * FAIR_ONE, v = served + fe->rest;
 
-	fe->group->used_ns += ran_ns;
+	fe->group->used_ns += (int64_t)ran_ns;
 	fe->v += v / fe->weight;
 	fe->rest = (uint32_t)(v % fe->weight);
 	if (fe->counted) {
 		served += f->rest;
 		f->clock += served / f->weight;
 		f->rest = served % f->weight;
-	}
-	if (fe->weight != (uint32_t)weight) {
-		fair_set_weight(f, fe, (uint32_t)weight);
 	}
 	if (fe->apart || fe->v - (f->clock - FAIR_BEHIND * f->request) > (FAIR_BEHIND + FAIR_AHEAD) * f->request) {
 		fair_settle(f, fe);
@@ -186,17 +208,29 @@ void fair_poke_for(struct fair *f, struct fair_queue *q, struct sched_out *out);
 
 #define FAIR_BATCH	8u		/* entities that one pick may park or let go on */
 
-struct fair_cap {
-	int64_t percent;		/* of one cpu; 0: none */
-	uint64_t period_ns;
+bool fair_fund(struct sched *s, struct fair_entity *fe, int64_t save_ns, uint64_t now_ns, uint64_t *end_ns);
+
+/* Has fe's group budget for it to run, and until when? False: it has none, and fe is parked. save_ns: what unused ones are worth. */
+static inline bool fair_may_go(struct sched *s, struct fair_entity *fe, int64_t save_ns, uint64_t now_ns, uint64_t *end_ns)
+{
+	*end_ns = NS_NEVER;
+	return fe->entity->group->values.v[FAIR_CAP] == 0 || fair_fund(s, fe, save_ns, now_ns, end_ns);
+}
+
+/* It blocks while it is parked. */
+void fair_unpark(struct fair *f, struct fair_entity *fe);
+
+/* What is the policy's own. */
+struct fair_hooks {
+	void (*dequeue)(struct fair *f, struct fair_entity *fe);	/* it waits */
+	void (*enqueue)(struct fair *f, struct fair_entity *fe);	/* it waits on, in the place that it has now */
+	void (*unparked)(struct fair *f, struct fair_entity *fe, struct sched_out *out);
 };
 
-/* Until when fe's group has budget if fe goes on a slot now; 0: it has none, and fe is parked. */
-uint64_t fair_budget_end(struct fair *f, struct fair_entity *fe, const struct fair_cap *cap, uint64_t now_ns);
-/* It blocks, or its time has come; the caller starts it then. */
-void fair_unpark(struct fair *f, struct fair_entity *fe);
-/* One whose time has come, taken out of the parked, or NULL. */
-struct fair_entity *fair_unpark_due(struct fair *f, uint64_t now_ns);
+/* Those whose time has come, a batch of them; for the rest slot picks again. */
+void fair_unpark_due(struct fair *f, const struct fair_hooks *h, unsigned slot, uint64_t now_ns, struct sched_out *out);
+/* Weight and cap of g may have changed: that holds at once. */
+void fair_tune_group(struct fair *f, const struct fair_hooks *h, struct sched_group *g, struct sched_out *out);
 uint64_t fair_carry_park(struct fair *f, unsigned slot, uint64_t until_ns, uint64_t now_ns);
 
 /* until_ns, and not later than the end of the next park, if slot is the one to see to it. */
@@ -205,6 +239,11 @@ static inline uint64_t fair_carry(struct fair *f, unsigned slot, uint64_t until_
 	return f->parked_count == 0 ? until_ns : fair_carry_park(f, slot, until_ns, now_ns);
 }
 
+/* A line: who it is, and what it is owed or owes; NULL: idle. And a line for each that waits. */
+void fair_describe(const struct fair *f, const struct fair_entity *fe, struct text *to);
+void fair_queue_describe(const struct fair *f, const struct fair_queue *q, struct text *to);
 /* The invariants of the account, the queues' trees and the parked. */
 bool fair_check(const struct fair *f, struct sched_reason *why);
 bool fair_queue_check(const struct fair_queue *q, unsigned *count, struct sched_reason *why);
+/* on, if not NULL, may be what runs on slot. */
+bool fair_slot_check(const struct fair *f, const struct fair_entity *on, unsigned slot, struct sched_reason *why);

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sched/eevdf and sched/credit, which keep their account in sched/fair: the promises, with the figure beside Xen's, and
+ * mutants. Timetables worked out by hand are tests/plans/eevdf-turns and credit-turns.
+ */
+#include "tests/host/test.h"
+
+#include <stdio.h>
+
+#include "sched/fair.h"
+#include "tests/fake/sched_model.h"
+#include "tests/host/sched_promise.h"
+
+extern const struct sched_ops sched_eevdf, sched_credit;
+
+static const unsigned one_to_eight[] = { 256, 512, 1024, 2048, 256, 512, 1024, 2048, 256, 512, 1024, 2048, 256, 512 };
+static const unsigned equal[] = { 256, 256, 256, 256 };
+
+static void shares(const struct sched_ops *ops, double one, double seven, double three, const char *xen)
+{
+	double e1 = promise_share_error(ops, one_to_eight, 4, 1, 10 * NS_PER_S);
+	double e7 = promise_share_error(ops, one_to_eight, 14, 7, 10 * NS_PER_S);
+	double e3 = promise_share_error(ops, equal, 3, 2, 10 * NS_PER_S);
+
+	printf("  %s: share error %.3f%%, %.3f%%, %.3f%% (%s)\n", ops->name, 100 * e1, 100 * e7, 100 * e3, xen);
+	CHECK(e1 <= one && e7 <= seven && e3 <= three);
+}
+
+TEST(eevdf_shares, "eevdf: 1:2:4:8 on a cpu, 14 of them on 7, 3 equal on 2: off by 0.05%, 0.5%, 0.2% at most after 10 s")
+{
+	shares(&sched_eevdf, 0.0005, 0.005, 0.002, "Xen credit2 0.05%, 0.68%, 3.45%");
+}
+
+TEST(credit_shares, "credit: the same, off by 1% at most")
+{
+	shares(&sched_credit, 0.01, 0.01, 0.01, "Xen credit 8.0%, 12.2%, 0.4%");
+}
+
+TEST(shares_soon, "shares are off by no more than two rounds of slices, whenever one looks")
+{
+	for (uint64_t ms = 203; ms < 3000; ms = ms * 5 / 4) {
+		/* Of 4 entities, a round is 4 timeslices. */
+		CHECK(promise_share_error(&sched_eevdf, one_to_eight, 4, 1, ms * NS_PER_MS) <= 20.0 / (double)ms);
+		CHECK(promise_share_error(&sched_credit, one_to_eight, 4, 1, ms * NS_PER_MS) <= 240.0 / (double)ms);
+	}
+}
+
+static void waits(const struct sched_ops *ops, const char *values, const unsigned how[3], uint64_t p99_us, uint64_t max_us,
+		  const char *xen)
+{
+	double rate;
+	struct sim_figures f = promise_waits(ops, values, how[0], how[1], how[2], 10 * NS_PER_S, &rate);
+
+	printf("  %s, %s, %u cpus, %u busy, %u interactive: %lu/%lu/%lu us, %.0f switches/s (Xen %s)\n", ops->name,
+	       values == NULL ? "all alike" : values, how[0], how[1], how[2], f.wake_p50_ns / 1000, f.wake_p99_ns / 1000,
+	       f.wake_max_ns / 1000, rate, xen);
+	CHECK(f.wake_p99_ns <= p99_us * NS_PER_US && f.wake_max_ns <= max_us * NS_PER_US);
+	CHECK_EQ(f.lost, 0);
+}
+
+static const unsigned loads[][3] = { { 1, 8, 1 }, { 8, 64, 1 }, { 1, 8, 4 }, { 8, 64, 32 } };
+
+TEST(eevdf_waits, "eevdf: who wakes for 100 us runs within 100 us, 99 times of 100, and within 300 us always")
+{
+	static const char *const xen[] = {
+		"credit2 592/991/1000, 1437", "credit2 580/908/981, 8421", "credit2 532/1074/1271, 2774",
+		"credit2 159/971/1293, 22259",
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(loads); i++) {
+		waits(&sched_eevdf, "latency-nice=-20", loads[i], 100, 300, xen[i]);
+		waits(&sched_eevdf, NULL, loads[i], 100, 300, xen[i]);
+	}
+}
+
+TEST(credit_waits, "credit: a boosted one runs within the ratelimit, or that and the runs of others boosted before")
+{
+	static const char *const xen[] = {
+		"credit 0/0/0, 1000", "credit 0/0/0, 1233", "credit 422/1053/339085, 2715", "credit 442/996/158674, 22250",
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(loads); i++) {
+		waits(&sched_credit, NULL, loads[i], 1100, 1300, xen[i]);
+	}
+}
+
+TEST(nice, "eevdf: latency-nice changes how soon, not how much: in 9 busy VMs one at -20 gets a ninth, in shorter turns")
+{
+	struct promise p = promise_make(&sched_eevdf, NULL, 1, 64);
+	struct sim_figures nice, other;
+
+	promise_add(&p, "latency-nice=-20", &promise_busy);
+	for (unsigned i = 1; i < 9; i++) {
+		promise_add(&p, NULL, &promise_busy);
+	}
+	promise_run(&p, 10 * NS_PER_S);
+	nice = sim_figures(p.e[0]);
+	other = sim_figures(p.e[1]);
+	printf("  share %.3f%%, longest wait %lu us; others %.3f%%, %lu us\n", (double)nice.run_ns / 1e8,
+	       nice.longest_wait_ns / 1000, (double)other.run_ns / 1e8, other.longest_wait_ns / 1000);
+	CHECK(nice.run_ns > 1105 * NS_PER_MS && nice.run_ns < 1117 * NS_PER_MS);
+	CHECK(nice.longest_wait_ns < other.longest_wait_ns / 2);
+	sim_destroy(p.sim);
+}
+
+static const struct sched_ops *const both[] = { &sched_eevdf, &sched_credit };
+
+TEST(caps, "a cap of 25% or 50% holds, alone and beside 1 or 3 rivals: to 0.1% under eevdf, to 0.8% under credit, as in Xen")
+{
+	for (unsigned i = 0; i < 12; i++) {
+		const unsigned cap = i / 2 % 2 ? 50 : 25, rivals = (const unsigned[]){ 0, 1, 3 }[i / 4];
+		const double ideal = MIN(cap / 100.0, 1.0 / (rivals + 1));
+		double share = promise_share_of(both[i % 2], cap == 25 ? "cap=25" : "cap=50", &promise_busy, rivals);
+
+		printf("  %s, cap %u%%, %u rivals: %.3f%%\n", both[i % 2]->name, cap, rivals, 100 * share);
+		CHECK(share <= ideal * (i % 2 ? 1.008 : 1.001) && share >= ideal * (i % 2 ? 0.992 : 0.999));
+	}
+}
+
+static double cheat(const struct sched_ops *ops, uint64_t before_ns, uint64_t sleep_ns)
+{
+	const struct sim_pattern t = { .kind = SIM_CHEAT, .run_ns = before_ns, .every_ns = sleep_ns };
+
+	return promise_share_of(ops, NULL, &t, 3);
+}
+
+TEST(cheats, "who blocks just before its slice ends gets no more than its quarter")
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(both); i++) {
+		double worst = 0;
+
+		for (uint64_t us = 1; us <= 10000; us *= 10) {
+			worst = MAX(worst, cheat(both[i], 20 * NS_PER_US, us * NS_PER_US));
+			worst = MAX(worst, cheat(both[i], NS_PER_US, us * NS_PER_US));
+		}
+		printf("  %s: at most %.3f%%\n", both[i]->name, 100 * worst);
+		CHECK(worst <= 0.2525);
+	}
+}
+
+/* Weights change, cpus come and go, VMs sleep: afterwards it is as if nothing had been. */
+static void retune(struct sim *sim, void *arg)
+{
+	(void)sim;
+	CHECK_EQ(sim_tune_group(arg, "weight=65535"), ERR_OK);
+}
+
+static void tune_back(struct sim *sim, void *arg)
+{
+	(void)sim;
+	CHECK_EQ(sim_tune_group(arg, "weight=256"), ERR_OK);
+}
+
+static void cpu_goes(struct sim *sim, void *arg)
+{
+	(void)arg;
+	CHECK_EQ(sim_move_cpu(sim, 2, NULL), ERR_OK);
+}
+
+static void cpu_comes(struct sim *sim, void *arg)
+{
+	CHECK_EQ(sim_move_cpu(sim, 2, arg), ERR_OK);
+}
+
+TEST(changes, "after weights, cpus and pins changed, shares are right again at once, and nobody waits longer than is stated")
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(both); i++) {
+		struct promise p = promise_make(both[i], NULL, 3, 1);
+		struct cpuset pin = sim_cpus(1, 1);
+		uint64_t bound_ns;
+
+		for (unsigned k = 0; k < 6; k++) {
+			promise_add(&p, NULL, &promise_busy);
+		}
+		sim_at(p.sim, 200 * NS_PER_MS, retune, sim_entity_group(p.e[0]));
+		sim_at(p.sim, 500 * NS_PER_MS, cpu_goes, NULL);
+		sim_at(p.sim, 900 * NS_PER_MS, tune_back, sim_entity_group(p.e[0]));
+		sim_at(p.sim, 1200 * NS_PER_MS, cpu_comes, p.pool);
+		promise_run(&p, 1500 * NS_PER_MS);
+		CHECK_EQ(sim_pin(p.e[1], &pin, NULL), ERR_OK);
+		CHECK_EQ(sim_pin(p.e[2], &pin, NULL), ERR_OK);
+		promise_run(&p, 1800 * NS_PER_MS);
+		CHECK_EQ(sim_pin(p.e[1], NULL, NULL), ERR_OK);
+		CHECK_EQ(sim_pin(p.e[2], NULL, NULL), ERR_OK);
+		promise_run(&p, 2500 * NS_PER_MS);
+		sim_reset(p.sim);
+		promise_run(&p, 12500 * NS_PER_MS);
+		bound_ns = both[i]->wait_bound_ns(sim_sched(p.pool), sim_sched_entity(p.e[0]));
+		for (unsigned k = 0; k < p.count; k++) {
+			uint64_t run_ns = sim_figures(p.e[k]).run_ns;
+
+			CHECK(run_ns > 4950 * NS_PER_MS && run_ns < 5050 * NS_PER_MS);
+			CHECK(sim_figures(p.e[k]).longest_wait_ns < bound_ns);
+		}
+		sim_destroy(p.sim);
+	}
+}
+
+TEST(long_run, "a million random operations keep the contract")
+{
+	for (uint64_t seed = 1000; seed < 1005; seed++) {
+		CHECK_STR(sched_conform(&sched_eevdf, seed, 100000, false), "");
+		CHECK_STR(sched_conform(&sched_credit, seed, 100000, false), "");
+	}
+}
+
+/* --- Mutants. */
+
+static const struct sched_ops *real;
+
+static void forget(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	(void)s, (void)e, (void)now_ns, (void)out;
+}
+
+static void sleep_sheds(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct fair_entity *fe = e->priv;
+
+	real->block(s, e, now_ns, out);
+	fe->v = fe->start = 0;
+}
+
+static void charge_tick(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns, struct sched_out *out)
+{
+	real->charge(s, e, ran_ns / (2 * NS_PER_MS) * 2 * NS_PER_MS, now_ns, out);	/* what a tick finds */
+}
+
+static struct sched_pick pick_for_ever(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct sched_pick p = real->pick(s, slot, now_ns, out);
+
+	p.until_ns = p.entity != NULL ? now_ns + 10 * NS_PER_S : NS_NEVER;
+	return p;
+}
+
+static bool conform_catches(struct sched_ops m)
+{
+	const char *wrong = "";
+
+	for (uint64_t seed = 1; seed <= 20 && wrong[0] == '\0'; seed++) {
+		wrong = sched_conform(&m, seed, 20000, true);
+	}
+	return wrong[0] != '\0';
+}
+
+TEST(mutants, "one that forgets who was released, or a pin, or a waker, is caught; so are mistakes in the account")
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(both); i++) {
+		struct sched_ops m = *(real = both[i]);
+
+		m.released = forget;
+		CHECK(conform_catches(m));
+		m = *real;
+		m.set_affinity = forget;
+		CHECK(conform_catches(m));
+		m = *real;
+		m.wake = forget;
+		CHECK(conform_catches(m));
+		m = *real;
+		m.block = sleep_sheds;
+		CHECK(cheat(&m, 20 * NS_PER_US, 10 * NS_PER_US) > 0.26);
+		m = *real;
+		m.charge = charge_tick;
+		CHECK(promise_share_error(&m, one_to_eight, 4, 1, 10 * NS_PER_S) > 0.01);
+		m = *real;
+		m.pick = pick_for_ever;
+		CHECK(promise_share_error(&m, equal, 4, 1, 10 * NS_PER_S) > 0.01);
+	}
+}
