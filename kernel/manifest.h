@@ -217,6 +217,9 @@ void manifest_check(struct manifest *m, const struct manifest_facts *facts, stru
 void manifest_check_vm(struct manifest *m, struct manifest_vm *vm, const struct manifest_facts *facts,
 		       struct manifest_errors *errors);
 
+/* Adds the rows that pool's section has to t, which has room, and finishes it. False, with words: more than room, or not a row. */
+bool manifest_pool_table(const struct manifest *m, const struct manifest_pool *pool, struct sched_table *t,
+			 struct sched_reason *why);
 /* Index of the pool of that name, or MANIFEST_POOL_MAX. */
 unsigned manifest_pool_find(const struct manifest *m, const char *name);
 

@@ -272,6 +272,51 @@ static bool check_pool(struct checking *c, struct manifest_pool *pool)
 	return check_pool_cpus(c, pool);
 }
 
+bool manifest_pool_table(const struct manifest *m, const struct manifest_pool *pool, struct sched_table *t,
+			 struct sched_reason *why)
+{
+	const struct sched_tunable *list = sched_list_of(pool->ops);
+
+	for (unsigned i = 0; list != NULL && i < pool->tunable_count; i++) {
+		const struct manifest_tunable *row = &m->tunable[pool->tunable_first + i];
+
+		if (str_eq(row->key, list->name) && sched_table_add(list, t, row->value.text, why) != ERR_OK) {
+			return false;
+		}
+	}
+	sched_table_finish(t);
+	return true;
+}
+
+/* The rows of a list as a whole, when the pool's cpus are known. */
+static void check_table(struct checking *c, struct manifest_pool *pool)
+{
+	static struct {
+		struct sched_table table;
+		struct sched_row row[SCHED_ROWS_MAX];
+	} room;			/* too large for a stack */
+	const struct manifest_text head = { pool->name, pool->line, pool->column };
+	struct sched_reason why = { "" };
+
+	if (!pool->usable || pool->ops == NULL || pool->ops->check_table == NULL) {
+		return;
+	}
+	memset(&room, 0, sizeof(room));
+	room.table.room = SCHED_ROWS_MAX;
+	if (!manifest_pool_table(c->m, pool, &room.table, &why) ||
+	    pool->ops->check_table(&pool->values, &room.table, &why) != ERR_OK) {
+		FAULT(c, &pool->usable, &head, "%s: %s", head.text, why.words);
+		return;
+	}
+	for (unsigned i = 0; i < room.table.count; i++) {
+		if (!cpuset_has(&pool->cpu_set, room.table.row[i].slot)) {
+			FAULT(c, &pool->usable, &head, "%s: cpu %u has a window, expected one of the pool's cpus", head.text,
+			      room.table.row[i].slot);
+			return;
+		}
+	}
+}
+
 /* pool0 is there whatever its section says, and without cpus of its own has what nobody else wants. */
 static void finish_pool0(struct checking *c, struct manifest_pool *pool, bool own_cpus)
 {
@@ -310,6 +355,9 @@ static void check_pools(struct checking *c)
 		own_cpus = check_pool(c, pool0);
 	}
 	finish_pool0(c, pool0, own_cpus);
+	for (unsigned i = 0; i < m->pool_count; i++) {
+		check_table(c, &m->pool[i]);
+	}
 }
 
 /* Index of the VM's pool; without one that will be there the VM is not usable. */

@@ -126,6 +126,18 @@ static void limbo_import(struct sched *s, struct sched_entity *e, const struct s
 	(void)s, (void)e, (void)from, (void)now_ns;
 }
 
+static enum err limbo_validate(const struct sched_values *set, enum sched_scope scope, struct sched_reason *why)
+{
+	(void)set, (void)scope, (void)why;
+	return ERR_OK;
+}
+
+static enum err limbo_check_table(const struct sched_values *set, const struct sched_table *t, struct sched_reason *why)
+{
+	(void)set, (void)t;
+	return sched_refuse(ERR_STATE, why, "its scheduler has failed");
+}
+
 static void limbo_fini(struct sched *s)
 {
 	(void)s;
@@ -164,6 +176,8 @@ void pool_limbo_init(struct pool *p)
 	l->join = limbo_join;
 	l->leave = limbo_slot;
 	l->admit = limbo_admit;
+	l->validate = limbo_validate;
+	l->check_table = limbo_check_table;
 	l->add = l->remove = l->set_affinity = limbo_entity;
 	l->wake = l->block = l->yield = l->released = limbo_entity;
 	l->charge = limbo_charge;

@@ -128,6 +128,10 @@ static enum err check_name(const char *name, struct sched_reason *why)
 static void free_parts(struct pool *p)
 {
 	pool_private_free(p, POOL_PRIVATE_OBJECT, p->sched.priv);
+	pool_table_free(p->sched.table);
+	if (p->old_table != p->sched.table) {
+		pool_table_free(p->old_table);
+	}
 	heap_free(p->sched.slot_priv, p->width * sizeof(p->sched.slot_priv[0]));
 	heap_free(p->slot_domain, p->width * sizeof(p->slot_domain[0]));
 	heap_free(p->domain, p->width * sizeof(p->domain[0]));
@@ -275,32 +279,121 @@ enum err pool_ask(struct pool *p, const struct sched_group *g, unsigned entities
 	return e;
 }
 
-enum err pool_tune(struct pool *p, const struct sched_values *values, struct sched_reason *why)
+/* --- Values and tables. */
+
+struct sched_table *pool_table_new(unsigned rows)
 {
-	const struct sched_ops *ops = p->sched.ops;
-	struct sched_out out;
+	struct sched_table *t = heap_alloc(sizeof(*t) + rows * sizeof(t->row[0]), 0);
+
+	if (t != NULL) {
+		t->room = rows;
+	}
+	return t;
+}
+
+void pool_table_free(struct sched_table *t)
+{
+	if (t != NULL) {
+		heap_free(t, sizeof(*t) + t->room * sizeof(t->row[0]));
+	}
+}
+
+static struct sched_table *copy_table(const struct sched_table *t)
+{
+	struct sched_table *copy = pool_table_new(t->count);
+
+	if (copy != NULL) {
+		copy->count = t->count;
+		memcpy(copy->row, t->row, t->count * sizeof(t->row[0]));
+	}
+	return copy;
+}
+
+static void free_table_unless_used(const struct pool *p, struct sched_table *t)
+{
+	if (t != p->sched.table && t != p->sched.table_used) {
+		pool_table_free(t);
+	}
+}
+
+static enum err may_tune(struct pool *p, const struct sched_values *values, const struct sched_table *t,
+			 struct sched_reason *why)
+{
+	const struct sched_ops *ops = pool_ops(p);
 	enum err e = check_values(ops, values, why);
 
-	pool_assert_control();
-	if (e != ERR_OK) {
-		return e;
+	if (e == ERR_OK && t != NULL && ops->check_table != NULL) {
+		e = ops->check_table(values, t, why);
 	}
-	for (unsigned i = 0; i < ops->tunable_count; i++) {
+	for (unsigned i = 0; i < ops->tunable_count && e == ERR_OK; i++) {
 		if (!ops->tunables[i].live && values->v[i] != p->sched.values.v[i] &&
 		    (p->group_count > 0 || !cpuset_empty(&p->cpus))) {
-			return sched_refuse(ERR_STATE, why, "%s cannot change while cpus or VMs are in the pool",
-					    ops->tunables[i].name);
+			e = sched_refuse(ERR_STATE, why, "%s cannot change while cpus or VMs are in the pool",
+					 ops->tunables[i].name);
 		}
 	}
+	return e;
+}
+
+/* t NULL: the table stays. */
+static void commit_tune(struct pool *p, const struct sched_values *values, struct sched_table *t)
+{
+	struct sched_table *before = p->sched.table, *older = p->old_table;
+	struct sched_out out;
+
 	sched_out_init(&out);
 	pool_lock_all(p);
 	p->sched.values = *values;
-	if (ops->tune != NULL) {
+	p->sched.table = t != NULL ? t : before;
+	if (p->sched.ops->tune != NULL) {
 		POOL_TELL(p, tune, &p->sched, NULL, NULL, arch_now_ns(), &out);
 	}
+	p->old_table = p->sched.table_used;
 	pool_unlock_all(p);
 	pool_send_pokes(&out);
+	free_table_unless_used(p, before);
+	if (older != before) {
+		free_table_unless_used(p, older);
+	}
+}
+
+enum err pool_tune_table(struct pool *p, const struct sched_values *values, const struct sched_table *t,
+			 struct sched_reason *why)
+{
+	struct sched_table *copy;
+	enum err e;
+
+	pool_assert_control();
+	if (sched_list_of(p->sched.ops) == NULL) {
+		return sched_refuse(ERR_NOTSUP, why, "%s has no table", p->sched.ops->name);
+	}
+	for (unsigned i = 0; i < t->count; i++) {
+		if (!cpuset_has(&p->cpus, t->row[i].slot)) {
+			return sched_refuse(ERR_INVAL, why, "cpu %u has a window, but is not in pool %s", t->row[i].slot, p->name);
+		}
+	}
+	e = may_tune(p, values, t, why);
+	if (e != ERR_OK) {
+		return e;
+	}
+	copy = copy_table(t);
+	if (copy == NULL) {
+		return sched_refuse(ERR_NOMEM, why, "no memory for a table of %u rows", t->count);
+	}
+	commit_tune(p, values, copy);
 	return ERR_OK;
+}
+
+enum err pool_tune(struct pool *p, const struct sched_values *values, struct sched_reason *why)
+{
+	enum err e;
+
+	pool_assert_control();
+	e = may_tune(p, values, p->sched.table, why);
+	if (e == ERR_OK) {
+		commit_tune(p, values, NULL);
+	}
+	return e;
 }
 
 /* --- Invariants. */

@@ -47,6 +47,7 @@ struct pool {
 	struct list groups, entities;
 	unsigned group_count, entity_count;
 	bool warn;			/* admission: what does not fit is reported, and let in */
+	struct sched_table *old_table;	/* one that the policy may still use; NULL: none */
 	/* The watchdog's: watch.c, fall.c. */
 	_Atomic unsigned trust;		/* enum pool_trust */
 	bool fallen;			/* rr has taken over; `fault` says why */
@@ -86,6 +87,14 @@ enum err pool_remove_cpu(struct pool *p, unsigned cpu, struct sched_reason *why)
 enum err pool_move_cpu(struct pool *from, struct pool *to, unsigned cpu, struct sched_reason *why);
 /* New pool values, checked by the caller for range; ERR_STATE: one that is not live changed while cpus or groups are there. */
 enum err pool_tune(struct pool *p, const struct sched_values *values, struct sched_reason *why);
+/*
+ * The same with another table: t, finished, is copied. Its slots must be cpus of p. ERR_NOTSUP: p's policy has none. ERR_NOMEM.
+ */
+enum err pool_tune_table(struct pool *p, const struct sched_values *values, const struct sched_table *t,
+			 struct sched_reason *why);
+/* Room for a table while it is put together; NULL: no memory. */
+struct sched_table *pool_table_new(unsigned rows);
+void pool_table_free(struct sched_table *t);
 
 /* --- Groups and entities. */
 /*

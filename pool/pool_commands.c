@@ -26,8 +26,9 @@ static const char *value_of(const char *word, const char *key)
 	return strncmp(word, key, len) == 0 && word[len] == '=' ? word + len + 1 : NULL;
 }
 
-/* Takes "key=value" into values, where key is a tunable of the pool. */
-static enum err parse_value(const struct sched_ops *ops, const char *word, struct sched_values *values)
+/* Takes "key=value" into values, or a list's rows into table, where key is a tunable of the pool. */
+static enum err parse_value(const struct sched_ops *ops, const char *word, struct sched_values *values,
+			    struct sched_table **table)
 {
 	const char *equals = strchr(word, '=');
 	struct sched_reason why;
@@ -36,8 +37,15 @@ static enum err parse_value(const struct sched_ops *ops, const char *word, struc
 		const struct sched_tunable *t = &ops->tunables[i];
 
 		if (t->scope == SCHED_POOL && value_of(word, t->name) != NULL) {
-			enum err e = sched_value_parse(t, equals + 1, &values->v[i], &why);
+			enum err e;
 
+			if (t->type == SCHED_LIST) {
+				*table = *table != NULL ? *table : pool_table_new(SCHED_ROWS_MAX);
+				e = *table == NULL ? sched_refuse(ERR_NOMEM, &why, "no memory for a table") :
+				    sched_table_add(t, *table, equals + 1, &why);
+			} else {
+				e = sched_value_parse(t, equals + 1, &values->v[i], &why);
+			}
 			return e == ERR_OK ? ERR_OK : shell_fail(e, word, "%s", why.words);
 		}
 	}
@@ -103,6 +111,29 @@ static enum err list(const struct shell_args *args)
 	return ERR_OK;
 }
 
+static void show_rows(const struct pool *p, const char *name, struct json *j)
+{
+	const struct sched_table *table = p->sched.table;
+
+	if (j != NULL) {
+		json_array(j, name);
+	}
+	for (unsigned i = 0; table != NULL && i < table->count; i++) {
+		char buf[80];
+		struct text to = text_make(buf, sizeof(buf));
+
+		sched_row_print(&table->row[i], &to);
+		if (j != NULL) {
+			json_string(j, NULL, buf);
+		} else {
+			con_printf("%-12s %s\n", name, buf);
+		}
+	}
+	if (j != NULL) {
+		json_end(j);
+	}
+}
+
 static void show_values(const struct pool *p, struct json *j)
 {
 	for (unsigned i = 0; i < p->sched.ops->tunable_count; i++) {
@@ -111,6 +142,10 @@ static void show_values(const struct pool *p, struct json *j)
 		struct text to = text_make(buf, sizeof(buf));
 
 		if (t->scope != SCHED_POOL) {
+			continue;
+		}
+		if (t->type == SCHED_LIST) {
+			show_rows(p, t->name, j);
 			continue;
 		}
 		sched_value_print(t, p->sched.values.v[i], &to);
@@ -192,6 +227,7 @@ static enum err move_all(struct pool *from, struct pool *to, const struct cpuset
 struct wish {
 	const struct sched_ops *ops;
 	struct sched_values values;
+	struct sched_table *table;
 	struct cpuset cpus;
 };
 
@@ -214,8 +250,39 @@ static enum err parse_wish(const struct shell_args *args, struct wish *w)
 		if (cpus != NULL) {
 			e = cpu_args_parse(cpus, &w->cpus);
 		} else if (value_of(args->word[i], "sched") == NULL) {
-			e = parse_value(w->ops, args->word[i], &w->values);
+			e = parse_value(w->ops, args->word[i], &w->values, &w->table);
 		}
+	}
+	return e;
+}
+
+/* With the pool's cpus in it: a table's slots must be among them. table NULL: it stays. */
+static enum err tune(struct pool *p, const struct sched_values *values, struct sched_table *table, struct sched_reason *why)
+{
+	if (table == NULL) {
+		return pool_tune(p, values, why);
+	}
+	sched_table_finish(table);
+	return pool_tune_table(p, values, table, why);
+}
+
+static enum err make(const char *name, const struct wish *w)
+{
+	unsigned first = cpuset_first(&w->cpus);
+	struct sched_reason why;
+	struct pool *p;
+	enum err e = pool_create(name, w->ops, &w->values, first != CPU_NONE ? cpu_get(first)->node : 0, &p, &why);
+
+	if (e != ERR_OK) {
+		return shell_fail(e, name, "%s", why.words);
+	}
+	e = move_all(NULL, p, &w->cpus);
+	if (e == ERR_OK && w->table != NULL) {
+		e = tune(p, &w->values, w->table, &why);
+		e = e == ERR_OK ? e : shell_fail(e, name, "%s", why.words);
+	}
+	if (e != ERR_OK) {
+		pool_destroy(p, &why);
 	}
 	return e;
 }
@@ -223,23 +290,10 @@ static enum err parse_wish(const struct shell_args *args, struct wish *w)
 static enum err create(const struct shell_args *args)
 {
 	struct wish w = { 0 };
-	struct sched_reason why;
-	struct pool *p;
-	unsigned first;
 	enum err e = args->count > 0 ? parse_wish(args, &w) : shell_usage();
 
-	if (e != ERR_OK) {
-		return e;
-	}
-	first = cpuset_first(&w.cpus);
-	e = pool_create(args->word[0], w.ops, &w.values, first != CPU_NONE ? cpu_get(first)->node : 0, &p, &why);
-	if (e != ERR_OK) {
-		return shell_fail(e, args->word[0], "%s", why.words);
-	}
-	e = move_all(NULL, p, &w.cpus);
-	if (e != ERR_OK) {
-		pool_destroy(p, &why);
-	}
+	e = e == ERR_OK ? make(args->word[0], &w) : e;
+	pool_table_free(w.table);
 	return e;
 }
 
@@ -363,6 +417,7 @@ static enum err numa_split(const struct shell_args *args)
 
 static enum err set(const struct shell_args *args)
 {
+	struct sched_table *table = NULL;
 	struct sched_values values;
 	struct sched_reason why;
 	struct pool *p;
@@ -373,13 +428,14 @@ static enum err set(const struct shell_args *args)
 	}
 	values = p->sched.values;
 	for (int i = 1; i < args->count && e == ERR_OK; i++) {
-		e = parse_value(p->sched.ops, args->word[i], &values);
+		e = parse_value(p->sched.ops, args->word[i], &values, &table);
 	}
-	if (e != ERR_OK) {
-		return e;
+	if (e == ERR_OK) {
+		e = tune(p, &values, table, &why);
+		e = e == ERR_OK ? e : shell_fail(e, p->name, "%s", why.words);
 	}
-	e = pool_tune(p, &values, &why);
-	return e == ERR_OK ? e : shell_fail(e, p->name, "%s", why.words);
+	pool_table_free(table);
+	return e;
 }
 
 SHELL_COMMAND(pool_list, .name = "pool list", .usage = "[-c] [P] [-j]", .run = list, .complete = SHELL_POOL,

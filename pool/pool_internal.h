@@ -21,7 +21,7 @@ void pool_wait_all_cpus(void);
 
 /* One of these is in struct cpu: which op this cpu asked a policy for last. */
 #define POOL_OP_TABLE(X) \
-	X(init) X(fini) X(join) X(leave) X(admit) X(validate) X(add) X(remove) X(set_affinity) X(wake) X(block) X(yield) \
+	X(init) X(fini) X(join) X(leave) X(admit) X(validate) X(check_table) X(add) X(remove) X(set_affinity) X(wake) X(block) X(yield) \
 	X(charge) X(pick) X(released) X(tune) X(export) X(import) X(describe) X(check) X(wait_bound_ns) X(pull)
 
 enum pool_op {

@@ -26,6 +26,41 @@ static void add_cpus(struct pool *p, const struct cpuset *cpus)
 	}
 }
 
+/* Those of cpus that the pool did not get. */
+static void drop_rows(const struct pool *p, struct sched_table *t)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < t->count; i++) {
+		if (cpuset_has(&p->cpus, t->row[i].slot)) {
+			t->row[kept++] = t->row[i];
+		} else {
+			log_printf("pool %s: the windows of cpu %u are left out", p->name, t->row[i].slot);
+		}
+	}
+	t->count = kept;
+}
+
+static void set_table(struct pool *p, const struct manifest *m, const struct manifest_pool *mp)
+{
+	struct sched_table *t = mp->ops->check_table != NULL ? pool_table_new(SCHED_ROWS_MAX) : NULL;
+	struct sched_reason why = { "no memory for its table" };
+
+	if (mp->ops->check_table == NULL) {
+		return;
+	}
+	if (t == NULL || !manifest_pool_table(m, mp, t, &why)) {
+		log_printf("pool %s: no table: %s", p->name, why.words);
+		pool_table_free(t);
+		return;
+	}
+	drop_rows(p, t);
+	if (pool_tune_table(p, &mp->values, t, &why) != ERR_OK) {
+		log_printf("pool %s: no table: %s", p->name, why.words);
+	}
+	pool_table_free(t);
+}
+
 void pool_manifest_build(const struct manifest *m)
 {
 	for (unsigned i = 0; i < m->pool_count; i++) {
@@ -45,5 +80,6 @@ void pool_manifest_build(const struct manifest *m)
 		}
 		pool_set_warn(p, mp->admission == MANIFEST_WARN);
 		add_cpus(p, &mp->cpu_set);
+		set_table(p, m, mp);
 	}
 }

@@ -25,7 +25,7 @@ static void show_tunable(const struct sched_tunable *t)
 	char def[32], min[32], max[32];
 
 	con_printf("    %-14s %-6s %-6s default %s", t->name, scope_names[t->scope], type_names[t->type],
-		   print_value(t, t->def, def, sizeof(def)));
+		   t->type == SCHED_LIST ? "none" : print_value(t, t->def, def, sizeof(def)));
 	if (t->type == SCHED_INT || t->type == SCHED_TIME) {
 		con_printf(", %s to %s", print_value(t, t->min, min, sizeof(min)), print_value(t, t->max, max, sizeof(max)));
 	}

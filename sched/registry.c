@@ -164,6 +164,141 @@ static enum err check_range(const struct sched_tunable *t, int64_t value, struct
 	return ERR_RANGE;
 }
 
+/* --- Tables. */
+
+static bool is_gap(char c)
+{
+	return c == ' ' || c == '\t' || c == ',';
+}
+
+/* Copies the next word of *text, which ends at a gap, ; or the end. False: there is none, or it is too long. */
+static bool take_word(const char **text, char *word, size_t size)
+{
+	size_t len = 0;
+
+	while (is_gap(**text)) {
+		++*text;
+	}
+	while (**text != '\0' && **text != ';' && !is_gap(**text) && len + 1 < size) {
+		word[len++] = *(*text)++;
+	}
+	word[len] = '\0';
+	return len > 0 && (**text == '\0' || **text == ';' || is_gap(**text));
+}
+
+static bool parse_index(const char *word, unsigned *value)
+{
+	const char *rest;
+	int64_t v;
+
+	if (!take_number(word, &v, &rest) || *rest != '\0' || v < 0 || v >= (int64_t)CPU_MAX) {
+		return false;
+	}
+	*value = (unsigned)v;
+	return true;
+}
+
+/* "VM.VCPU", where the VM's name may have dots too, or "idle". */
+static bool parse_who(char *word, struct sched_row *row)
+{
+	size_t dot = strlen(word);
+
+	if (str_eq(word, "idle")) {
+		return true;
+	}
+	while (dot > 0 && word[dot] != '.') {
+		dot--;
+	}
+	if (dot == 0 || dot >= sizeof(row->group) || !parse_index(word + dot + 1, &row->number)) {
+		return false;
+	}
+	memcpy(row->group, word, dot);
+	return true;
+}
+
+static enum err parse_row(const struct sched_tunable *t, const char **text, struct sched_row *row, struct sched_reason *why)
+{
+	char slot[16], who[48], length[24], more[2];
+	const char *from = *text;
+	int64_t ns = 0;
+
+	*row = (struct sched_row){ 0 };
+	if (!take_word(text, slot, sizeof(slot)) || !take_word(text, who, sizeof(who)) ||
+	    !take_word(text, length, sizeof(length)) || take_word(text, more, sizeof(more)) ||
+	    !parse_index(slot, &row->slot) || !parse_who(who, row)) {
+		return sched_refuse(ERR_INVAL, why, "%s: found \"%.60s\", expected " SCHED_ROW_FORM, t->name, from);
+	}
+	if (parse_time(t, length, &ns, why) != ERR_OK) {
+		return ERR_INVAL;
+	}
+	row->length_ns = (uint64_t)ns;
+	return check_range(t, ns, why);
+}
+
+static enum err parse_rows(const struct sched_tunable *t, const char *text, struct sched_table *to, struct sched_reason *why)
+{
+	while (*text != '\0') {
+		struct sched_row row;
+		enum err e = parse_row(t, &text, &row, why);
+
+		if (e != ERR_OK) {
+			return e;
+		}
+		if (to != NULL && to->count == to->room) {
+			return sched_refuse(ERR_LIMIT, why, "%s: more than %u rows", t->name, to->room);
+		}
+		if (to != NULL) {
+			to->row[to->count++] = row;
+		}
+		text += *text == ';';
+	}
+	return ERR_OK;
+}
+
+enum err sched_table_add(const struct sched_tunable *list, struct sched_table *t, const char *text, struct sched_reason *why)
+{
+	return parse_rows(list, text, t, why);
+}
+
+void sched_table_finish(struct sched_table *t)
+{
+	for (unsigned i = 1; i < t->count; i++) {
+		struct sched_row row = t->row[i];
+		unsigned at = i;
+
+		for (; at > 0 && t->row[at - 1].slot > row.slot; at--) {
+			t->row[at] = t->row[at - 1];
+		}
+		t->row[at] = row;
+	}
+	for (unsigned i = 1; i < t->count; i++) {
+		const struct sched_row *before = &t->row[i - 1];
+
+		t->row[i].start_ns = before->slot == t->row[i].slot ? before->start_ns + before->length_ns : 0;
+	}
+}
+
+void sched_row_print(const struct sched_row *row, struct text *to)
+{
+	text_printf(to, "%u ", row->slot);
+	if (row->group[0] == '\0') {
+		text_puts(to, "idle ");
+	} else {
+		text_printf(to, "%s.%u ", row->group, row->number);
+	}
+	text_ns(to, row->length_ns);
+}
+
+const struct sched_tunable *sched_list_of(const struct sched_ops *ops)
+{
+	for (unsigned i = 0; i < ops->tunable_count; i++) {
+		if (ops->tunables[i].type == SCHED_LIST) {
+			return &ops->tunables[i];
+		}
+	}
+	return NULL;
+}
+
 enum err sched_value_parse(const struct sched_tunable *t, const char *text, int64_t *value, struct sched_reason *why)
 {
 	int64_t v = 0;
@@ -183,7 +318,7 @@ enum err sched_value_parse(const struct sched_tunable *t, const char *text, int6
 		e = parse_enum(t, text, &v, why);
 		break;
 	case SCHED_LIST:
-		e = sched_refuse(ERR_NOTSUP, why, "%s: a list is set by the manifest's own key", t->name);
+		e = parse_rows(t, text, NULL, why);	/* only looked at: rows are kept in a table */
 		break;
 	}
 	if (e == ERR_OK && (t->type == SCHED_INT || t->type == SCHED_TIME)) {
@@ -198,6 +333,7 @@ enum err sched_value_parse(const struct sched_tunable *t, const char *text, int6
 void sched_value_print(const struct sched_tunable *t, int64_t value, struct text *to)
 {
 	switch (t->type) {
+	case SCHED_LIST:		/* of a row: how long it is */
 	case SCHED_TIME:
 		if (value < 0) {
 			text_putc(to, '-');
@@ -211,7 +347,6 @@ void sched_value_print(const struct sched_tunable *t, int64_t value, struct text
 		text_puts(to, value >= t->min && value <= t->max ? t->words[value] : "?");
 		break;
 	case SCHED_INT:
-	case SCHED_LIST:
 		text_printf(to, "%ld%s", value, t->unit != NULL ? t->unit : "");
 		break;
 	}

@@ -65,6 +65,28 @@ struct sched_values {
 	int64_t v[SCHED_TUNABLE_MAX];
 };
 
+/* --- Tables: the value of a SCHED_LIST, of which a policy has one at most. ------------------------------------------ */
+
+#define SCHED_ROWS_MAX	256u
+#define SCHED_ROW_FORM	"SLOT VM.VCPU TIME, or SLOT idle TIME"
+
+struct sched_row {
+	unsigned slot, number;
+	char group[32];			/* the entity is known by its names: it may not be there yet. Empty: nobody */
+	uint64_t length_ns;
+	uint64_t start_ns;		/* behind the rows before it on its slot: sched_table_finish() */
+
+	/* The policy's own, zeroed. */
+	struct sched_entity *entity;
+	const struct sched_row *next;
+};
+
+/* Constant but for what is the policy's. The core keeps one until the policy uses another. */
+struct sched_table {
+	unsigned count, room;
+	struct sched_row row[];		/* in order of slots */
+};
+
 /* What admit() is asked about one entity. */
 struct sched_want {
 	struct sched_values values;
@@ -254,6 +276,12 @@ struct sched_ops {
 	/* Is this whole set of values sensible (budget <= period)? NULL op: ranges are enough. */
 	enum err (*validate)(const struct sched_values *set, enum sched_scope scope, struct sched_reason *why);
 
+	/*
+	 * Is t sensible with this set of pool values? Asked before either changes; the change is told by tune(). NULL op: there is
+	 * no list among the tunables.
+	 */
+	enum err (*check_table)(const struct sched_values *set, const struct sched_table *t, struct sched_reason *why);
+
 	/* e comes, blocked, off every slot. */
 	void (*add)(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
 	/* e goes; the core has blocked it and it is off every slot. NULL op: a blocked entity is in none of our lists. */
@@ -318,6 +346,8 @@ struct sched {
 	struct sched_values values;	/* of scope SCHED_POOL */
 	void *priv;			/* ops->object_size bytes */
 	struct cpuset slots;		/* joined slots; the core changes it before join() and after leave() */
+	/* With a SCHED_LIST: the one that was set last, by the core before tune(); NULL: none. And the one in use, by the policy. */
+	struct sched_table *table, *table_used;
 	void **slot_priv;		/* by slot number, ops->slot_size bytes each, NULL where not joined */
 };
 
@@ -338,5 +368,12 @@ const struct sched_tunable *sched_tunable_find(const struct sched_ops *ops, cons
 void sched_values_default(const struct sched_ops *ops, struct sched_values *values);
 /* Text to a value with type and range checked; why names what was found and expected. */
 enum err sched_value_parse(const struct sched_tunable *t, const char *text, int64_t *value, struct sched_reason *why);
+/* Adds the rows of text, with ; between, to t; commas count as blanks. ERR_LIMIT: t has no room. */
+enum err sched_table_add(const struct sched_tunable *list, struct sched_table *t, const char *text, struct sched_reason *why);
+/* Brings them in order of slots, those of one slot in the order they came, and fills in their starts. */
+void sched_table_finish(struct sched_table *t);
+void sched_row_print(const struct sched_row *row, struct text *to);
+/* The tunable that is a list, or NULL. */
+const struct sched_tunable *sched_list_of(const struct sched_ops *ops);
 /* A value as a person types it. */
 void sched_value_print(const struct sched_tunable *t, int64_t value, struct text *to);

@@ -59,9 +59,6 @@ static enum err sedf_validate(const struct sched_values *v, enum sched_scope sco
 	if (scope != SCHED_POOL && v->v[EDF_BUDGET] == 0 && v->v[EDF_EXTRATIME] == 0) {
 		return sched_refuse(ERR_INVAL, why, "without a slice and without extratime it would never run");
 	}
-	if (scope != SCHED_POOL && v->v[EDF_BUDGET] > 0 && v->v[EDF_BUDGET] < (int64_t)(10 * NS_PER_US)) {
-		return sched_refuse(ERR_RANGE, why, "a slice is 0 or at least 10us");
-	}
 	return edf_validate(v, scope, why);
 }
 

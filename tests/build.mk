@@ -47,4 +47,5 @@ include tests/machine/build.mk
 -include $(patsubst tests/host/%.c,$(BUILD)/host/obj/tests/host/%.d,$(wildcard tests/host/*.c))
 include tests/guests/build.mk
 include tests/leak/build.mk
+include tests/policies/build.mk
 include tests/bench/build.mk

@@ -90,7 +90,9 @@ static void panic_backtrace(uint64_t rbp, uint64_t rip, uint64_t low)
 
 void arch_backtrace(struct text *to)
 {
-	backtrace(insn_frame_pointer(), (uint64_t)__builtin_return_address(0), insn_frame_pointer(), " ", to);
+	const uint64_t *frame = (const uint64_t *)insn_frame_pointer();
+
+	backtrace(frame[0], frame[1], (uint64_t)frame, " ", to);
 }
 
 /*
@@ -220,6 +222,7 @@ void panic(const char *fmt, ...)
 {
 	char buf[200];
 	struct text t = text_make(buf, sizeof(buf));
+	const uint64_t *frame;
 	va_list args;
 
 	if (!first_to_panic()) {
@@ -230,7 +233,8 @@ void panic(const char *fmt, ...)
 	text_vprintf(&t, fmt, args);
 	va_end(args);
 	panic_line("\ntarn: panic: %s on cpu %u", buf, percpu_this()->cpu.id);
-	panic_backtrace(insn_frame_pointer(), (uint64_t)__builtin_return_address(0), insn_frame_pointer());
+	frame = (const uint64_t *)insn_frame_pointer();
+	panic_backtrace(frame[0], frame[1], (uint64_t)frame);
 	panic_line("tarn: stopped");
 	insn_halt_forever();
 }

@@ -221,17 +221,33 @@ static enum dispatch_why run_act(struct sched_entity *e, uint64_t until_ns)
 	return v->act(v, until_ns);
 }
 
+/* A policy with a table gives it all of its frame. */
+static void give_windows(struct pool *p)
+{
+	const struct sched_tunable *list = sched_list_of(p->sched.ops);
+	struct sched_table *t = pool_table_new(1);
+
+	if (list != NULL) {
+		CHECK_EQ(sched_table_add(list, t, "1 a.0 100ms", &why), ERR_OK);
+		CHECK_EQ(pool_tune_table(p, &p->sched.values, t, &why), ERR_OK);
+	}
+	pool_table_free(t);
+}
+
 static void wake_while_leaving(const char *sched)
 {
 	static const struct dispatch_ops ops = { .run = run_act, .put = put_and_wake };
 	struct fake_vm vm;
+	struct pool *p;
 
 	reset(2);
 	dispatch_set_ops(&ops);
 	fake_vm_init(&vm, "a", 1);
 	vm.v[0].act = act_block;
 	wake_in_put = &vm.v[0];
-	fake_vm_start(&vm, new_pool("p", sched, 1, 1));
+	p = new_pool("p", sched, 1, 1);
+	give_windows(p);
+	fake_vm_start(&vm, p);
 	for (int i = 0; i < 5; i++) {
 		fake_run_cpu(1);
 	}

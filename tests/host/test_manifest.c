@@ -281,8 +281,15 @@ static const struct wrong {
 	{ "[pool b]\ngranularity = core\n", "f:2:1: warning: key granularity: not built yet, ignored\n" },
 	{ "[pool b]\nlend = on\n", "f:2:1: warning: key lend: not built yet, ignored\n" },
 	{ "[pool b]\nsched = tt\nframe = 10ms\nwindow = 0 a.0 1ms\nwindow = 1 a.0 1ms\n",
-	  "f:3:1: warning: key frame: not built yet, ignored\nf:4:1: warning: key window: not built yet, ignored\n"
-	  "f:5:1: warning: key window: not built yet, ignored\n" },
+	  "f:3:1: warning: key frame: scheduler tt does not have it, ignored\n"
+	  "f:4:1: warning: key window: scheduler tt does not have it, ignored\n"
+	  "f:5:1: warning: key window: scheduler tt does not have it, ignored\n" },
+	{ "[pool b]\nsched = arinc653\ncpus = 1\nframe = 10ms\nwindow = 1 a.0 6ms\nwindow = 1 b.0 5ms\n",
+	  "f:1:2: b: slot 1: its windows up to that of b.0 last 11000 us, the frame 10000 us\n" },
+	{ "[pool b]\nsched = arinc653\ncpus = 1\nwindow = 0 a.0 6ms\nwindow = 1 b.0 5ms\n",
+	  "f:1:2: b: cpu 0 has a window, expected one of the pool's cpus\n" },
+	{ "[pool b]\nsched = arinc653\ncpus = 1\nwindow = 1 a 6ms\n",
+	  "f:4:10: window: found \"1 a 6ms\", expected SLOT VM.VCPU TIME, or SLOT idle TIME\n" },
 	{ VM("a") "vcpus = 2\nmemory-follows = yes\n", "f:5:1: warning: key memory-follows: not built yet, ignored\n" },
 	{ VM("a") "module = m\nmodule = ../n quiet\n",
 	  "f:5:10: module: found \"../n quiet\", expected a file name, perhaps with a blank and at most 511 bytes of "

@@ -69,6 +69,29 @@ TEST(list, "pool list shows pools in the order they were made, with -c their cpu
 	end();
 }
 
+TEST(table, "windows are given with a pool, replaced as a whole, refused with the arithmetic, and shown; no table is leaked")
+{
+	reset();
+	CHECK_STR(says("pool create t sched=arinc653 cpus=1-2 frame=20ms window=\"1 a.0 15ms; 2 a.0 5ms\""),
+		  "error: t: a.0 has slots 1 and 2 at once, from 0 us of the frame on\n");
+	CHECK_STR(says("pool create t sched=arinc653 cpus=1-2 frame=20ms window=\"1 a.0 15ms\" window=2,idle,1ms window=2,b.1,2ms"),
+		  "ok\n");
+	CHECK(strstr(says("pool show t"), "frame        20ms\nwindow       1 a.0 15ms\nwindow       2 idle 1ms\nwindow       2 b.1 2ms\n") != NULL);
+	CHECK(strstr(says("pool show t -j"), "\"frame\":\"20ms\",\"window\":[\"1 a.0 15ms\",\"2 idle 1ms\",\"2 b.1 2ms\"]") != NULL);
+	CHECK_STR(says("pool set t frame=10ms"), "error: t: slot 1: its windows up to that of a.0 last 15000 us, the frame 10000 us\n");
+	CHECK_STR(says("pool set t window=3,a.0,1ms"), "error: t: cpu 3 has a window, but is not in pool t\n");
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK_STR(says("pool set t frame=10ms window=1,a.0,9ms"), "ok\n");
+		fake.now_ns += 4 * NS_PER_MS;
+		fake_run_all();
+	}
+	CHECK(strstr(says("pool show t"), "frame        10ms\nwindow       1 a.0 9ms\nVMs") != NULL);
+	CHECK(strstr(says("sched dump t"), "1 a.0 9ms (not there)") != NULL);
+	CHECK_STR(says("pool create u sched=rr window=1,a.0,9ms"),
+		  "error: window=1,a.0,9ms: rr knows no such pool setting; expected key=value, see `sched list`\n");
+	end();
+}
+
 TEST(create, "pool create makes the whole pool or nothing, and says what was wrong")
 {
 	reset();

@@ -221,6 +221,7 @@ def main():
     importlib.import_module("attacks")
     importlib.import_module("list_guests")
     importlib.import_module("list_life")
+    importlib.import_module("list_watch")
     chosen = wanted(Machine.every, options.only, not options.no_vtx)
     if options.list:
         for machine, tests in chosen:

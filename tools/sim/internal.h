@@ -71,6 +71,8 @@ struct sim_pool {
 	struct list waiting;
 	unsigned waiting_count;
 	struct sim_pool_figures figures;
+	struct sched_table **table;	/* all it ever had */
+	unsigned tables, table_room;
 };
 
 struct sim_slot {
@@ -201,6 +203,10 @@ void sim_pool_free(struct sim_pool *p);
 
 /* --- values.c */
 /* "key=value ..." into v, for ops; of scopes, a set of 1 << SCHED_GROUP, ... */
+/* Some policy has a list of that name: it is given a row at a time. */
+bool sim_is_list(const char *key);
+/* The rows of a list that text has become p's table, with its values v; where it has none the table stays. No tune() yet. */
+enum err sim_table_apply(struct sim_pool *p, const char *text, const struct sched_values *v);
 enum err sim_values_apply(struct sim *sim, const char *whose, const struct sched_ops *ops,
 			  unsigned scopes, const char *text, struct sched_values *v);
 /* *text becomes *text more. */

@@ -364,6 +364,9 @@ static void read_setting(struct reader *r, const struct key *key, const struct s
 
 static bool repeated(struct reader *r, const struct section *sec, unsigned i)
 {
+	if (sim_is_list(sec->set[i].key)) {
+		return false;
+	}
 	for (unsigned k = 0; k < i; k++) {
 		if (str_eq(sec->set[k].key, sec->set[i].key)) {
 			plan_fault(r, sec->set[i].line, sec->set[i].key_column,
@@ -408,6 +411,9 @@ static void read_section(struct reader *r, const struct section *sec, void *obje
 		    plan_check_tunable(r, ops, sec->kind == KIND_POOL, s->key, s->value, s->line,
 				       s->key_column, s->column)) {
 			snprintf(pair, sizeof(pair), "%s=%s", s->key, s->value);
+			for (char *c = strpbrk(pair, " \t"); c != NULL; c = strpbrk(c, " \t")) {
+				*c = ',';		/* a row of a table is one word here */
+			}
 			sim_values_append(values, pair);
 		}
 	}

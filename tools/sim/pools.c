@@ -8,6 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void tell_tune(struct sim_pool *p, struct sched_group *g, struct sched_entity *e)
+{
+	struct sched_out out;
+
+	if (p->sched.ops->tune == NULL) {
+		return;
+	}
+	sched_out_init(&out);
+	sim_hold_all(p);
+	SIM_CALL(p, tune, &p->sched, g, e, p->sim->now_ns, &out);
+	sim_let_go(p);
+	sim_send_pokes(p->sim, &out);
+}
+
 /* --- Pools. */
 
 static void make_object(struct sim_pool *p, const struct sched_ops *ops,
@@ -16,6 +30,7 @@ static void make_object(struct sim_pool *p, const struct sched_ops *ops,
 	p->sched.ops = ops;
 	p->sched.values = *values;
 	p->sched.priv = sim_alloc(ops->object_size);
+	p->sched.table_used = NULL;
 }
 
 static void end_object(struct sim_pool *p)
@@ -70,6 +85,12 @@ struct sim_pool *sim_pool_of(struct sim *sim, const char *name, const struct sch
 	CPUSET_FOREACH(cpu, &cpus) {
 		sim_join(p, cpu);
 	}
+	if (sim_table_apply(p, values, &v) != ERR_OK) {
+		return NULL;
+	}
+	if (p->sched.table != NULL) {
+		tell_tune(p, NULL, NULL);
+	}
 	return p;
 }
 
@@ -101,7 +122,8 @@ static void empty(struct sim_pool *p, struct sim_group *const *group, unsigned n
 /* The reverse, under ops. Refused: p is empty again, without an object. */
 static enum err refill(struct sim_pool *p, const struct sched_ops *ops,
 		       const struct sched_values *v, struct cpuset cpus,
-		       struct sim_group *const *group, unsigned n, struct sched_snapshot **standing)
+		       struct sim_group *const *group, unsigned n, struct sched_snapshot **standing,
+		       const char *text)
 {
 	enum err err;
 
@@ -113,6 +135,14 @@ static enum err refill(struct sim_pool *p, const struct sched_ops *ops,
 	}
 	CPUSET_FOREACH(cpu, &cpus) {
 		sim_join(p, cpu);
+	}
+	err = sim_table_apply(p, text, v);
+	if (err != ERR_OK) {
+		empty(p, group, 0, NULL);
+		return err;
+	}
+	if (p->sched.table != NULL && ops->check_table != NULL) {
+		tell_tune(p, NULL, NULL);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		err = sim_may_enter(group[i], p);
@@ -129,6 +159,7 @@ enum err sim_change_policy(struct sim_pool *p, const struct sched_ops *ops, cons
 {
 	const struct sched_ops *old_ops = p->sched.ops;
 	const struct sched_values old_values = p->sched.values;
+	struct sched_table *const old_table = p->sched.table;
 	const struct cpuset cpus = p->sched.slots;
 	const unsigned n = p->groups;
 	struct sim_group **group = sim_alloc(n * sizeof(group[0]));
@@ -143,9 +174,12 @@ enum err sim_change_policy(struct sim_pool *p, const struct sched_ops *ops, cons
 	}
 	if (err == ERR_OK) {
 		empty(p, group, n, standing);
-		err = refill(p, ops, &v, cpus, group, n, standing);
+		err = refill(p, ops, &v, cpus, group, n, standing, values);
+		if (err != ERR_OK) {
+			p->sched.table = old_table;
+		}
 		if (err != ERR_OK &&
-		    refill(p, old_ops, &old_values, cpus, group, n, standing) != ERR_OK) {
+		    refill(p, old_ops, &old_values, cpus, group, n, standing, NULL) != ERR_OK) {
 			sim_fail(p->sim, "%s refuses what it had admitted: %s", old_ops->name,
 				 p->sim->why.words);
 		}
@@ -166,6 +200,10 @@ void sim_pool_free(struct sim_pool *p)
 	CPUSET_FOREACH(cpu, &p->sched.slots) {
 		free(p->sched.slot_priv[cpu]);
 	}
+	for (unsigned i = 0; i < p->tables; i++) {
+		free(p->table[i]);
+	}
+	free(p->table);
 	free(p->sched.priv);
 	free(p->sched.slot_priv);
 	free(p->group);
@@ -174,20 +212,6 @@ void sim_pool_free(struct sim_pool *p)
 
 /* --- Values and affinity. */
 
-static void tell_tune(struct sim_pool *p, struct sched_group *g, struct sched_entity *e)
-{
-	struct sched_out out;
-
-	if (p->sched.ops->tune == NULL) {
-		return;
-	}
-	sched_out_init(&out);
-	sim_hold_all(p);
-	SIM_CALL(p, tune, &p->sched, g, e, p->sim->now_ns, &out);
-	sim_let_go(p);
-	sim_send_pokes(p->sim, &out);
-}
-
 enum err sim_tune_pool(struct sim_pool *p, const char *values)
 {
 	const struct sched_ops *ops = p->sched.ops;
@@ -195,6 +219,7 @@ enum err sim_tune_pool(struct sim_pool *p, const char *values)
 	enum err err = sim_values_apply(p->sim, p->name, ops, 1u << SCHED_POOL, values, &v);
 
 	err = err != ERR_OK ? err : sim_validate(p->sim, ops, &v, SCHED_POOL);
+	err = err != ERR_OK ? err : sim_table_apply(p, values, &v);
 	for (unsigned i = 0; i < ops->tunable_count && err == ERR_OK; i++) {
 		if (!ops->tunables[i].live && v.v[i] != p->sched.values.v[i] && p->groups > 0) {
 			return sched_refuse(ERR_STATE, &p->sim->why,

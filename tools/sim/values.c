@@ -68,6 +68,69 @@ enum err sim_values_apply(struct sim *sim, const char *whose, const struct sched
 	return err;
 }
 
+bool sim_is_list(const char *key)
+{
+	for (unsigned i = 0; i < sched_policy_count(); i++) {
+		const struct sched_tunable *list = sched_list_of(sched_policy_at(i));
+
+		if (list != NULL && strcmp(list->name, key) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool has_key(const char *text, const char *key)
+{
+	const char *at = text;
+
+	while ((at = strstr(at, key)) != NULL) {
+		if ((at == text || at[-1] == ' ') && at[strlen(key)] == '=') {
+			return true;
+		}
+		at++;
+	}
+	return false;
+}
+
+enum err sim_table_apply(struct sim_pool *p, const char *text, const struct sched_values *v)
+{
+	const struct sched_tunable *list = sched_list_of(p->sched.ops);
+	const char *at = text != NULL ? text : "";
+	struct sched_table *t = p->sched.table;
+	char word[WORD_MAX], *value;
+	enum err err = ERR_OK;
+
+	if (list == NULL) {
+		return ERR_OK;
+	}
+	if (has_key(at, list->name)) {
+		t = sim_alloc(sizeof(*t) + SCHED_ROWS_MAX * sizeof(t->row[0]));
+		t->room = SCHED_ROWS_MAX;
+		SIM_PUSH(p->table, p->tables, p->table_room, t);
+	}
+	while (t != p->sched.table && err == ERR_OK && next_pair(&at, word, &value)) {
+		if (strcmp(word, list->name) == 0) {
+			err = sched_table_add(list, t, value, &p->sim->why);
+		}
+	}
+	if (err != ERR_OK || t == NULL) {
+		return err;
+	}
+	sched_table_finish(t);
+	for (unsigned i = 0; i < t->count; i++) {
+		if (!cpuset_has(&p->sched.slots, t->row[i].slot)) {
+			return sched_refuse(ERR_INVAL, &p->sim->why, "cpu %u has a window, but is not in pool %s",
+					    t->row[i].slot, p->name);
+		}
+	}
+	err = p->sched.ops->check_table(v, t, &p->sim->why);
+	if (err == ERR_OK) {
+		p->sched.table = t;
+	}
+	return err;
+}
+
 void sim_values_append(char **text, const char *more)
 {
 	size_t old = *text != NULL ? strlen(*text) : 0;
