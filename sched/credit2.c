@@ -12,7 +12,7 @@
  * since nobody else may or wants to run there takes the clock along; a weight whose share is above one slot is put no
  * further behind than that where the first waiter last started. So nobody's past can starve anybody.
  *
- * Clocks of all queues of a pool are one time, as far as balance() can keep them together: where the clock leads by 10 ms of
+ * Clocks of all queues of a pool are one time, as far as balance() can keep them together: where the clock leads by 3 ms of
  * a slot's time and runs faster, the slot that finds this pulls one waiter from the queue furthest behind. An idle slot
  * pulls at once. Who is pulled keeps its virtual time, so what it missed in the slow queue it gets in the fast one.
  *
@@ -55,7 +55,7 @@ const struct sched_tunable c2_tunables[C2_TUNABLES] = {
 
 /* --- Idle slots and loaded queues. Both words are changed by read-modify-writes, so of two that cross one sees the other. */
 
-bool c2_set_idle(struct c2_sched *c2, struct c2_queue *q, unsigned i, bool idle)
+APART bool c2_set_idle(struct c2_sched *c2, struct c2_queue *q, unsigned i, bool idle)
 {
 	uint32_t was = atomic_load_explicit(&q->idle, memory_order_relaxed), is = idle ? was | 1u << i : was & ~(1u << i);
 
@@ -86,6 +86,13 @@ inline void c2_set_loaded(struct c2_sched *c2, struct c2_queue *q, bool loaded)
 
 /* --- Waiters. */
 
+APART struct c2_entity *c2_first_of_both(struct c2_queue *q, unsigned i)
+{
+	struct c2_entity *a = entity_of(tree_first(&q->full)), *b = entity_of(tree_first_fit(&q->some, UINT64_MAX, 1ul << i));
+
+	return b == NULL || (a != NULL && a->vt <= b->vt) ? a : b;
+}
+
 inline void c2_count_weight(struct c2_entity *re, bool counted)
 {
 	_Atomic uint64_t *w = &re->queue->weight;
@@ -97,7 +104,7 @@ inline void c2_count_weight(struct c2_entity *re, bool counted)
 }
 
 /* One whose queue has no slot for it waits, or no longer does. */
-static __attribute__((noinline)) void count_stray(struct c2_sched *c2, struct c2_queue *q, int by)
+static APART void count_stray(struct c2_sched *c2, struct c2_queue *q, int by)
 {
 	atomic_fetch_add(&q->strays, (uint32_t)by);
 	atomic_fetch_add(&c2->strays, (unsigned)by);
@@ -131,7 +138,7 @@ inline void c2_dequeue(struct c2_sched *c2, struct c2_queue *q, struct c2_entity
 
 /* --- Who should run re, which was just queued. */
 
-static __attribute__((noinline)) void poke_idle_here(struct c2_sched *c2, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
+static APART void poke_idle_here(struct c2_sched *c2, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
 {
 	const uint32_t idle = atomic_load_explicit(&q->idle, memory_order_relaxed);
 	uint32_t m = idle & re->soft;
@@ -161,7 +168,7 @@ static inline bool find_idle(struct sched *s, struct c2_queue *q, const struct c
 }
 
 /* Waiters are left after a pick: an idle slot is told, and it the next. */
-static __attribute__((noinline)) void poke_for_waiters(struct sched *s, struct c2_queue *q, struct sched_out *out)
+static APART void poke_for_waiters(struct sched *s, struct c2_queue *q, struct sched_out *out)
 {
 	uint32_t idle = atomic_load_explicit(&q->idle, memory_order_relaxed);
 
@@ -177,51 +184,43 @@ static __attribute__((noinline)) void poke_for_waiters(struct sched *s, struct c
 }
 
 /* The most served of those that run in places, unless all are within their ratelimit: then the one that is out of it first. */
-static inline unsigned victim(const struct c2_queue *q, uint32_t places, uint64_t started_ns)
+static inline struct c2_slot *victim(struct c2_queue *q, uint32_t places, uint64_t started_ns)
 {
-	uint64_t vt = 0, since_ns = UINT64_MAX;
-	unsigned at = NOBODY;
+	struct c2_slot *most = NULL;
 
-	for (uint32_t m = places; m != 0; m &= m - 1) {
-		unsigned i = first_bit(m);
+	LIST_FOREACH(node, &q->runs) {
+		struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
 
-		if (q->vt[i] > vt && q->since_ns[i] <= started_ns) {
-			vt = q->vt[i];
-			at = i;
+		if ((places >> sl->index & 1) == 0) {
+			continue;
+		}
+		if (sl->since_ns > started_ns) {
+			return most != NULL ? most : sl;
+		}
+		if (most == NULL || sl->on->vt > most->on->vt) {
+			most = sl;
 		}
 	}
-	for (uint32_t m = at == NOBODY ? places : 0; m != 0; m &= m - 1) {
-		unsigned i = first_bit(m);
-
-		if (q->since_ns[i] < since_ns && q->vt[i] != 0) {
-			since_ns = q->since_ns[i];
-			at = i;
-		}
-	}
-	return at;
+	return most;
 }
 
 /* Pokes the one that runs in places, was served most, and more than re by RESIST_NS, if there is such. */
 static inline bool preempt_in(struct sched *s, struct c2_queue *q, const struct c2_entity *re, uint32_t places,
 			      uint64_t now_ns, struct sched_out *out)
 {
-	unsigned i = victim(q, places, minus(now_ns, (uint64_t)s->values.v[C2_RATELIMIT]));
-	const struct c2_slot *sl;
+	const struct c2_slot *sl = victim(q, places, minus(now_ns, (uint64_t)s->values.v[C2_RATELIMIT]));
 
-	if (i == NOBODY) {
+	if (sl == NULL ||
+	    sl->on->vt + vt_in(sl->on, ns_since(sl->picked_ns, now_ns)) <= re->vt + vt_in(sl->on, RESIST_NS)) {
 		return false;
 	}
-	sl = slot_of(s, q->slot[i]);
-	if (q->vt[i] + vt_in(sl->on, ns_since(sl->picked_ns, now_ns)) <= re->vt + vt_in(sl->on, RESIST_NS)) {
-		return false;
-	}
-	q->alone &= ~(1u << i);
-	sched_poke(out, q->slot[i]);
+	q->alone &= ~(1u << sl->index);
+	sched_poke(out, q->slot[sl->index]);
 	return true;
 }
 
 /* Pokes whom re preempts; else one whose slice was set when nobody waited, so that it is set anew. */
-static void preempt(struct sched *s, struct c2_queue *q, const struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
+static APART void preempt(struct sched *s, struct c2_queue *q, const struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
 {
 	uint32_t alone = q->alone & re->hard;
 
@@ -232,15 +231,15 @@ static void preempt(struct sched *s, struct c2_queue *q, const struct c2_entity 
 	}
 }
 
-/* The clock for re: of its queue, or, where it may not run on all slots, of the least served that it may run on. */
-static inline uint64_t clock_for(const struct c2_queue *q, const struct c2_entity *re)
+/* The clock for re, which may not run everywhere: that of the least served that it may run beside, or its queue's. */
+static APART uint64_t clock_for(struct c2_queue *q, const struct c2_entity *re)
 {
 	uint64_t least = get(&q->clock);
 
-	for (uint32_t m = re->full ? 0 : re->hard; m != 0; m &= m - 1) {
-		uint64_t vt = q->vt[first_bit(m)];
+	LIST_FOREACH(node, &q->runs) {
+		const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
 
-		least = vt != 0 && vt < least ? vt : least;
+		least = (re->hard >> sl->index & 1) != 0 ? MIN(least, sl->on->vt) : least;
 	}
 	return least;
 }
@@ -250,7 +249,7 @@ void c2_queue_up(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct 
 {
 	struct c2_queue *q = re->queue;
 
-	re->vt = MAX(re->vt, minus(clock_for(q, re), lag_of(re)));
+	re->vt = MAX(re->vt, minus(re->full ? get(&q->clock) : clock_for(q, re), lag_of(re)));
 	c2_enqueue(s->priv, q, re);
 	if (!find_idle(s, q, re, out)) {
 		preempt(s, q, re, now_ns, out);
@@ -264,7 +263,7 @@ static uint64_t period_of(const struct sched *s, const struct c2_group *g, uint6
 	return ns_since(g->epoch_ns, now_ns) / (uint64_t)s->values.v[C2_CAP_PERIOD];
 }
 
-static uint64_t period_end_ns(const struct sched *s, const struct c2_group *g, uint64_t now_ns)
+static APART uint64_t period_end_ns(const struct sched *s, const struct c2_group *g, uint64_t now_ns)
 {
 	return g->epoch_ns + (period_of(s, g, now_ns) + 1) * (uint64_t)s->values.v[C2_CAP_PERIOD];
 }
@@ -288,7 +287,7 @@ static int64_t draw(struct c2_group *g, uint64_t period, int64_t total_ns, int64
 }
 
 /* Has the capped re budget to run on? Takes a quota where it has none. What is left of an old period is gone, what was overdrawn is not. */
-static __attribute__((noinline)) bool fund(const struct sched *s, struct c2_entity *re, uint64_t now_ns)
+static APART bool fund(const struct sched *s, struct c2_entity *re, uint64_t now_ns)
 {
 	const struct sched_group *group = re->entity->group;
 	struct c2_group *g = group->priv;
@@ -307,7 +306,7 @@ static __attribute__((noinline)) bool fund(const struct sched *s, struct c2_enti
 }
 
 /* re goes off its slot: what it has left is there for others of its group. */
-static __attribute__((noinline)) void refund(const struct sched *s, struct c2_entity *re, uint64_t now_ns)
+static APART void refund(const struct sched *s, struct c2_entity *re, uint64_t now_ns)
 {
 	struct c2_group *g = re->entity->group->priv;
 
@@ -319,7 +318,7 @@ static __attribute__((noinline)) void refund(const struct sched *s, struct c2_en
 	}
 }
 
-static void park(struct sched *s, struct c2_queue *q, struct c2_entity *re, uint64_t now_ns)
+static APART void park(struct sched *s, struct c2_queue *q, struct c2_entity *re, uint64_t now_ns)
 {
 	struct sched_entity *e = re->entity;
 
@@ -341,7 +340,7 @@ void c2_unpark(struct c2_queue *q, struct c2_entity *re)
 }
 
 /* Those whose period is over, a batch of them; the rest when slot picks again, at once. */
-static __attribute__((noinline)) void unpark_due(struct sched *s, struct c2_queue *q, unsigned slot, uint64_t now_ns, struct sched_out *out)
+static APART void unpark_due(struct sched *s, struct c2_queue *q, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct tree_node *n;
 
@@ -416,7 +415,7 @@ static void c2_released(struct sched *s, struct sched_entity *e, uint64_t now_ns
 
 	if (sl->on == re) {			/* taken off, not replaced */
 		sl->on = NULL;
-		q->vt[sl->index] = 0;
+		list_remove(&sl->link);
 		q->alone &= ~(1u << sl->index);
 		if (re->capped) {
 			refund(s, re, now_ns);
@@ -434,38 +433,28 @@ static void c2_released(struct sched *s, struct sched_entity *e, uint64_t now_ns
 
 /* --- Picking. */
 
-/* May on, which runs at place i of q, stay there, and should it, if nobody was served less? */
-static inline bool may_stay(const struct c2_queue *q, const struct c2_entity *on, unsigned i)
+/* The one that goes first: on, who runs on sl, or the least served waiter. */
+static inline struct c2_entity *first_of(struct c2_slot *sl, struct c2_entity *on, bool keep)
 {
-	const struct sched_entity *e = on->entity;
+	struct c2_entity *first = first_for(sl->queue, sl->index);
 
-	return e->runnable && e->parked == SCHED_NOT_PARKED && (on->hard >> i & 1) != 0 &&
-	       ((on->soft >> i & 1) != 0 || (q->idle & on->soft) == 0);
+	return on != NULL && (keep || first == NULL || (on->vt < first->vt && !sl->yielded)) ? on : first;
 }
 
-/* Whom sl runs next: on, who runs there, or a waiter. Parks those without budget. */
-static inline struct c2_entity *choose(struct sched *s, struct c2_slot *sl, unsigned slot, uint64_t now_ns,
-				       struct sched_out *out)
+/* re has a cap: it goes first if it has budget; else it is parked, and the next one asked. */
+static APART struct c2_entity *choose_funded(struct sched *s, struct c2_slot *sl, struct c2_entity *re,
+								 struct c2_entity *on, bool keep, uint64_t now_ns,
+								 struct sched_out *out)
 {
-	struct c2_queue *q = sl->queue;
-	struct c2_entity *on = sl->on, *re;
-	bool keep = !sl->yielded && now_ns < q->since_ns[sl->index] + (uint64_t)s->values.v[C2_RATELIMIT];
-
-	if (on != NULL && !may_stay(q, on, sl->index)) {
-		on = NULL;
-	}
 	for (unsigned n = 0; n < BATCH; n++) {
-		re = first_for(q, sl->index);
-		if (on != NULL && (re == NULL || keep || (on->vt < re->vt && !sl->yielded))) {
-			re = on;
-		}
 		if (re == NULL || !re->capped || fund(s, re, now_ns)) {
 			return re;
 		}
-		park(s, q, re, now_ns);
+		park(s, sl->queue, re, now_ns);
 		on = re == on ? NULL : on;
+		re = first_of(sl, on, keep);
 	}
-	sched_poke(out, slot);
+	sched_poke(out, sl->queue->slot[sl->index]);
 	return NULL;
 }
 
@@ -483,7 +472,7 @@ static inline void go_on(struct c2_queue *q, struct c2_entity *re, const struct 
 }
 
 /* until_ns, and not later than when somebody's park ends, where this slot is the one to see to it. */
-static uint64_t carry(struct c2_queue *q, unsigned i, uint64_t until_ns, uint64_t now_ns)
+static APART uint64_t carry(struct c2_queue *q, unsigned i, uint64_t until_ns, uint64_t now_ns)
 {
 	const struct tree_node *n = tree_first(&q->parked);
 
@@ -499,13 +488,13 @@ static uint64_t carry(struct c2_queue *q, unsigned i, uint64_t until_ns, uint64_
 	return MIN(until_ns, MAX(n->key, now_ns + 1));
 }
 
-/* How long re runs: until it has had what the next one has had, and last, who leaves for it and comes back. At least min_ns. */
+/* How long re runs: until it has had what the next one has had, and last, who leaves for it and comes back (NULL: nobody). At least min_ns. */
 static inline uint64_t slice_ns(struct c2_queue *q, unsigned i, const struct c2_entity *re, const struct c2_entity *first,
 				const struct c2_entity *last, uint64_t min_ns)
 {
 	uint64_t vt = first != NULL ? first->vt : UINT64_MAX;
 
-	if (last != NULL && last->entity->runnable && last->entity->parked == SCHED_NOT_PARKED && (last->hard >> i & 1) != 0) {
+	if (last != NULL) {
 		vt = MIN(vt, last->vt);
 	}
 	q->alone &= ~(1u << i);
@@ -517,76 +506,81 @@ static inline uint64_t slice_ns(struct c2_queue *q, unsigned i, const struct c2_
 	return MAX(MIN(vt * re->weight / VT_PER_NS, SLICE_MAX_NS), min_ns);
 }
 
-/* re runs in place of last, if they are not the same. Until when? */
-static inline uint64_t run(struct sched *s, struct c2_slot *sl, struct c2_entity *last, struct c2_entity *re, uint64_t now_ns)
+/* re is taken out of q, and comes to sl. */
+static inline void start(struct sched *s, struct c2_queue *q, struct c2_slot *sl, struct c2_entity *re, uint64_t now_ns)
 {
-	const unsigned i = sl->index;
-	struct c2_queue *q = sl->queue;
-	uint64_t until_ns, min_ns = (uint64_t)s->values.v[C2_RATELIMIT];
-	const struct c2_entity *first;
-
-	if (re != last) {
-		c2_dequeue(s->priv, q, re);
-		re->start_vt = re->vt;
-		q->since_ns[i] = now_ns;
-		put(&q->clock, MAX(get(&q->clock), re->vt));
-		first = first_for(q, i);
-	} else {
-		first = first_for(q, i);
-		go_on(q, re, first);
-		last = NULL;
-		min_ns = minus(q->since_ns[i] + min_ns, now_ns);
-	}
-	q->vt[i] = re->vt;
-	sl->picked_ns = now_ns;
-	sl->yielded = false;
-	sl->tried = 0;
-	until_ns = now_ns + slice_ns(q, i, re, first, last, MAX(min_ns, SLICE_MIN_NS));
-	if (__builtin_expect(re->capped, 0)) {
-		until_ns = MIN(until_ns, now_ns + (uint64_t)re->budget_ns);
-		until_ns = MIN(until_ns, period_end_ns(s, re->entity->group->priv, now_ns));
-	}
-	return until_ns;
+	c2_dequeue(s->priv, q, re);
+	re->start_vt = re->vt;
+	put(&q->clock, MAX(get(&q->clock), re->vt));
+	sl->since_ns = now_ns;
+	list_remove(&sl->link);
+	list_push_back(&q->runs, &sl->link);
 }
 
 static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_slot *sl = slot_of(s, slot);
 	struct c2_queue *q = sl->queue;
-	struct c2_entity *last = sl->on, *next;
-	const enum ask asked = sl->asked;
-	uint64_t until_ns;
+	const unsigned i = sl->index;
+	struct c2_entity *last = sl->on, *on = NULL, *next, *first;
+	uint64_t min_ns = (uint64_t)s->values.v[C2_RATELIMIT], until_ns;
+	bool ready, keep;
 
-	sl->asked = ASK_NOTHING;
-	if (__builtin_expect(now_ns >= q->balance_ns && asked == ASK_NOTHING, 0)) {
+	if (RARE(now_ns >= q->balance_ns && sl->asked == ASK_NOTHING)) {
 		struct sched_pick p = c2_ask_behind(s, sl, now_ns);
 
 		if (p.pull) {
 			return p;
 		}
 	}
-	if (__builtin_expect(tree_first(&q->parked) != NULL, 0)) {
+	if (RARE(tree_first(&q->parked) != NULL)) {
 		unpark_due(s, q, slot, now_ns, out);
 	}
-	next = choose(s, sl, slot, now_ns, out);
-	if (last != NULL && last != next && last->capped) {
-		refund(s, last, now_ns);
+	ready = last != NULL && last->entity->runnable && last->entity->parked == SCHED_NOT_PARKED && (last->hard >> i & 1) != 0;
+	if (ready && ((last->soft >> i & 1) != 0 || (q->idle & last->soft) == 0)) {
+		on = last;
+	}
+	keep = now_ns < sl->since_ns + min_ns && !sl->yielded;
+	next = first_of(sl, on, keep);
+	if (next != NULL && RARE(next->capped)) {
+		next = choose_funded(s, sl, next, on, keep, now_ns, out);
 	}
 	sl->on = next;
+	if (last != next && last != NULL && RARE(last->capped)) {
+		refund(s, last, now_ns);
+		ready = ready && last->entity->parked == SCHED_NOT_PARKED;
+	}
 	if (next == NULL) {
-		return c2_pick_idle(s, sl, slot, asked, carry(q, sl->index, NS_NEVER, now_ns), out);
+		return c2_pick_idle(s, sl, slot, carry(q, i, NS_NEVER, now_ns), out);
 	}
-	if (last == NULL) {
-		(void)c2_set_idle(s->priv, q, sl->index, false);
+	if (RARE(last == NULL)) {
+		(void)c2_set_idle(s->priv, q, i, false);
 	}
-	if (__builtin_expect(atomic_load_explicit(&sl->called, memory_order_relaxed), 0)) {
+	if (RARE(atomic_load_explicit(&sl->called, memory_order_relaxed))) {
 		c2_pass_on(s, sl, out);
 	}
-	until_ns = run(s, sl, last, next, now_ns);
-	if (__builtin_expect(q->carrier != NOBODY || q->parked.root != NULL, 0)) {
-		until_ns = carry(q, sl->index, until_ns, now_ns);
+	if (next != last) {
+		start(s, q, sl, next, now_ns);
+		first = first_for(q, i);
+	} else {
+		first = first_for(q, i);
+		go_on(q, next, first);
+		ready = false;
+		min_ns = minus(sl->since_ns + min_ns, now_ns);
 	}
-	if (any_waits(q) && (last == NULL || !q->loaded || q->idle != 0)) {
+	sl->picked_ns = now_ns;
+	sl->yielded = false;
+	sl->asked = ASK_NOTHING;
+	sl->tried = 0;
+	until_ns = now_ns + slice_ns(q, i, next, first, ready ? last : NULL, MAX(min_ns, SLICE_MIN_NS));
+	if (RARE(next->capped)) {
+		until_ns = MIN(until_ns, now_ns + (uint64_t)next->budget_ns);
+		until_ns = MIN(until_ns, period_end_ns(s, next->entity->group->priv, now_ns));
+	}
+	if (RARE(q->carrier != NOBODY || q->parked.root != NULL)) {
+		until_ns = carry(q, i, until_ns, now_ns);
+	}
+	if (RARE(last == NULL || !q->loaded || q->idle != 0) && any_waits(q)) {
 		poke_for_waiters(s, q, out);
 	}
 	return (struct sched_pick){ .entity = next->entity, .until_ns = until_ns };

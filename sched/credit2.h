@@ -19,8 +19,10 @@
 #define SLICE_MAX_NS	(10 * NS_PER_MS)
 #define RESIST_NS	(500 * NS_PER_US)	/* a waker must be that much less served than whom it preempts */
 #define QUOTA_MIN_NS	(500 * NS_PER_US)
-#define BALANCE_NS	(10 * NS_PER_MS)	/* how often, and from which lead on */
+#define BALANCE_NS	(3 * NS_PER_MS)	/* how often, and from which lead on */
 #define WEIGHT_MAX	65535
+#define RARE(x)		__builtin_expect((x), 0)
+#define APART		__attribute__((noinline))	/* keeps what is rare from costing what is not */
 #define POT_BITS	40u			/* of budget; above them the period's number */
 #define POT_MASK	((1ul << POT_BITS) - 1)
 
@@ -47,7 +49,7 @@ struct c2_queue {
 	uint64_t homed;				/* weight of all entities that belong here */
 	unsigned slot[SLOTS];
 	uint32_t mates[SLOTS];
-	uint64_t vt[SLOTS], since_ns[SLOTS];	/* of who runs there: at its last pick; since it came. 0: nobody */
+	struct list runs;			/* slots that run somebody, the one first that does so longest */
 	unsigned domain, kind, number;		/* constant: all slots of `number` of that kind */
 };
 
@@ -66,7 +68,8 @@ struct c2_slot {
 	struct c2_queue *queue;
 	struct c2_entity *on;			/* whom pick() returned last; it may have blocked since */
 	unsigned index, core;
-	uint64_t picked_ns;
+	struct list link;			/* in runs */
+	uint64_t since_ns, picked_ns;		/* when `on` came, and was picked last */
 	bool yielded;
 	enum ask asked;
 	_Atomic bool called;			/* by another domain, to pull: set there, cleared here */
@@ -141,15 +144,12 @@ static inline struct c2_entity *entity_of(struct tree_node *n)
 	return n == NULL ? NULL : TREE_ENTRY(n, struct c2_entity, node);
 }
 
+struct c2_entity *c2_first_of_both(struct c2_queue *q, unsigned i);
+
 /* The least served waiter of q that may run at place i. */
 static inline struct c2_entity *first_for(struct c2_queue *q, unsigned i)
 {
-	struct c2_entity *a = entity_of(tree_first(&q->full)), *b = NULL;
-
-	if (__builtin_expect(q->some.root != NULL, 0)) {
-		b = entity_of(tree_first_fit(&q->some, UINT64_MAX, 1ul << i));
-	}
-	return b == NULL || (a != NULL && a->vt <= b->vt) ? a : b;
+	return q->some.root == NULL ? entity_of(tree_first(&q->full)) : c2_first_of_both(q, i);
 }
 
 static inline bool any_waits(const struct c2_queue *q)
@@ -169,8 +169,7 @@ void c2_queue_up(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct 
 /* --- credit2_balance.c: called where several queues are, or a slot idles. */
 bool c2_poke_idle_elsewhere(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out);
 struct sched_pick c2_ask_behind(struct sched *s, struct c2_slot *sl, uint64_t now_ns);
-struct sched_pick c2_pick_idle(struct sched *s, struct c2_slot *sl, unsigned slot, enum ask asked, uint64_t until_ns,
-			       struct sched_out *out);
+struct sched_pick c2_pick_idle(struct sched *s, struct c2_slot *sl, unsigned slot, uint64_t until_ns, struct sched_out *out);
 void c2_pass_on(struct sched *s, struct c2_slot *sl, struct sched_out *out);
 void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns, struct sched_out *out);
 

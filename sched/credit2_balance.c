@@ -85,8 +85,13 @@ static struct sched_pick ask(struct c2_slot *sl, const struct c2_queue *from, en
 struct sched_pick c2_ask_behind(struct sched *s, struct c2_slot *sl, uint64_t now_ns)
 {
 	struct c2_sched *c2 = s->priv;
-	const struct c2_queue *from = behind(c2, sl->queue, now_ns);
+	const struct c2_queue *from;
 
+	if (c2->queue_count == 1) {
+		sl->queue->balance_ns = NS_NEVER;	/* new_queue() sets it */
+		return (struct sched_pick){ .pull = false };
+	}
+	from = behind(c2, sl->queue, now_ns);
 	for (unsigned d = 0; d < QUEUES && c2->strays > 0; d++) {
 		if (d != sl->queue->domain && c2->queue[d].count > 0 && c2->queue[d].strays > 0) {
 			return ask(sl, &c2->queue[d], ASK_STRAY);
@@ -96,16 +101,17 @@ struct sched_pick c2_ask_behind(struct sched *s, struct c2_slot *sl, uint64_t no
 }
 
 /* Nothing to run: fetches from the most loaded of the queues that this idle slot has not asked in vain yet. */
-struct sched_pick c2_pick_idle(struct sched *s, struct c2_slot *sl, unsigned slot, enum ask asked, uint64_t until_ns,
-			       struct sched_out *out)
+struct sched_pick c2_pick_idle(struct sched *s, struct c2_slot *sl, unsigned slot, uint64_t until_ns, struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
 	const struct c2_queue *most = NULL;
+	const enum ask asked = sl->asked;
 	uint64_t domains;
 	unsigned calls;
 	bool fresh;
 
-	sl->queue->vt[sl->index] = 0;
+	sl->asked = ASK_NOTHING;
+	list_remove(&sl->link);
 	sl->queue->alone &= ~(1u << sl->index);
 	fresh = c2_set_idle(c2, sl->queue, sl->index, true);
 	calls = atomic_load(&c2->calls);

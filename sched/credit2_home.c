@@ -149,7 +149,11 @@ static struct c2_queue *new_queue(struct c2_sched *c2, unsigned kind, unsigned n
 	}
 	q = &c2->queue[d];
 	*q = (struct c2_queue){ .domain = d, .kind = kind, .number = number, .carrier = NOBODY, .carried_ns = NS_NEVER };
-	q->balance_ns = q->seen_ns = now_ns;
+	q->seen_ns = now_ns;
+	for (d = 0; d < QUEUES; d++) {
+		c2->queue[d].balance_ns = now_ns;
+	}
+	list_init(&q->runs);
 	put(&q->clock, LAG_NS * VT_PER_NS);
 	tree_init(&q->full, false);
 	tree_init(&q->some, true);
@@ -206,7 +210,7 @@ unsigned c2_join(struct sched *s, unsigned slot, const struct sched_place *place
 	q->members |= 1u << i;
 	q->slot[i] = slot;
 	q->count++;
-	q->vt[i] = 0;
+	list_init(&sl->link);
 	find_mates(s, q, sl->core);
 	rehome_all(s, &s->slots, now_ns, out);
 	sched_poke(out, slot);
