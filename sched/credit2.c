@@ -26,33 +26,6 @@
  */
 #include "sched/credit2.h"
 
-const char *const c2_runqueue_words[] = {
-	[BY_CPU] = "cpu", [BY_CORE] = "core", [BY_LLC] = "llc", [BY_NODE] = "node", [BY_ALL] = "all", NULL,
-};
-
-const struct sched_tunable c2_tunables[C2_TUNABLES] = {
-	[C2_WEIGHT] = {
-		.name = "weight", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true,
-		.min = 1, .max = WEIGHT_MAX, .def = 256, .help = "share of each vCPU, against the other vCPUs' weights",
-	},
-	[C2_CAP] = {
-		.name = "cap", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true, .unit = "%",
-		.min = 0, .max = 100 * CPU_MAX, .def = 0, .help = "most that the VM gets, of one cpu; 0: no limit",
-	},
-	[C2_RATELIMIT] = {
-		.name = "ratelimit", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
-		.min = 0, .max = 500 * NS_PER_MS, .def = NS_PER_MS, .help = "how long a vCPU runs before another may preempt it",
-	},
-	[C2_CAP_PERIOD] = {
-		.name = "cap-period", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
-		.min = NS_PER_MS, .max = NS_PER_S, .def = 10 * NS_PER_MS, .help = "over which a cap holds",
-	},
-	[C2_RUNQUEUE] = {
-		.name = "runqueue", .type = SCHED_ENUM, .scope = SCHED_POOL,
-		.max = BY_ALL, .def = BY_LLC, .words = c2_runqueue_words, .help = "which cpus share a queue, 16 at most",
-	},
-};
-
 /* --- Idle slots and loaded queues. Both words are changed by read-modify-writes, so of two that cross one sees the other. */
 
 APART bool c2_set_idle(struct c2_sched *c2, struct c2_queue *q, unsigned i, bool idle)
@@ -517,13 +490,46 @@ static inline void start(struct sched *s, struct c2_queue *q, struct c2_slot *sl
 	list_push_back(&q->runs, &sl->link);
 }
 
+/* re runs on sl, where it stays, or takes the place of last, who could go on too (NULL: who could not). Until when? */
+static inline uint64_t run(struct sched *s, struct c2_slot *sl, const struct c2_entity *last, struct c2_entity *re, bool stays,
+			   uint64_t now_ns)
+{
+	struct c2_queue *q = sl->queue;
+	const unsigned i = sl->index;
+	uint64_t min_ns = (uint64_t)s->values.v[C2_RATELIMIT], until_ns;
+	const struct c2_entity *first;
+
+	if (stays) {
+		first = first_for(q, i);
+		go_on(q, re, first);
+		last = NULL;
+		min_ns = minus(sl->since_ns + min_ns, now_ns);
+	} else {
+		start(s, q, sl, re, now_ns);
+		first = first_for(q, i);
+	}
+	sl->picked_ns = now_ns;
+	sl->yielded = false;
+	sl->asked = ASK_NOTHING;
+	sl->tried = 0;
+	until_ns = now_ns + slice_ns(q, i, re, first, last, MAX(min_ns, SLICE_MIN_NS));
+	if (RARE(re->capped)) {
+		until_ns = MIN(until_ns, now_ns + (uint64_t)re->budget_ns);
+		until_ns = MIN(until_ns, period_end_ns(s, re->entity->group->priv, now_ns));
+	}
+	if (RARE(q->carrier != NOBODY || q->parked.root != NULL)) {
+		until_ns = carry(q, i, until_ns, now_ns);
+	}
+	return until_ns;
+}
+
 static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_slot *sl = slot_of(s, slot);
 	struct c2_queue *q = sl->queue;
 	const unsigned i = sl->index;
-	struct c2_entity *last = sl->on, *on = NULL, *next, *first;
-	uint64_t min_ns = (uint64_t)s->values.v[C2_RATELIMIT], until_ns;
+	struct c2_entity *last = sl->on, *on = NULL, *next;
+	uint64_t until_ns;
 	bool ready, keep;
 
 	if (RARE(now_ns >= q->balance_ns && sl->asked == ASK_NOTHING)) {
@@ -540,7 +546,7 @@ static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns
 	if (ready && ((last->soft >> i & 1) != 0 || (q->idle & last->soft) == 0)) {
 		on = last;
 	}
-	keep = now_ns < sl->since_ns + min_ns && !sl->yielded;
+	keep = now_ns < sl->since_ns + (uint64_t)s->values.v[C2_RATELIMIT] && !sl->yielded;
 	next = first_of(sl, on, keep);
 	if (next != NULL && RARE(next->capped)) {
 		next = choose_funded(s, sl, next, on, keep, now_ns, out);
@@ -559,43 +565,11 @@ static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns
 	if (RARE(atomic_load_explicit(&sl->called, memory_order_relaxed))) {
 		c2_pass_on(s, sl, out);
 	}
-	if (next != last) {
-		start(s, q, sl, next, now_ns);
-		first = first_for(q, i);
-	} else {
-		first = first_for(q, i);
-		go_on(q, next, first);
-		ready = false;
-		min_ns = minus(sl->since_ns + min_ns, now_ns);
-	}
-	sl->picked_ns = now_ns;
-	sl->yielded = false;
-	sl->asked = ASK_NOTHING;
-	sl->tried = 0;
-	until_ns = now_ns + slice_ns(q, i, next, first, ready ? last : NULL, MAX(min_ns, SLICE_MIN_NS));
-	if (RARE(next->capped)) {
-		until_ns = MIN(until_ns, now_ns + (uint64_t)next->budget_ns);
-		until_ns = MIN(until_ns, period_end_ns(s, next->entity->group->priv, now_ns));
-	}
-	if (RARE(q->carrier != NOBODY || q->parked.root != NULL)) {
-		until_ns = carry(q, i, until_ns, now_ns);
-	}
+	until_ns = run(s, sl, ready ? last : NULL, next, next == last, now_ns);
 	if (RARE(last == NULL || !q->loaded || q->idle != 0) && any_waits(q)) {
 		poke_for_waiters(s, q, out);
 	}
 	return (struct sched_pick){ .entity = next->entity, .until_ns = until_ns };
-}
-
-/*
- * Everybody else may have to catch up with what e had: a slice and twice the lag, in virtual time; and each runs a slice
- * more than that.
- */
-static uint64_t c2_wait_bound_ns(struct sched *s, const struct sched_entity *e)
-{
-	const struct c2_sched *c2 = s->priv;
-	uint64_t slice_ns_ = MAX(SLICE_MAX_NS, (uint64_t)s->values.v[C2_RATELIMIT]);
-
-	return (slice_ns_ + 2 * LAG_NS) * (c2->weight / (uint64_t)e->group->values.v[C2_WEIGHT] + c2->entity_count + 1);
 }
 
 SCHED_POLICY(sched_credit2,

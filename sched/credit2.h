@@ -187,5 +187,6 @@ void c2_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uin
 void c2_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to);
 void c2_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns);
 
+uint64_t c2_wait_bound_ns(struct sched *s, const struct sched_entity *e);
 void c2_describe(struct sched *s, uint64_t now_ns, struct text *to);
 bool c2_check(struct sched *s, struct sched_reason *why);

@@ -1,6 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* credit2: queues and slots come and go, entities belong to one; values change. */
+/* credit2: its values; queues and slots come and go, entities belong to one; what it is as text, and checked. */
 #include "sched/credit2.h"
+
+const char *const c2_runqueue_words[] = {
+	[BY_CPU] = "cpu", [BY_CORE] = "core", [BY_LLC] = "llc", [BY_NODE] = "node", [BY_ALL] = "all", NULL,
+};
+
+const struct sched_tunable c2_tunables[C2_TUNABLES] = {
+	[C2_WEIGHT] = {
+		.name = "weight", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true,
+		.min = 1, .max = WEIGHT_MAX, .def = 256, .help = "share of each vCPU, against the other vCPUs' weights",
+	},
+	[C2_CAP] = {
+		.name = "cap", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true, .unit = "%",
+		.min = 0, .max = 100 * CPU_MAX, .def = 0, .help = "most that the VM gets, of one cpu; 0: no limit",
+	},
+	[C2_RATELIMIT] = {
+		.name = "ratelimit", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
+		.min = 0, .max = 500 * NS_PER_MS, .def = NS_PER_MS, .help = "how long a vCPU runs before another may preempt it",
+	},
+	[C2_CAP_PERIOD] = {
+		.name = "cap-period", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
+		.min = NS_PER_MS, .max = NS_PER_S, .def = 10 * NS_PER_MS, .help = "over which a cap holds",
+	},
+	[C2_RUNQUEUE] = {
+		.name = "runqueue", .type = SCHED_ENUM, .scope = SCHED_POOL,
+		.max = BY_ALL, .def = BY_LLC, .words = c2_runqueue_words, .help = "which cpus share a queue, 16 at most",
+	},
+};
 
 /* --- Homes: which queue an entity belongs to. All domains are held, or, in pull, both. */
 
@@ -354,6 +381,18 @@ void c2_import(struct sched *s, struct sched_entity *e, const struct sched_snaps
 		e->group->values.v[C2_CAP] = MIN(from->cap, c2_tunables[C2_CAP].max);
 	}
 	set_weight(s, e->priv);
+}
+
+/*
+ * Everybody else may have to catch up with what e had: a slice and twice the lag, in virtual time; and each runs a slice
+ * more than that.
+ */
+uint64_t c2_wait_bound_ns(struct sched *s, const struct sched_entity *e)
+{
+	const struct c2_sched *c2 = s->priv;
+	uint64_t slice_ns = MAX(SLICE_MAX_NS, (uint64_t)s->values.v[C2_RATELIMIT]);
+
+	return (slice_ns + 2 * LAG_NS) * (c2->weight / (uint64_t)e->group->values.v[C2_WEIGHT] + c2->entity_count + 1);
 }
 
 /* --- As text, and the invariants. */
