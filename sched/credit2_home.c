@@ -1,6 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* credit2: queues and slots come and go, entities belong to one; values change. */
+/* credit2: its values; queues and slots come and go, entities belong to one; what it is as text, and checked. */
 #include "sched/credit2.h"
+
+const char *const c2_runqueue_words[] = {
+	[BY_CPU] = "cpu", [BY_CORE] = "core", [BY_LLC] = "llc", [BY_NODE] = "node", [BY_ALL] = "all", NULL,
+};
+
+const struct sched_tunable c2_tunables[C2_TUNABLES] = {
+	[C2_WEIGHT] = {
+		.name = "weight", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true,
+		.min = 1, .max = WEIGHT_MAX, .def = 256, .help = "share of each vCPU, against the other vCPUs' weights",
+	},
+	[C2_CAP] = {
+		.name = "cap", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true, .unit = "%",
+		.min = 0, .max = 100 * CPU_MAX, .def = 0, .help = "most that the VM gets, of one cpu; 0: no limit",
+	},
+	[C2_RATELIMIT] = {
+		.name = "ratelimit", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
+		.min = 0, .max = 500 * NS_PER_MS, .def = NS_PER_MS, .help = "how long a vCPU runs before another may preempt it",
+	},
+	[C2_CAP_PERIOD] = {
+		.name = "cap-period", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
+		.min = NS_PER_MS, .max = NS_PER_S, .def = 10 * NS_PER_MS, .help = "over which a cap holds",
+	},
+	[C2_RUNQUEUE] = {
+		.name = "runqueue", .type = SCHED_ENUM, .scope = SCHED_POOL,
+		.max = BY_ALL, .def = BY_LLC, .words = c2_runqueue_words, .help = "which cpus share a queue, 16 at most",
+	},
+};
 
 /* --- Homes: which queue an entity belongs to. All domains are held, or, in pull, both. */
 
@@ -139,44 +166,47 @@ static unsigned number_by(unsigned kind, unsigned slot, const struct sched_place
 	return number[kind];
 }
 
-static struct c2_queue *new_queue(struct c2_sched *c2, struct c2_slot *sl, unsigned kind, unsigned number, uint64_t now_ns)
+static struct c2_queue *new_queue(struct c2_sched *c2, unsigned kind, unsigned number, uint64_t now_ns)
 {
-	struct c2_queue *q = &sl->memory;
 	unsigned d = 0;
+	struct c2_queue *q;
 
-	while (c2->queue[d] != NULL) {
+	while (c2->queue[d].count > 0) {
 		d++;
 	}
+	q = &c2->queue[d];
 	*q = (struct c2_queue){ .domain = d, .kind = kind, .number = number, .carrier = NOBODY, .carried_ns = NS_NEVER };
-	q->balance_ns = q->seen_ns = now_ns;
+	q->seen_ns = now_ns;
+	for (d = 0; d < QUEUES; d++) {
+		c2->queue[d].balance_ns = now_ns;
+	}
+	list_init(&q->runs);
 	put(&q->clock, LAG_NS * VT_PER_NS);
 	tree_init(&q->full, false);
 	tree_init(&q->some, true);
 	tree_init(&q->parked, false);
-	c2->queue[d] = q;
 	c2->queue_count++;
 	return q;
 }
 
 /* The queue for a slot at that place: of its like, with room; a new one; or, where 64 are there, the smallest. */
-static struct c2_queue *find_queue(struct sched *s, struct c2_slot *sl, unsigned slot, const struct sched_place *place,
-				   uint64_t now_ns)
+static struct c2_queue *find_queue(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns)
 {
 	struct c2_sched *c2 = s->priv;
 	unsigned kind = (unsigned)s->values.v[C2_RUNQUEUE], number = number_by(kind, slot, place);
 	struct c2_queue *smallest = NULL;
 
 	for (unsigned d = 0; d < QUEUES; d++) {
-		struct c2_queue *q = c2->queue[d];
+		struct c2_queue *q = &c2->queue[d];
 
-		if (q != NULL && q->kind == kind && q->number == number && q->count < SLOTS) {
+		if (q->count > 0 && q->kind == kind && q->number == number && q->count < SLOTS) {
 			return q;
 		}
-		if (q != NULL && (smallest == NULL || q->count < smallest->count)) {
+		if (q->count > 0 && (smallest == NULL || q->count < smallest->count)) {
 			smallest = q;
 		}
 	}
-	return c2->queue_count < QUEUES ? new_queue(c2, sl, kind, number, now_ns) : smallest;
+	return c2->queue_count < QUEUES ? new_queue(c2, kind, number, now_ns) : smallest;
 }
 
 /* The slots of slot's core that its queue has. */
@@ -195,10 +225,10 @@ static void find_mates(struct sched *s, struct c2_queue *q, unsigned core)
 }
 
 unsigned c2_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
-			struct sched_out *out)
+		 struct sched_out *out)
 {
 	struct c2_slot *sl = slot_of(s, slot);
-	struct c2_queue *q = find_queue(s, sl, slot, place, now_ns);
+	struct c2_queue *q = find_queue(s, slot, place, now_ns);
 	unsigned i = first_bit(~q->members);
 
 	sl->queue = q;
@@ -207,7 +237,7 @@ unsigned c2_join(struct sched *s, unsigned slot, const struct sched_place *place
 	q->members |= 1u << i;
 	q->slot[i] = slot;
 	q->count++;
-	q->vt[i] = 0;
+	list_init(&sl->link);
 	find_mates(s, q, sl->core);
 	rehome_all(s, &s->slots, now_ns, out);
 	sched_poke(out, slot);
@@ -234,28 +264,11 @@ void c2_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out 
 		q->carried_ns = NS_NEVER;
 	}
 	rehome_all(s, &rest, now_ns, out);
-	c2_set_loaded(c2, q, waiters(q) > 0);
+	c2_set_loaded(c2, q, any_waits(q));
 	if (q->count == 0) {
-		c2->queue[q->domain] = NULL;
 		c2->queue_count--;
-		return;
-	}
-	sched_poke(out, q->slot[first_bit(q->members)]);	/* carries now, if anything is to be carried */
-	if (q != &sl->memory) {
-		return;
-	}
-	/* The queue lives on in another slot's memory. */
-	c2->queue[q->domain] = &slot_of(s, q->slot[first_bit(q->members)])->memory;
-	*c2->queue[q->domain] = *q;
-	CPUSET_FOREACH(other, &rest) {
-		struct c2_slot *o = slot_of(s, other);
-
-		o->queue = o->queue == q ? c2->queue[q->domain] : o->queue;
-	}
-	LIST_FOREACH(node, &c2->entities) {
-		struct c2_entity *re = LIST_ENTRY(node, struct c2_entity, link);
-
-		re->queue = re->queue == q ? c2->queue[q->domain] : re->queue;
+	} else {
+		sched_poke(out, q->slot[first_bit(q->members)]);	/* carries now, if anything is to be carried */
 	}
 }
 
@@ -271,6 +284,8 @@ static void set_weight(struct sched *s, struct c2_entity *re)
 	}
 	c2->weight = c2->weight - re->weight + weight;
 	re->weight = weight;
+	re->inverse = ((uint64_t)VT_PER_NS << INV_BITS) / weight;
+	re->capped = re->entity->group->values.v[C2_CAP] != 0;
 	re->rest = 0;
 	if (re->queue != NULL) {
 		c2_count_weight(re, counted);
@@ -361,9 +376,142 @@ void c2_import(struct sched *s, struct sched_entity *e, const struct sched_snaps
 	(void)now_ns;
 	if (from->weight > 0) {
 		e->group->values.v[C2_WEIGHT] = MIN(from->weight, (int64_t)WEIGHT_MAX);
-		set_weight(s, e->priv);
 	}
 	if (from->cap > 0) {
 		e->group->values.v[C2_CAP] = MIN(from->cap, c2_tunables[C2_CAP].max);
 	}
+	set_weight(s, e->priv);
+}
+
+/*
+ * Everybody else may have to catch up with what e had: a slice and twice the lag, in virtual time; and each runs a slice
+ * more than that.
+ */
+uint64_t c2_wait_bound_ns(struct sched *s, const struct sched_entity *e)
+{
+	const struct c2_sched *c2 = s->priv;
+	uint64_t slice_ns = MAX(SLICE_MAX_NS, (uint64_t)s->values.v[C2_RATELIMIT]);
+
+	return (slice_ns + 2 * LAG_NS) * (c2->weight / (uint64_t)e->group->values.v[C2_WEIGHT] + c2->entity_count + 1);
+}
+
+/* --- As text, and the invariants. */
+
+static void describe_tree(const struct tree *t, const char *what, struct text *to)
+{
+	for (struct tree_node *n = tree_first(t); n != NULL; n = tree_next(n)) {
+		const struct c2_entity *re = entity_of(n);
+
+		text_printf(to, "  %s %s.%u weight %u vt %lu\n", what, re->entity->group->name, re->entity->number, re->weight,
+			    re->vt);
+	}
+}
+
+void c2_describe(struct sched *s, uint64_t now_ns, struct text *to)
+{
+	struct c2_sched *c2 = s->priv;
+
+	(void)now_ns;
+	for (unsigned d = 0; d < QUEUES; d++) {
+		const struct c2_queue *q = &c2->queue[d];
+
+		if (q->count == 0) {
+			continue;
+		}
+		text_printf(to, "queue %u, %s %u: clock %lu, weight %lu\n", d, c2_runqueue_words[q->kind], q->number,
+			    get(&q->clock), get(&q->weight));
+		for (uint32_t m = q->members; m != 0; m &= m - 1) {
+			const struct c2_entity *re = slot_of(s, q->slot[first_bit(m)])->on;
+
+			text_printf(to, "  slot %u: ", q->slot[first_bit(m)]);
+			if (re == NULL) {
+				text_puts(to, "idle\n");
+			} else {
+				text_printf(to, "%s.%u vt %lu\n", re->entity->group->name, re->entity->number, re->vt);
+			}
+		}
+		describe_tree(&q->full, "waits", to);
+		describe_tree(&q->some, "waits", to);
+		describe_tree(&q->parked, "parked", to);
+	}
+}
+
+static bool wrong(struct sched_reason *why, const struct c2_entity *re, const char *what)
+{
+	return sched_refuse(ERR_STATE, why, "%s.%u: %s", re->entity->group->name, re->entity->number, what) == ERR_OK;
+}
+
+static bool check_entity(struct sched *s, const struct c2_entity *re, struct sched_reason *why)
+{
+	const struct sched_entity *e = re->entity;
+
+	if ((e->slot == SCHED_NO_SLOT) != (re->queue == NULL) ||
+	    (re->queue != NULL && slot_of(s, e->slot)->queue != re->queue)) {
+		return wrong(why, re, "belongs to another queue than its slot");
+	}
+	if (re->queue != NULL &&
+	    re->node.linked != (e->parked != SCHED_NOT_PARKED || (e->runnable && !e->on_slot))) {
+		return wrong(why, re, "in a queue and should not be, or not in one and should");
+	}
+	if (re->counted != (re->queue != NULL && e->runnable && e->parked == SCHED_NOT_PARKED)) {
+		return wrong(why, re, "its weight is counted wrongly");
+	}
+	if (e->runnable && !e->on_slot && re->queue == NULL && cpuset_intersects(&e->hard, &s->slots)) {
+		return wrong(why, re, "has no queue, and a slot");
+	}
+	return true;
+}
+
+static bool check_queue(struct sched *s, const struct c2_queue *q, struct sched_reason *why)
+{
+	struct c2_sched *c2 = s->priv;
+	uint64_t weight = 0, homed = 0;
+	unsigned slots = 0, full = 0, some = 0, parked = 0;
+
+	LIST_FOREACH(node, &c2->entities) {
+		const struct c2_entity *re = LIST_ENTRY(node, struct c2_entity, link);
+
+		if (re->queue == q) {
+			homed += re->weight;
+			weight += re->counted ? re->weight : 0;
+			parked += re->entity->parked != SCHED_NOT_PARKED;
+			full += re->node.linked && re->entity->parked == SCHED_NOT_PARKED && re->full;
+			some += re->node.linked && re->entity->parked == SCHED_NOT_PARKED && !re->full;
+		}
+	}
+	CPUSET_FOREACH(slot, &s->slots) {
+		const struct c2_slot *sl = slot_of(s, slot);
+		const struct sched_entity *on = sl->on == NULL ? NULL : sl->on->entity;
+
+		slots += sl->queue == q && q->slot[sl->index] == slot && (q->members >> sl->index & 1) != 0;
+		if (sl->queue == q && on != NULL && ((q->idle >> sl->index & 1) != 0 || !on->on_slot || on->slot != slot)) {
+			return sched_refuse(ERR_STATE, why, "slot %u runs one that cannot be there", slot) == ERR_OK;
+		}
+	}
+	if (weight != get(&q->weight) || homed != q->homed || slots != q->count ||
+	    !tree_check(&q->full, full) || !tree_check(&q->some, some) ||
+	    !tree_check(&q->parked, parked)) {
+		return sched_refuse(ERR_STATE, why, "queue %u: miscounted", q->domain) == ERR_OK;
+	}
+	if (q->loaded != ((c2->loaded >> q->domain & 1) != 0) || (q->idle != 0) != ((c2->idle >> q->domain & 1) != 0)) {
+		return sched_refuse(ERR_STATE, why, "queue %u: not told as it is", q->domain) == ERR_OK;
+	}
+	return true;
+}
+
+bool c2_check(struct sched *s, struct sched_reason *why)
+{
+	struct c2_sched *c2 = s->priv;
+
+	LIST_FOREACH(node, &c2->entities) {
+		if (!check_entity(s, LIST_ENTRY(node, struct c2_entity, link), why)) {
+			return false;
+		}
+	}
+	for (unsigned d = 0; d < QUEUES; d++) {
+		if (c2->queue[d].count > 0 && !check_queue(s, &c2->queue[d], why)) {
+			return false;
+		}
+	}
+	return true;
 }
