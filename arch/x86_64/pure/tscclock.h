@@ -26,6 +26,14 @@ static inline uint64_t tscclock_ns(const struct tscclock *c, uint64_t tsc)
 							      : (uint64_t)ns;
 }
 
+/* The same of a TSC that a cpu has read, so it is not 2^64 ns after time 0. */
+static inline uint64_t tscclock_now(const struct tscclock *c, uint64_t tsc)
+{
+	uint64_t past = tsc - c->zero;
+
+	return tsc < c->zero ? 0 : (uint64_t)((unsigned __int128)past * c->to_ns >> TSCCLOCK_SHIFT);
+}
+
 /* A TSC at which tscclock_ns() says ns or more, at most two ticks and a nanosecond late. */
 static inline uint64_t tscclock_tsc(const struct tscclock *c, uint64_t ns)
 {
@@ -35,7 +43,7 @@ static inline uint64_t tscclock_tsc(const struct tscclock *c, uint64_t ns)
 	if (ns == TSCCLOCK_NEVER || guess > INT64_MAX) {
 		return TSCCLOCK_NEVER;
 	}
-	while ((at = tscclock_ns(c, tsc)) < ns) {
+	while (__builtin_expect((at = tscclock_ns(c, tsc)) < ns, 0)) {
 		tsc += (uint64_t)((unsigned __int128)(ns - at) * c->to_tsc >> TSCCLOCK_SHIFT) + 1;
 	}
 	return tsc;
