@@ -2,6 +2,8 @@
 /*
  * Running a virtual cpu. Its deadline is the earlier of its local APIC's timer and the platform's (PIT), as an absolute host TSC
  * value: while the guest runs, the VMX-preemption timer ends it there; while it is halted, a timer of the cpu it ran on does.
+ * Both are set a little early, by about what the way from them to here took the last times, and the rest is waited for: so
+ * the guest's interrupt is as late as what comes after, and never early.
  */
 #include "vm/vcpu.h"
 
@@ -17,6 +19,11 @@
 
 /* A bus lock takes about a microsecond: so a vCPU's take 1% of the bus at most. */
 #define BUS_LOCK_PAUSE_NS	100000ul
+
+/* The longest lead, and wait: some microseconds. What comes later than that was not late because of the way. */
+#define LEAD_MAX_TSC		10000
+/* Who comes that near before the lead waits too: the cpu's timer is as coarse, and to go back would cost more. */
+#define LEAD_NEAR_TSC		64u
 
 static void before_entry(struct virt_vcpu *virt_v, uint64_t now_tsc);
 
@@ -163,14 +170,9 @@ void vcpu_kick(struct vcpu *v)
 	pool_entity_wake(&v->entity);
 }
 
-static inline bool event_waits(struct vcpu *v)
-{
-	return vlapic_pending(&v->lapic) >= 0 || vplatform_extint(&v->vm->platform, v->index);
-}
-
 bool vcpu_event_waits(struct vcpu *v)
 {
-	return event_waits(v);
+	return vlapic_pending(&v->lapic) >= 0 || vplatform_extint(&v->vm->platform, v->index);
 }
 
 static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t now, uint64_t lapic, uint64_t platform)
@@ -189,7 +191,8 @@ static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t
 	v->lapic_deadline = lapic;
 	v->platform_deadline = platform;
 	v->deadline_stale = false;
-	v->virt->deadline_tsc = at;
+	v->deadline_tsc = at;
+	v->virt->deadline_tsc = at == UINT64_MAX ? at : at - MIN(at, v->lead_tsc[VCPU_LEAD_RUNNING]);
 	return at;
 }
 
@@ -200,15 +203,27 @@ static inline uint64_t deadline(struct vcpu *v, uint64_t now)
 	uint64_t platform = v->index == 0 ? vplatform_deadline(&v->vm->platform) : NS_NEVER;
 
 	if (lapic == v->lapic_deadline && platform == v->platform_deadline && !v->deadline_stale) {
-		return v->virt->deadline_tsc;
+		return v->deadline_tsc;
 	}
 	return plan_deadline(v, now, lapic, platform);
 }
 
-static __attribute__((noinline)) void expire_timers(struct vcpu *v, uint64_t now)
+/* Waits until the deadline has come, and adjusts the lead by an eighth of what it was wrong. The TSC then. */
+static uint64_t wait_for_deadline(struct vcpu *v, uint64_t now, enum vcpu_lead which)
+{
+	int64_t late = (int64_t)(now - v->deadline_tsc), lead = v->lead_tsc[which] + late / 8;
+
+	if (late < LEAD_MAX_TSC) {
+		v->lead_tsc[which] = (uint32_t)MIN(MAX(lead, 0), LEAD_MAX_TSC);
+	}
+	return late < 0 ? virt_wait_tsc(v->deadline_tsc) : now;
+}
+
+static __attribute__((noinline)) void expire_timers(struct vcpu *v, uint64_t now, enum vcpu_lead which)
 {
 	struct vm *vm = v->vm;
 
+	now = wait_for_deadline(v, now, which);
 	if (vlapic_deadline(&v->lapic) != UINT64_MAX) {
 		uint64_t guest_now = now + v->virt->tsc_offset;
 
@@ -229,12 +244,12 @@ static __attribute__((noinline)) void expire_timers(struct vcpu *v, uint64_t now
 }
 
 /* Timers that are due, and typed bytes that came, become interrupts. */
-static inline void collect_events(struct vcpu *v, uint64_t now)
+static inline void collect_events(struct vcpu *v, uint64_t now, enum vcpu_lead which)
 {
 	struct vm *vm = v->vm;
 
-	if (now >= deadline(v, now)) {
-		expire_timers(v, now);
+	if (now + v->lead_tsc[which] + LEAD_NEAR_TSC >= deadline(v, now)) {
+		expire_timers(v, now, which);
 	}
 	/* Pairs with the store in vconsole_type(). */
 	if (v->index == 0 && atomic_load_explicit(&vm->console->in_waiting, memory_order_relaxed) &&
@@ -274,7 +289,7 @@ static inline bool hand_over(struct vcpu *v)
 
 static inline bool must_inject(struct vcpu *v)
 {
-	return v->lapic.config.assisted ? hand_over(v) : event_waits(v);
+	return v->lapic.config.assisted ? hand_over(v) : vcpu_event_waits(v);
 }
 
 /* True: another one could be delivered but for this one. */
@@ -302,7 +317,7 @@ static void before_entry(struct virt_vcpu *virt_v, uint64_t now_tsc)
 	struct vcpu *v = virt_v->owner;
 	bool waits;
 
-	collect_events(v, now_tsc);
+	collect_events(v, now_tsc, VCPU_LEAD_RUNNING);
 	if (atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) && virt->inject_nmi(virt_v)) {
 		atomic_store_explicit(&v->nmi_requested, false, memory_order_relaxed);
 		v->injected++;
@@ -324,7 +339,7 @@ static enum dispatch_why block(struct vcpu *v)
 
 	if (at != UINT64_MAX) {
 		/* One nanosecond late rather than early: the conversion rounds down. */
-		timer_set(&v->timer, arch_this_cpu(), virt_tsc_to_ns(at) + 1);
+		timer_set(&v->timer, arch_this_cpu(), virt_tsc_to_ns(at - MIN(at, v->lead_tsc[VCPU_LEAD_HALTED])) + 1);
 	}
 	return DISPATCH_BLOCKED;
 }
@@ -348,9 +363,10 @@ static __attribute__((noinline)) void log_registers(struct vcpu *v)
 /* An NMI ends any halt, an interrupt one that was entered with interrupts on. */
 static __attribute__((noinline)) bool leaves_halt(struct vcpu *v)
 {
-	collect_events(v, virt_host_tsc());
+	collect_events(v, virt_host_tsc(), VCPU_LEAD_HALTED);
 	v->halted = !atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) &&
-		    !(v->halted_with_if && event_waits(v));
+		    !(v->halted_with_if && (vlapic_pending_still(&v->lapic) >= 0 ||	/* on_hlt() asked */
+					    vplatform_extint(&v->vm->platform, v->index)));
 	return !v->halted;
 }
 

@@ -104,6 +104,8 @@ void vlapic_take_words(struct vlapic *l, uint32_t words);
 int vlapic_eoi(struct vlapic *l);
 /* The highest vector that may be delivered now, or -1. */
 int vlapic_pending(struct vlapic *l);
+/* The same where the guest has not run since that was asked last. */
+int vlapic_pending_still(struct vlapic *l);
 /* The cpu takes the vector that vlapic_pending() returned. */
 void vlapic_ack(struct vlapic *l, uint8_t vector);
 void vlapic_set_tpr(struct vlapic *l, uint8_t tpr);	/* CR8 is tpr >> 4 */

@@ -117,10 +117,15 @@ void vlapic_request(struct vlapic *l, uint8_t vector)
 
 int vlapic_pending(struct vlapic *l)
 {
-	vlapic_take(l);
 	if (l->config.assisted) {
 		l->irr_highest = highest(l, REG_IRR);
 	}
+	return vlapic_pending_still(l);
+}
+
+int vlapic_pending_still(struct vlapic *l)
+{
+	vlapic_take(l);
 	return vlapic_has(l, VLAPIC_ACCEPTING) && l->irr_highest >> 4 > *reg_at(l, REG_PPR) >> 4
 		       ? l->irr_highest
 		       : -1;

@@ -264,6 +264,7 @@ struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf);
 uint64_t virt_host_arch_capabilities(void);	/* 0 where it is not enumerated */
 uint64_t virt_guest_xcr0(void);			/* what guests may have in XCR0; 0: no XSAVE. Constant after virt_init() */
 uint64_t virt_host_tsc(void);
+uint64_t virt_wait_tsc(uint64_t tsc);		/* until it has come; what it is then. For some microseconds */
 uint64_t virt_host_tsc_hz(void);
 uint64_t virt_ns_to_tsc(uint64_t ns);		/* host TSC of a time, never before it; NS_NEVER -> UINT64_MAX */
 uint64_t virt_tsc_to_ns(uint64_t tsc);

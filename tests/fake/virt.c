@@ -591,6 +591,12 @@ uint64_t virt_host_tsc(void)
 	return fake.now_ns * FAKE_TSC_PER_NS;
 }
 
+uint64_t virt_wait_tsc(uint64_t tsc)
+{
+	fake.now_ns = MAX(fake.now_ns, (tsc + FAKE_TSC_PER_NS - 1) / FAKE_TSC_PER_NS);
+	return virt_host_tsc();
+}
+
 uint64_t virt_host_tsc_hz(void)
 {
 	return NS_PER_S * FAKE_TSC_PER_NS;
