@@ -69,49 +69,46 @@ bool vlapic_accept(struct vlapic *l, uint8_t vector, bool level)
 	return atomic_fetch_or_explicit(&s->waiting, 1u << word, memory_order_acq_rel) == 0;
 }
 
-/* bits of that word are requested; TMR has them already. */
-static void request(struct vlapic *l, unsigned word, uint32_t bits)
+/* That vector is the highest of what was put into IRR. */
+static inline void raise(struct vlapic *l, uint8_t vector)
 {
-	uint32_t *irr = reg_at(l, REG_IRR + word), fresh = bits & ~*irr;
-	uint8_t top;
-
-	if (bits == 0) {
-		return;
-	}
-	*irr |= bits;
-	for (; fresh != 0; fresh &= fresh - 1) {
-		l->taken++;
-	}
-	top = (uint8_t)(word * 32 + 31 - (unsigned)__builtin_clz(bits));
-	l->irr_highest = MAX(l->irr_highest, top);
-	l->raised = MAX(l->raised, top);
+	l->irr_highest = MAX(l->irr_highest, vector);
+	l->raised = MAX(l->raised, vector);
 }
 
 void vlapic_take_words(struct vlapic *l, uint32_t words)
 {
 	for (; words != 0; words &= words - 1) {
 		unsigned word = (unsigned)__builtin_ctz(words);
-		uint32_t *tmr = reg_at(l, REG_TMR + word), was = *tmr;
+		uint32_t *irr = reg_at(l, REG_IRR + word), *tmr = reg_at(l, REG_TMR + word), was = *tmr;
 		uint32_t bits =
 			atomic_exchange_explicit(&l->shared.posted[word], 0, memory_order_acquire);
 
 		*tmr = (was & ~bits) | (shared_get(&l->shared.level[word]) & bits);
 		l->changed |= *tmr != was;
-		request(l, word, bits);
+		for (uint32_t left = bits & ~*irr; left != 0; left &= left - 1) {
+			l->taken++;
+		}
+		*irr |= bits;
+		if (bits != 0) {
+			raise(l, (uint8_t)(word * 32 + 31 - (unsigned)__builtin_clz(bits)));
+		}
 	}
 }
 
 void vlapic_request(struct vlapic *l, uint8_t vector)
 {
 	unsigned word = vector / 32;
-	uint32_t bit = bit_of(vector);
+	uint32_t bit = bit_of(vector), *irr = reg_at(l, REG_IRR + word);
 
 	/* Where TMR could be wrong, or the vector is: the long way. */
 	if (((shared_get(&l->shared.level[word]) | *reg_at(l, REG_TMR + word)) & bit) != 0 ||
 	    vector < VAPIC_VECTOR_MIN || !vlapic_has(l, VLAPIC_ACCEPTING)) {
 		vlapic_accept(l, vector, false);
 	} else {
-		request(l, word, bit);
+		l->taken += (*irr & bit) == 0 ? 1 : 0;
+		*irr |= bit;
+		raise(l, vector);
 	}
 }
 
