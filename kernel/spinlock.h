@@ -62,6 +62,9 @@ void spin_unlock(struct spinlock *l);
  */
 SPIN_INLINE void spin_lock_as(struct spinlock *l, struct spin_held *held, uint32_t owner);
 SPIN_INLINE void spin_unlock_as(struct spinlock *l, struct spin_held *held, uint32_t owner);
+/* And who knows the lock's rank at compile time. */
+SPIN_INLINE void spin_lock_rank(struct spinlock *l, uint32_t rank, struct spin_held *held, uint32_t owner);
+SPIN_INLINE void spin_unlock_rank(struct spinlock *l, uint32_t rank, struct spin_held *held, uint32_t owner);
 
 /* Does this cpu hold it? For ASSERT. */
 bool spin_held(const struct spinlock *l);
@@ -74,14 +77,14 @@ void spin_wait(struct spinlock *l, uint32_t ticket);
 _Noreturn void spin_panic_order(const struct spinlock *l, const struct spin_held *held);
 _Noreturn void spin_panic_owner(const struct spinlock *l);
 
-SPIN_INLINE void spin_lock_as(struct spinlock *l, struct spin_held *held, uint32_t owner)
+SPIN_INLINE void spin_lock_rank(struct spinlock *l, uint32_t rank, struct spin_held *held, uint32_t owner)
 {
 	uint32_t ticket;
 
-	if (__builtin_expect(held->ranks >> l->rank != 0, 0)) {
+	if (__builtin_expect(held->ranks >> rank != 0, 0)) {
 		spin_panic_order(l, held);
 	}
-	held->ranks |= 1u << l->rank;
+	held->ranks |= 1u << rank;
 	ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
 	if (__builtin_expect(atomic_load_explicit(&l->serving, memory_order_acquire) != ticket, 0)) {
 		spin_wait(l, ticket);
@@ -89,17 +92,27 @@ SPIN_INLINE void spin_lock_as(struct spinlock *l, struct spin_held *held, uint32
 	atomic_store_explicit(&l->owner, owner, memory_order_relaxed);
 }
 
-SPIN_INLINE void spin_unlock_as(struct spinlock *l, struct spin_held *held, uint32_t owner)
+SPIN_INLINE void spin_unlock_rank(struct spinlock *l, uint32_t rank, struct spin_held *held, uint32_t owner)
 {
 	if (__builtin_expect(atomic_load_explicit(&l->owner, memory_order_relaxed) != owner, 0)) {
 		spin_panic_owner(l);
 	}
-	if (__builtin_expect(held->more[l->rank] > 0, 0)) {
-		held->more[l->rank]--;
+	if (__builtin_expect(held->more[rank] > 0, 0)) {
+		held->more[rank]--;
 	} else {
-		held->ranks &= ~(1u << l->rank);
+		held->ranks &= ~(1u << rank);
 	}
 	atomic_store_explicit(&l->owner, 0, memory_order_relaxed);
 	atomic_store_explicit(&l->serving, atomic_load_explicit(&l->serving, memory_order_relaxed) + 1,
 			      memory_order_release);
+}
+
+SPIN_INLINE void spin_lock_as(struct spinlock *l, struct spin_held *held, uint32_t owner)
+{
+	spin_lock_rank(l, l->rank, held, owner);
+}
+
+SPIN_INLINE void spin_unlock_as(struct spinlock *l, struct spin_held *held, uint32_t owner)
+{
+	spin_unlock_rank(l, l->rank, held, owner);
 }

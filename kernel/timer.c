@@ -192,14 +192,14 @@ static struct timer *take_due(struct timer_queue *q, uint64_t now_ns)
 	struct cpu *self = cpu_this();
 	struct timer *t;
 
-	spin_lock_as(&q->lock, &self->held, self->id + 1);
+	spin_lock_rank(&q->lock, SPIN_RANK_TIMER, &self->held, self->id + 1);
 	t = q->root;
 	if (t != NULL && t->at_ns <= now_ns) {
 		take_out(q, t);
 	} else {
 		t = NULL;
 	}
-	spin_unlock_as(&q->lock, &self->held, self->id + 1);
+	spin_unlock_rank(&q->lock, SPIN_RANK_TIMER, &self->held, self->id + 1);
 	return t;
 }
 

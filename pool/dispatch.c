@@ -45,17 +45,17 @@ static void count(_Atomic uint64_t *counter, uint64_t n)
 /* The slot's domain, in few instructions. */
 static inline __attribute__((always_inline)) void lock_domain(struct cpu *self)
 {
-	spin_lock_as(self->domain, &self->held, self->id + 1);
+	spin_lock_rank(self->domain, SPIN_RANK_DOMAIN, &self->held, self->id + 1);
 	self->asked = atomic_load_explicit(&self->pool, memory_order_relaxed);
 }
 
 static inline __attribute__((always_inline)) void unlock_domain(struct cpu *self)
 {
-	spin_unlock_as(self->domain, &self->held, self->id + 1);
+	spin_unlock_rank(self->domain, SPIN_RANK_DOMAIN, &self->held, self->id + 1);
 }
 
 /* Books the last run of the current entity: time, and why it ended. The domain is held. */
-static void settle(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+static inline void settle(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	struct pool *p = e->pool;
 	unsigned why = self->why;
@@ -143,7 +143,7 @@ static inline __attribute__((always_inline)) bool is_sound(const struct cpu *sel
 			      e->on_slot == (e == self->current) && cpuset_has(&e->hard, self->id)));
 }
 
-static struct sched_pick schedule(struct cpu *self, uint64_t now_ns)
+static inline struct sched_pick schedule(struct cpu *self, uint64_t now_ns)
 {
 	struct pool *p = atomic_load_explicit(&self->pool, memory_order_relaxed);
 	struct sched_entity *last = self->current;

@@ -36,13 +36,13 @@ static inline struct spinlock *lock_of(struct sched_entity *e, struct cpu *self)
 			continue;	/* slot of one pool, width of another */
 		}
 		lock = &p->domain[domain_of(p, slot)].lock;
-		spin_lock_as(lock, &self->held, self->id + 1);
+		spin_lock_rank(lock, SPIN_RANK_DOMAIN, &self->held, self->id + 1);
 		/* The slot may have left and come back with another domain. */
 		if (e->pool == p && e->slot == slot && lock == &p->domain[domain_of(p, slot)].lock) {
 			self->asked = p;
 			return lock;
 		}
-		spin_unlock_as(lock, &self->held, self->id + 1);
+		spin_unlock_rank(lock, SPIN_RANK_DOMAIN, &self->held, self->id + 1);
 	}
 }
 
@@ -73,7 +73,7 @@ void pool_entity_wake(struct sched_entity *e)
 			pool_make_runnable(self, e, arch_now_ns(), &out);
 		}
 	}
-	spin_unlock_as(lock, &self->held, self->id + 1);
+	spin_unlock_rank(lock, SPIN_RANK_DOMAIN, &self->held, self->id + 1);
 	if (out.any && !out.many) {
 		cpu_poke_by(self, out.first);
 	} else if (out.any) {

@@ -2,6 +2,8 @@
 /*
  * Running a virtual cpu. Its deadline is the earlier of its local APIC's timer and the platform's (PIT), as an absolute host TSC
  * value: while the guest runs, the VMX-preemption timer ends it there; while it is halted, a timer of the cpu it ran on does.
+ * Both are set a little early, by about what the way from them to here took the last times, and the rest is waited for: so
+ * the guest's interrupt is as late as what comes after, and never early.
  */
 #include "vm/vcpu.h"
 
@@ -18,7 +20,12 @@
 /* A bus lock takes about a microsecond: so a vCPU's take 1% of the bus at most. */
 #define BUS_LOCK_PAUSE_NS	100000ul
 
-static void before_entry(struct virt_vcpu *virt_v);
+/* The longest lead, and wait: some microseconds. What comes later than that was not late because of the way. */
+#define LEAD_MAX_TSC		10000
+/* Who comes that near before the lead waits too: the cpu's timer is as coarse, and to go back would cost more. */
+#define LEAD_NEAR_TSC		64u
+
+static void before_entry(struct virt_vcpu *virt_v, uint64_t now_tsc);
 
 static void timer_fired(void *arg)
 {
@@ -136,7 +143,7 @@ static void take_init(struct vcpu *v)
 }
 
 /* SIPI: real mode at the page it names. False: none came. */
-static bool take_startup(struct vcpu *v)
+static __attribute__((noinline)) bool take_startup(struct vcpu *v)
 {
 	uint32_t startup = atomic_exchange(&v->startup, 0);
 	struct virt_start start = {
@@ -163,23 +170,18 @@ void vcpu_kick(struct vcpu *v)
 	pool_entity_wake(&v->entity);
 }
 
-static inline bool event_waits(struct vcpu *v)
+bool vcpu_event_waits(struct vcpu *v)
 {
 	return vlapic_pending(&v->lapic) >= 0 || vplatform_extint(&v->vm->platform, v->index);
 }
 
-bool vcpu_event_waits(struct vcpu *v)
+static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t now, uint64_t lapic, uint64_t platform)
 {
-	return event_waits(v);
-}
-
-static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t lapic, uint64_t platform)
-{
-	uint64_t now = virt_host_tsc(), guest_now = now + v->virt->tsc_offset, at = UINT64_MAX;
+	uint64_t at = UINT64_MAX;
 
 	/* A guest may name any deadline: what is past is now, what is too far saturates. */
 	if (lapic != UINT64_MAX) {
-		uint64_t left = lapic > guest_now ? lapic - guest_now : 0;
+		uint64_t guest_now = now + v->virt->tsc_offset, left = lapic > guest_now ? lapic - guest_now : 0;
 
 		at = left < UINT64_MAX - 1 - now ? now + left : UINT64_MAX - 1;
 	}
@@ -189,52 +191,68 @@ static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t
 	v->lapic_deadline = lapic;
 	v->platform_deadline = platform;
 	v->deadline_stale = false;
-	v->virt->deadline_tsc = at;
+	v->deadline_tsc = at;
+	v->virt->deadline_tsc = at == UINT64_MAX ? at : at - MIN(at, v->lead_tsc[VCPU_LEAD_RUNNING]);
 	return at;
 }
 
 /* Host TSC of the next thing that happens to v by itself: absolute, so it holds until a timer is set. */
-static inline uint64_t deadline(struct vcpu *v)
+static inline uint64_t deadline(struct vcpu *v, uint64_t now)
 {
 	uint64_t lapic = vlapic_deadline(&v->lapic);
 	uint64_t platform = v->index == 0 ? vplatform_deadline(&v->vm->platform) : NS_NEVER;
 
 	if (lapic == v->lapic_deadline && platform == v->platform_deadline && !v->deadline_stale) {
-		return v->virt->deadline_tsc;
+		return v->deadline_tsc;
 	}
-	return plan_deadline(v, lapic, platform);
+	return plan_deadline(v, now, lapic, platform);
 }
 
-static __attribute__((noinline)) void expire_timers(struct vcpu *v)
+/*
+ * Waits until the deadline has come. The TSC then. The lead grows by half of what it was too short, and a little, and shrinks by
+ * a 16th of what it was too long: so that most come early, and by little.
+ */
+static uint64_t wait_for_deadline(struct vcpu *v, uint64_t now, enum vcpu_lead which)
+{
+	int64_t late = (int64_t)(now - v->deadline_tsc), lead = v->lead_tsc[which] + (late >= 0 ? late / 2 + 16 : late / 16);
+
+	if (late < LEAD_MAX_TSC) {
+		v->lead_tsc[which] = (uint32_t)MIN(MAX(lead, 0), LEAD_MAX_TSC);
+	}
+	return late < 0 ? virt_wait_tsc(v->deadline_tsc) : now;
+}
+
+static __attribute__((noinline)) void expire_timers(struct vcpu *v, uint64_t now, enum vcpu_lead which)
 {
 	struct vm *vm = v->vm;
 
+	now = wait_for_deadline(v, now, which);
 	if (vlapic_deadline(&v->lapic) != UINT64_MAX) {
-		uint64_t now = vcpu_tsc(v);
+		uint64_t guest_now = now + v->virt->tsc_offset;
 
-		if (now >= vlapic_deadline(&v->lapic)) {
-			vlapic_expire(&v->lapic, now);
+		if (guest_now >= vlapic_deadline(&v->lapic)) {
+			vlapic_expire(&v->lapic, guest_now);
 		} else {
 			v->deadline_stale = true;	/* the guest's TSC wrapped around before it: it is far away again */
 		}
 	}
 	if (v->index == 0 && vplatform_deadline(&vm->platform) != NS_NEVER) {
-		uint64_t now_ns = arch_now_ns() - vm->start_ns;
+		uint64_t now_ns = virt_tsc_to_ns(now) - vm->start_ns;
 
 		if (now_ns >= vplatform_deadline(&vm->platform)) {
 			vplatform_expire(&vm->platform, now_ns);
 		}
 	}
-	(void)deadline(v);
+	(void)deadline(v, now);
 }
 
 /* Timers that are due, and typed bytes that came, become interrupts. */
-static void collect_events(struct vcpu *v)
+static inline void collect_events(struct vcpu *v, uint64_t now, enum vcpu_lead which)
 {
 	struct vm *vm = v->vm;
 
-	if (virt_host_tsc() >= deadline(v)) {
-		expire_timers(v);
+	if (now + v->lead_tsc[which] + LEAD_NEAR_TSC >= deadline(v, now)) {
+		expire_timers(v, now, which);
 	}
 	/* Pairs with the store in vconsole_type(). */
 	if (v->index == 0 && atomic_load_explicit(&vm->console->in_waiting, memory_order_relaxed) &&
@@ -243,29 +261,42 @@ static void collect_events(struct vcpu *v)
 	}
 }
 
+/* More than vectors that came for the local APIC. */
+static __attribute__((noinline)) void sync_apic(struct vcpu *v)
+{
+	struct vlapic *l = &v->lapic;
+
+	l->changed = false;
+	virt->apic_sync(v->virt, vlapic_has(l, VLAPIC_X2APIC) ? VIRT_X2APIC :
+			vlapic_has(l, VLAPIC_ENABLED) ? VIRT_XAPIC : VIRT_APIC_OFF);
+}
+
 /* The local APIC's vectors are the cpu's to deliver: it is told of what came. True: one of the 8259 waits. */
-static bool hand_over(struct vcpu *v)
+static inline bool hand_over(struct vcpu *v)
 {
 	struct vlapic *l = &v->lapic;
 
 	vlapic_take(l);
-	if (l->changed) {
-		l->changed = false;
-		virt->apic_sync(v->virt, vlapic_has(l, VLAPIC_X2APIC) ? VIRT_X2APIC :
-				vlapic_has(l, VLAPIC_ENABLED) ? VIRT_XAPIC : VIRT_APIC_OFF);
+	if (l->changed || l->raised != 0) {
+		if (l->changed) {
+			sync_apic(v);
+		} else if (vlapic_has(l, VLAPIC_ACCEPTING)) {	/* else none is to be delivered, and what changes that syncs */
+			virt->apic_raise(v->virt, l->raised);
+		}
+		l->raised = 0;
 		v->injected += l->taken;
 		l->taken = 0;
 	}
 	return vplatform_extint(&v->vm->platform, v->index);
 }
 
-static bool must_inject(struct vcpu *v)
+static inline bool must_inject(struct vcpu *v)
 {
-	return v->lapic.config.assisted ? hand_over(v) : event_waits(v);
+	return v->lapic.config.assisted ? hand_over(v) : vcpu_event_waits(v);
 }
 
 /* True: another one could be delivered but for this one. */
-static bool deliver(struct vcpu *v)
+static __attribute__((noinline)) bool deliver(struct vcpu *v)
 {
 	int vector;
 
@@ -284,12 +315,12 @@ static bool deliver(struct vcpu *v)
 	return false;			/* none that waits is above it; who comes now kicks */
 }
 
-static void before_entry(struct virt_vcpu *virt_v)
+static void before_entry(struct virt_vcpu *virt_v, uint64_t now_tsc)
 {
 	struct vcpu *v = virt_v->owner;
 	bool waits;
 
-	collect_events(v);
+	collect_events(v, now_tsc, VCPU_LEAD_RUNNING);
 	if (atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) && virt->inject_nmi(virt_v)) {
 		atomic_store_explicit(&v->nmi_requested, false, memory_order_relaxed);
 		v->injected++;
@@ -307,17 +338,17 @@ static void before_entry(struct virt_vcpu *virt_v)
 /* Stays halted: wakes at the deadline, if there is one. */
 static enum dispatch_why block(struct vcpu *v)
 {
-	uint64_t at = v->halted_with_if ? deadline(v) : UINT64_MAX;
+	uint64_t at = v->halted_with_if ? deadline(v, virt_host_tsc()) : UINT64_MAX;
 
 	if (at != UINT64_MAX) {
 		/* One nanosecond late rather than early: the conversion rounds down. */
-		timer_set(&v->timer, arch_this_cpu(), virt_tsc_to_ns(at) + 1);
+		timer_set(&v->timer, arch_this_cpu(), virt_tsc_to_ns(at - MIN(at, v->lead_tsc[VCPU_LEAD_HALTED])) + 1);
 	}
 	return DISPATCH_BLOCKED;
 }
 
 /* All registers are in memory only now: cheap exits do not save them. */
-static void log_registers(struct vcpu *v)
+static __attribute__((noinline)) void log_registers(struct vcpu *v)
 {
 	char buf[800];
 	struct text t = text_make(buf, sizeof(buf));
@@ -333,11 +364,12 @@ static void log_registers(struct vcpu *v)
 }
 
 /* An NMI ends any halt, an interrupt one that was entered with interrupts on. */
-static bool leaves_halt(struct vcpu *v)
+static __attribute__((noinline)) bool leaves_halt(struct vcpu *v)
 {
-	collect_events(v);
+	collect_events(v, virt_host_tsc(), VCPU_LEAD_HALTED);
 	v->halted = !atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) &&
-		    !(v->halted_with_if && event_waits(v));
+		    !(v->halted_with_if && (vlapic_pending_still(&v->lapic) >= 0 ||	/* on_hlt() asked */
+					    vplatform_extint(&v->vm->platform, v->index)));
 	return !v->halted;
 }
 

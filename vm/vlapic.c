@@ -151,7 +151,7 @@ static void send_ipi(struct vlapic *l)
 static void settle_timer(struct vlapic *l, uint64_t now_tsc)
 {
 	if (vlapic_timer_settle(&l->timer, now_tsc)) {
-		vlapic_accept(l, l->timer_vector, false);
+		vlapic_request(l, l->timer_vector);
 	}
 }
 

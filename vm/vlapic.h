@@ -77,6 +77,7 @@ struct vlapic {
 	uint8_t timer_vector;		/* of the LVT; assisted, a write is in the page before we hear of it */
 	uint8_t irr_highest, isr_highest;	/* 0: none */
 	bool changed;			/* mode, or what the cpu keeps of the page: for virt->apic_sync() */
+	uint8_t raised;			/* highest put into IRR and nothing else changed: for virt->apic_raise() */
 	unsigned taken;			/* vectors put into IRR since the owner last cleared this */
 	uint64_t eoi_exits;		/* EOIs that cost an exit, ever */
 	struct vlapic_config config;
@@ -97,12 +98,14 @@ void vlapic_level_eoi(struct vlapic *l, uint8_t vector);
 /* From off, xAPIC or x2APIC to another: flags of VLAPIC_ENABLED, VLAPIC_X2APIC. Off: the registers are as after INIT. */
 void vlapic_set_mode(struct vlapic *l, uint32_t flags);
 
-/* What arrived goes into IRR. */
-void vlapic_take(struct vlapic *l);
+/* What arrived goes into IRR: the words of `posted` that are named. */
+void vlapic_take_words(struct vlapic *l, uint32_t words);
 /* The end of the highest vector in service; returns it when the I/O APIC must hear of it (level), else -1. */
 int vlapic_eoi(struct vlapic *l);
 /* The highest vector that may be delivered now, or -1. */
 int vlapic_pending(struct vlapic *l);
+/* The same where the guest has not run since that was asked last. */
+int vlapic_pending_still(struct vlapic *l);
 /* The cpu takes the vector that vlapic_pending() returned. */
 void vlapic_ack(struct vlapic *l, uint8_t vector);
 void vlapic_set_tpr(struct vlapic *l, uint8_t tpr);	/* CR8 is tpr >> 4 */
@@ -110,6 +113,8 @@ uint8_t vlapic_tpr(const struct vlapic *l);
 
 /* An interrupt arrives. True: the owner is to be told; false: it was, and has not looked yet. Dropped while disabled. */
 bool vlapic_accept(struct vlapic *l, uint8_t vector, bool level);
+/* The owner's own, an edge: the same without the detour over what other cpus see. */
+void vlapic_request(struct vlapic *l, uint8_t vector);
 /* Does a message with that destination mean this APIC? */
 bool vlapic_match(const struct vlapic *l, uint32_t dest, bool logical);
 
@@ -122,6 +127,14 @@ void vlapic_tsc_moved(struct vlapic *l, uint64_t delta);
 
 /* Tests: is all that is cached what it should be? NULL, or what is wrong. */
 const char *vlapic_check(struct vlapic *l);
+
+/* What arrived goes into IRR. */
+static inline void vlapic_take(struct vlapic *l)
+{
+	if (atomic_load_explicit(&l->shared.waiting, memory_order_relaxed) != 0) {
+		vlapic_take_words(l, atomic_exchange_explicit(&l->shared.waiting, 0, memory_order_acquire));
+	}
+}
 
 /* Absolute TSC of the next vlapic_expire(), or UINT64_MAX. */
 static inline uint64_t vlapic_deadline(const struct vlapic *l)

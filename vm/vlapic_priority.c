@@ -69,41 +69,60 @@ bool vlapic_accept(struct vlapic *l, uint8_t vector, bool level)
 	return atomic_fetch_or_explicit(&s->waiting, 1u << word, memory_order_acq_rel) == 0;
 }
 
-static __attribute__((noinline)) void take_words(struct vlapic *l, uint32_t words)
+/* That vector is the highest of what was put into IRR. */
+static inline void raise(struct vlapic *l, uint8_t vector)
+{
+	l->irr_highest = MAX(l->irr_highest, vector);
+	l->raised = MAX(l->raised, vector);
+}
+
+void vlapic_take_words(struct vlapic *l, uint32_t words)
 {
 	for (; words != 0; words &= words - 1) {
 		unsigned word = (unsigned)__builtin_ctz(words);
-		uint32_t *irr = reg_at(l, REG_IRR + word), *tmr = reg_at(l, REG_TMR + word);
+		uint32_t *irr = reg_at(l, REG_IRR + word), *tmr = reg_at(l, REG_TMR + word), was = *tmr;
 		uint32_t bits =
 			atomic_exchange_explicit(&l->shared.posted[word], 0, memory_order_acquire);
 
-		*tmr = (*tmr & ~bits) | (shared_get(&l->shared.level[word]) & bits);
+		*tmr = (was & ~bits) | (shared_get(&l->shared.level[word]) & bits);
+		l->changed |= *tmr != was;
 		for (uint32_t left = bits & ~*irr; left != 0; left &= left - 1) {
 			l->taken++;
 		}
 		*irr |= bits;
 		if (bits != 0) {
-			l->irr_highest = (uint8_t)MAX(
-				l->irr_highest, word * 32 + 31 - (unsigned)__builtin_clz(bits));
+			raise(l, (uint8_t)(word * 32 + 31 - (unsigned)__builtin_clz(bits)));
 		}
 	}
-	l->changed = true;
 }
 
-void vlapic_take(struct vlapic *l)
+void vlapic_request(struct vlapic *l, uint8_t vector)
 {
-	if (shared_get(&l->shared.waiting) != 0) {
-		take_words(l,
-			   atomic_exchange_explicit(&l->shared.waiting, 0, memory_order_acquire));
+	unsigned word = vector / 32;
+	uint32_t bit = bit_of(vector), *irr = reg_at(l, REG_IRR + word);
+
+	/* Where TMR could be wrong, or the vector is: the long way. */
+	if (((shared_get(&l->shared.level[word]) | *reg_at(l, REG_TMR + word)) & bit) != 0 ||
+	    vector < VAPIC_VECTOR_MIN || !vlapic_has(l, VLAPIC_ACCEPTING)) {
+		vlapic_accept(l, vector, false);
+	} else {
+		l->taken += (*irr & bit) == 0 ? 1 : 0;
+		*irr |= bit;
+		raise(l, vector);
 	}
 }
 
 int vlapic_pending(struct vlapic *l)
 {
-	vlapic_take(l);
 	if (l->config.assisted) {
 		l->irr_highest = highest(l, REG_IRR);
 	}
+	return vlapic_pending_still(l);
+}
+
+int vlapic_pending_still(struct vlapic *l)
+{
+	vlapic_take(l);
 	return vlapic_has(l, VLAPIC_ACCEPTING) && l->irr_highest >> 4 > *reg_at(l, REG_PPR) >> 4
 		       ? l->irr_highest
 		       : -1;

@@ -80,7 +80,7 @@ static void plan(struct vlapic_timer *t)
 }
 
 /* The first point of the grid after now. */
-static void advance(struct vlapic_timer *t, uint64_t now_tsc)
+static __attribute__((noinline)) void advance(struct vlapic_timer *t, uint64_t now_tsc)
 {
 	uint64_t from = elapsed_ticks(t, now_tsc);
 

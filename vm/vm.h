@@ -67,6 +67,9 @@ enum vm_ending { VM_NOT_ENDING, VM_ENDING_POWEROFF, VM_ENDING_RESET, VM_ENDING_E
 enum vcpu_left { VCPU_LEFT_TIME, VCPU_LEFT_HALTED, VCPU_LEFT_YIELDED, VCPU_LEFT_PAUSED, VCPU_LEFT_ENDING,
 		 VCPU_LEFT_CRASHED };
 
+/* From where a vCPU is brought to its deadline. */
+enum vcpu_lead { VCPU_LEAD_RUNNING, VCPU_LEAD_HALTED, VCPU_LEADS };
+
 struct vcpu {
 	struct sched_entity entity;
 	struct vm *vm;
@@ -83,8 +86,10 @@ struct vcpu {
 	bool halted;			/* in HLT: runs again when an interrupt can be delivered */
 	bool halted_with_if;		/* RFLAGS.IF at that HLT: without it only a reset ends it */
 	bool window;			/* an exit was asked for when interrupts can be delivered */
-	bool deadline_stale;		/* virt->deadline_tsc is not of the two below any more */
-	uint64_t lapic_deadline, platform_deadline;	/* what virt->deadline_tsc was made of */
+	bool deadline_stale;		/* deadline_tsc is not of the two below any more */
+	uint64_t lapic_deadline, platform_deadline;	/* what deadline_tsc was made of */
+	uint64_t deadline_tsc;		/* host TSC; virt->deadline_tsc is lead_tsc before it */
+	uint32_t lead_tsc[VCPU_LEADS];	/* see wait_for_deadline() */
 	struct vsteal steal;
 	uint64_t tsc_adjust;		/* IA32_TSC_ADJUST: INIT leaves it (SDM 3A table 9-1) */
 	uint64_t injected;		/* interrupts and NMIs given to the guest, ever */

@@ -128,7 +128,7 @@ uint64_t arch_ticks(void)
 
 uint64_t arch_now_ns(void)
 {
-	return time_tsc_to_ns(insn_rdtsc());
+	return tscclock_now(&clock, insn_rdtsc());
 }
 
 void time_wait_us(uint64_t us)

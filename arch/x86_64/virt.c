@@ -77,6 +77,16 @@ uint64_t virt_host_tsc(void)
 	return insn_rdtsc();
 }
 
+uint64_t virt_wait_tsc(uint64_t tsc)
+{
+	uint64_t now;
+
+	while ((now = insn_rdtsc()) < tsc) {
+		insn_pause();
+	}
+	return now;
+}
+
 uint64_t virt_host_tsc_hz(void)
 {
 	return time_tsc_hz();

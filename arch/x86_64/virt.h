@@ -133,7 +133,8 @@ struct virt_vcpu {
 	/* The guest leaves with VIRT_EXIT_TIMER when the TSC reaches the lower of both (host TSC; UINT64_MAX: never). */
 	uint64_t until_tsc, deadline_tsc;
 	virt_handler *const *handlers;		/* [VIRT_EXIT_COUNT] */
-	void (*before_entry)(struct virt_vcpu *v);	/* injects what is pending; may be called often */
+	/* Injects what is pending; may be called often. now: the TSC. */
+	void (*before_entry)(struct virt_vcpu *v, uint64_t now_tsc);
 	void *owner;				/* vm/'s struct vcpu */
 	uint64_t tsc_offset;			/* guest TSC = host TSC + offset */
 	int leave_code;				/* what run() returns after VIRT_LEAVE */
@@ -152,7 +153,7 @@ struct virt_config {
 	unsigned node;			/* where its memory comes from */
 	struct virt_space *space;
 	virt_handler *const *handlers;
-	void (*before_entry)(struct virt_vcpu *v);
+	void (*before_entry)(struct virt_vcpu *v, uint64_t now_tsc);
 	void *owner;
 	uint32_t *apic_page;		/* 4 KiB, aligned: used where offered */
 	uint64_t cr4_allowed;		/* bits the guest may set: what its CPUID offers */
@@ -218,6 +219,8 @@ struct virt_ops {
 	void (*inject)(struct virt_vcpu *v, uint8_t vector);
 	/* Where VIRT_APIC is offered: the APIC's mode, or ISR, IRR, TMR or SVR in its page, are not as the cpu left them. */
 	void (*apic_sync)(struct virt_vcpu *v, enum virt_apic mode);
+	/* In short, where only IRR got more bits: vector is the highest of them. */
+	void (*apic_raise)(struct virt_vcpu *v, uint8_t vector);
 	/* An NMI, now; false: they are blocked, and VIRT_EXIT_INJECT_WINDOW comes when they no longer are. */
 	bool (*inject_nmi)(struct virt_vcpu *v);
 	void (*want_window)(struct virt_vcpu *v, bool on);	/* VIRT_EXIT_INJECT_WINDOW when can_inject() becomes true */
@@ -261,6 +264,7 @@ struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf);
 uint64_t virt_host_arch_capabilities(void);	/* 0 where it is not enumerated */
 uint64_t virt_guest_xcr0(void);			/* what guests may have in XCR0; 0: no XSAVE. Constant after virt_init() */
 uint64_t virt_host_tsc(void);
+uint64_t virt_wait_tsc(uint64_t tsc);		/* until it has come; what it is then. For some microseconds */
 uint64_t virt_host_tsc_hz(void);
 uint64_t virt_ns_to_tsc(uint64_t ns);		/* host TSC of a time, never before it; NS_NEVER -> UINT64_MAX */
 uint64_t virt_tsc_to_ns(uint64_t tsc);

@@ -246,6 +246,14 @@ static void apic_sync(struct virt_vcpu *virt_v, enum virt_apic mode)
 	}
 }
 
+static void apic_raise(struct virt_vcpu *virt_v, uint8_t vector)
+{
+	struct fake_virt_vcpu *v = fake_virt_of(virt_v);
+
+	ASSERT(fake_virt_apic && (*apic_reg(v, APIC_SVR) & 0x100) != 0);
+	v->rvi = MAX(v->rvi, vector);
+}
+
 static void apic_deliver(struct fake_virt_vcpu *v)
 {
 	uint8_t vector = v->rvi;
@@ -442,7 +450,7 @@ static int run(struct virt_vcpu *virt_v)
 	v->runs++;
 	for (unsigned i = 0; recheck; i++) {
 		virt_v->leave_code = VIRT_LEFT_POKED;
-		virt_v->before_entry(virt_v);
+		virt_v->before_entry(virt_v, virt_host_tsc());
 		for (;; i++) {
 			if (i > ENTRIES_MAX) {
 				panic("fake guest gets nowhere at step %u", v->at);
@@ -536,7 +544,7 @@ static const struct virt_ops ops = {
 	.string_operand = string_operand, .get_state = get_state, .skip = skip, .set_rflags = set_rflags,
 	.set_tsc_offset = set_tsc_offset, .write_efer = write_efer, .read_efer = read_efer, .write_xcr0 = write_xcr0,
 	.read_xcr0 = read_xcr0,
-	.space_map_apic = space_map_apic, .apic_sync = apic_sync, .read_spec_ctrl = read_spec_ctrl,
+	.space_map_apic = space_map_apic, .apic_sync = apic_sync, .apic_raise = apic_raise, .read_spec_ctrl = read_spec_ctrl,
 	.write_spec_ctrl = write_spec_ctrl, .read_cr4 = read_cr4, .dump = dump, .inject_nmi = inject_nmi, .offers = offers,
 };
 
@@ -554,46 +562,4 @@ void fake_virt_init(const struct fake_step *script, unsigned count)
 	fake_virt_cpuid = NULL;
 	fake_virt_capabilities = 0;
 	fake_virt_script(script, count);
-}
-
-/* --- The host. */
-
-const char *virt_why_not(void)
-{
-	return "the fake vendor is off";
-}
-
-struct virt_cpuid virt_host_cpuid(uint32_t leaf, uint32_t subleaf)
-{
-	return fake_virt_cpuid != NULL ? fake_virt_cpuid(leaf, subleaf) : (struct virt_cpuid){ 0x16, ~0u, ~0u, ~0u };
-}
-
-uint64_t virt_host_arch_capabilities(void)
-{
-	return fake_virt_capabilities;
-}
-
-uint64_t virt_guest_xcr0(void)
-{
-	return 7;
-}
-
-uint64_t virt_host_tsc(void)
-{
-	return fake.now_ns * FAKE_TSC_PER_NS;
-}
-
-uint64_t virt_host_tsc_hz(void)
-{
-	return NS_PER_S * FAKE_TSC_PER_NS;
-}
-
-uint64_t virt_ns_to_tsc(uint64_t ns)
-{
-	return ns > UINT64_MAX / FAKE_TSC_PER_NS ? UINT64_MAX : ns * FAKE_TSC_PER_NS;
-}
-
-uint64_t virt_tsc_to_ns(uint64_t tsc)
-{
-	return tsc == UINT64_MAX ? NS_NEVER : tsc / FAKE_TSC_PER_NS;
 }

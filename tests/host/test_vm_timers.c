@@ -68,6 +68,30 @@ TEST(one_shot,
 	}
 }
 
+TEST(lead, "a cpu that comes before the deadline, by the lead it keeps, waits: the interrupt is not early and the lead shrinks")
+{
+	SCRIPT(busy, X2APIC_ON, LVT_TIMER(2ul), { .kind = FAKE_STI }, FAKE_WRMSR(0x6e0ul, 8000ul), STORM);
+	SCRIPT(halt, X2APIC_ON, LVT_TIMER(2ul), { .kind = FAKE_STI }, FAKE_WRMSR(0x6e0ul, 8000ul), FAKE_HLT, STORM);
+
+	for (unsigned halted = 0; halted <= 1; halted++) {
+		struct vm_config c;
+		struct vcpu *v;
+
+		fixture_make(1, halted ? halt : busy, halted ? ARRAY_SIZE(halt) : ARRAY_SIZE(busy));
+		c = fixture_config("v");
+		v = fixture_start(&c)->vcpu[0];
+		v->lead_tsc[halted ? VCPU_LEAD_HALTED : VCPU_LEAD_RUNNING] = 800;
+		for (unsigned i = 0; i < 20; i++) {
+			fixture_run(1);
+			fake.now_ns = MAX(fake.now_ns, MIN(timer_next(&cpu_get(0)->timers), fake.now_ns + 1000));
+		}
+		CHECK_EQ(fake_virt_of(v->virt)->taken_count, 1);
+		CHECK_EQ(taken_ns(fake_virt_of(v->virt), 0), 8000 / FAKE_TSC_PER_NS);
+		CHECK(v->lead_tsc[halted ? VCPU_LEAD_HALTED : VCPU_LEAD_RUNNING] < 800);
+		fixture_end();
+	}
+}
+
 TEST(periodic, "a periodic count keeps its grid through the storm: no expiry is early, none is "
 	       "more than one step late")
 {

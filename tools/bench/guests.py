@@ -13,6 +13,7 @@ MEM_MIB = 512
 MANIFEST = """\
 [boot]
 mitigations = {mitigations}
+default-sched = rr
 run = pool set pool0 timeslice=100us
 [vm bench]
 memory = 16M
@@ -87,7 +88,7 @@ def show(columns):
     heading("instructions, VT-x on Bochs, 1 cpu: exit and back", [c[0] for c in COLUMNS])
     for name, words, anchor, target in EXITS:
         row(words, [c[name] for c in columns], anchor, target)
-    heading("instructions, the same: how late, median of 101", [c[0] for c in COLUMNS])
+    heading("instructions, the same: how late (rr), median of 101", [c[0] for c in COLUMNS])
     for name, words, anchor, target in LATENCIES:
         row(words, [c[name] for c in columns], anchor, target)
     start_up(columns[0])

@@ -26,16 +26,27 @@ static inline uint64_t tscclock_ns(const struct tscclock *c, uint64_t tsc)
 							      : (uint64_t)ns;
 }
 
+/* The same of a TSC that a cpu has read, so it is not 2^64 ns after time 0. */
+static inline uint64_t tscclock_now(const struct tscclock *c, uint64_t tsc)
+{
+	uint64_t past = tsc - c->zero;
+
+	return tsc < c->zero ? 0 : (uint64_t)((unsigned __int128)past * c->to_ns >> TSCCLOCK_SHIFT);
+}
+
+#define TSCCLOCK_FAR 58 /* 1 << that, in ns: nine years. Nearer, 64 bits hold what comes below, up to 16 GHz */
+
 /* A TSC at which tscclock_ns() says ns or more, at most two ticks and a nanosecond late. */
 static inline uint64_t tscclock_tsc(const struct tscclock *c, uint64_t ns)
 {
-	unsigned __int128 guess = ((unsigned __int128)ns * c->to_tsc >> TSCCLOCK_SHIFT) + c->zero;
-	uint64_t tsc = (uint64_t)guess + 1, at;		/* rounded down, it is mostly one too low */
+	uint64_t tsc, at;
 
-	if (ns == TSCCLOCK_NEVER || guess > INT64_MAX) {
+	if (__builtin_expect(ns >> TSCCLOCK_FAR != 0, 0)) {
 		return TSCCLOCK_NEVER;
 	}
-	while ((at = tscclock_ns(c, tsc)) < ns) {
+	/* Rounded down, it is mostly one too low. */
+	tsc = (uint64_t)((unsigned __int128)ns * c->to_tsc >> TSCCLOCK_SHIFT) + c->zero + 1;
+	while (__builtin_expect((at = tscclock_now(c, tsc)) < ns, 0)) {
 		tsc += (uint64_t)((unsigned __int128)(ns - at) * c->to_tsc >> TSCCLOCK_SHIFT) + 1;
 	}
 	return tsc;

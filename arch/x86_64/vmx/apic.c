@@ -83,6 +83,16 @@ void vmx_apic_sync(struct virt_vcpu *virt_v, enum virt_apic mode)
 	}
 }
 
+void vmx_apic_raise(struct virt_vcpu *virt_v, uint8_t vector)
+{
+	uint64_t status = vmread(VMCS_GUEST_INTERRUPT_STATUS);
+
+	(void)virt_v;
+	if ((uint8_t)status < vector) {
+		vmwrite(VMCS_GUEST_INTERRUPT_STATUS, (status & ~0xfful) | vector);
+	}
+}
+
 static void open_range(uint8_t *bitmap, unsigned first, unsigned last, unsigned access)
 {
 	for (unsigned number = first; number <= last; number++) {

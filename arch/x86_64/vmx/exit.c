@@ -15,6 +15,7 @@
 #define EPT_OF_LINEAR		(1ul << 8)	/* with the one before: the access itself, not a step of its page walk */
 #define EPT_NMI_UNBLOCKED	(1ul << 12)
 #define NOTIFY_INVALID		(1ul << 0)	/* the VMCS does not tell where the guest stood */
+#define LEAST_TICKS		64ul		/* of an entry: two of the preemption timer where it counts every 32nd of the TSC's */
 
 /* The exit qualification of an I/O instruction is laid out as VIRT_IO_... (SDM 3C table 27-5). */
 static inline void read_io(struct vmx_vcpu *v)
@@ -175,6 +176,24 @@ static void arm_timer(const struct vmx_vcpu *v)
 	vmwrite(VMCS_PREEMPTION_TIMER, v->limit_tsc > now ? (v->limit_tsc - now) >> vmx.preemption_shift : 0);
 }
 
+/*
+ * Events may have changed. Sets the absolute end of the coming entries, at most the timer's 32 bits
+ * away: where that is earlier than asked, the handler finds nothing due and the limit is set anew.
+ * At least LEAST_TICKS away, or a period shorter than its exit would let the guest execute nothing
+ * for ever: an entry with 0 exits before the first instruction (SDM 3C 25.5.1).
+ */
+void vmx_recheck(struct vmx_vcpu *v)
+{
+	uint64_t now, limit;
+
+	v->virt.before_entry(&v->virt, insn_rdtsc());
+	now = insn_rdtsc();
+	limit = MIN(MIN(v->virt.until_tsc, v->virt.deadline_tsc), now + vmx.preemption_range);
+	limit = MAX(limit, now + LEAST_TICKS);
+	v->limit_tsc = limit;
+	vmwrite(VMCS_PREEMPTION_TIMER, (limit - now) >> vmx.preemption_shift);
+}
+
 static bool cpuid_from_slot(struct vmx_vcpu *v)
 {
 	uint32_t leaf = (uint32_t)v->virt.gpr[VIRT_RAX], subleaf = (uint32_t)v->virt.gpr[VIRT_RCX];
@@ -257,6 +276,11 @@ static __attribute__((noinline)) unsigned exit_io(struct vmx_vcpu *v)
 	return handle(v, VIRT_EXIT_IO);
 }
 
+static __attribute__((noinline)) unsigned exit_timer(struct vmx_vcpu *v)
+{
+	return handle(v, VIRT_EXIT_TIMER);
+}
+
 /*
  * After every exit, with the fast registers in v. VMX_NEED_ALL: this reason's handler wants the others too; nothing has
  * been done yet.
@@ -279,6 +303,9 @@ unsigned vmx_exit_fast(struct vmx_vcpu *v)
 	}
 	if (reason == REASON_VMCALL) {
 		return exit_hypercall(v);
+	}
+	if (reason == REASON_PREEMPTION_TIMER) {
+		return exit_timer(v);
 	}
 	return exit_by_table(v, reason);
 }

@@ -25,7 +25,6 @@
 #define VECTOR_NMI	2u
 #define VECTOR_PF	14u
 #define DR6_RESET	0xffff0ff0u
-#define LEAST_TICKS	64ul	/* of an entry: two of the preemption timer where it counts every 32nd of the TSC's */
 
 static unsigned fpu_pages(void)
 {
@@ -246,24 +245,6 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 	(void)vmclear(v->vmcs);
 }
 
-/*
- * Events may have changed. Sets the absolute end of the coming entries, at most the timer's 32 bits
- * away: where that is earlier than asked, the handler finds nothing due and the limit is set anew.
- * At least LEAST_TICKS away, or a period shorter than its exit would let the guest execute nothing
- * for ever: an entry with 0 exits before the first instruction (SDM 3C 25.5.1).
- */
-void vmx_recheck(struct vmx_vcpu *v)
-{
-	uint64_t now, limit, range = (uint64_t)UINT32_MAX << vmx.preemption_shift;
-
-	v->virt.before_entry(&v->virt);
-	now = insn_rdtsc();
-	limit = MIN(MIN(v->virt.until_tsc, v->virt.deadline_tsc), now + range);
-	limit = MAX(limit, now + LEAST_TICKS);
-	v->limit_tsc = limit;
-	vmwrite(VMCS_PREEMPTION_TIMER, (limit - now) >> vmx.preemption_shift);
-}
-
 static int vcpu_run(struct virt_vcpu *virt_v)
 {
 	struct vmx_vcpu *v = vmx_of(virt_v);
@@ -471,6 +452,7 @@ const struct virt_ops vmx_ops = {
 	.can_inject = can_inject,
 	.inject = inject,
 	.apic_sync = vmx_apic_sync,
+	.apic_raise = vmx_apic_raise,
 	.inject_nmi = inject_nmi,
 	.want_window = want_window,
 	.inject_exception = inject_exception,

@@ -58,6 +58,7 @@ struct vmx_machine {
 	hpa_t io_bitmap;		/* two pages, all ones: every port exits */
 	hpa_t msr_bitmaps;		/* VMX_MSR_BITMAPS pages, closed but for what is switched with the guest */
 	unsigned preemption_shift;	/* timer ticks = TSC ticks >> this */
+	uint64_t preemption_range;	/* TSC ticks that its 32 bits last */
 	uint64_t xcr0;			/* host's full set; 0: no XSAVE */
 	size_t fpu_bytes;
 	bool has_tsc_aux;
@@ -104,6 +105,7 @@ enum err vmx_space_map_apic(struct virt_space *s, gpa_t at);
 /* apic.c */
 void vmx_apic_init(struct vmx_vcpu *v);		/* a fresh, current VMCS: as with the APIC off */
 void vmx_apic_sync(struct virt_vcpu *v, enum virt_apic mode);
+void vmx_apic_raise(struct virt_vcpu *v, uint8_t vector);
 void vmx_apic_open(uint8_t *msr_bitmap);	/* what x2APIC mode needs not exit for */
 void vmx_read_apic_access(struct vmx_vcpu *v);
 /* vmx.c */
