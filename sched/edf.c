@@ -49,7 +49,7 @@ static void go_on(struct edf_entity *ee, uint64_t now_ns)
 
 	if (ee->latency_ns > 0 && from_ns < ee->part_end_ns) {
 		ee->part_ns = MIN(2 * ee->part_ns, ee->part_end_ns - from_ns);
-		budget_ns = from_ns + ee->part_ns == ee->part_end_ns ? ee->budget_ns - ee->given_ns :
+		budget_ns = from_ns + ee->part_ns == ee->part_end_ns ? ns_since(ee->given_ns, ee->budget_ns) :
 								       ee->budget_ns * ee->part_ns / ee->period_ns;
 		budget_ns = MAX(budget_ns, 1u);
 		ee->given_ns += budget_ns;
