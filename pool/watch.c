@@ -16,6 +16,7 @@
 #include "pool/pool_internal.h"
 
 #include "kernel/call.h"
+#include "kernel/console.h"
 #include "kernel/log.h"
 #include "pool/dispatch.h"
 
@@ -212,6 +213,7 @@ static void look_at_pools(uint64_t now_ns)
 	struct pool *p;
 
 	for (unsigned i = 0; (p = pool_at(i)) != NULL; i++) {
+		console_catch();	/* many pools in a row take longer than a serial port keeps what is typed */
 		if (now_ns >= p->waits_ns) {
 			look_at_waits(p);
 			p->waits_ns = now_ns + WAITS_EVERY_NS;
