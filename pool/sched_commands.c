@@ -90,12 +90,32 @@ static enum err list(const struct shell_args *args)
 	return ERR_OK;
 }
 
+/* Those that have work and may not run, whatever the policy. With all domains of p held. */
+static void show_parked(const struct pool *p, uint64_t now_ns, struct text *to)
+{
+	static const char *const why[] = {
+		[SCHED_PARK_BUDGET] = "its budget is used up", [SCHED_PARK_CAP] = "its cap is reached",
+		[SCHED_PARK_WINDOW] = "outside its windows",
+	};
+
+	for (const struct list *n = p->entities.next; n != &p->entities; n = n->next) {
+		const struct sched_entity *e = LIST_ENTRY(n, struct sched_entity, link);
+
+		if (e->runnable && e->parked != SCHED_NOT_PARKED) {
+			text_printf(to, "parked: %s.%u, %s, for ", e->group->name, e->number, why[e->parked]);
+			text_ns(to, ns_since(now_ns, e->parked_until_ns));
+			text_puts(to, "\n");
+		}
+	}
+}
+
 static enum err dump(const struct shell_args *args)
 {
 	static char buf[16 * KIB];
 	struct text t = text_make(buf, sizeof(buf));
 	struct sched_reason why;
 	struct pool *p;
+	uint64_t now_ns;
 
 	if (args->count != 1) {
 		return shell_usage();
@@ -105,7 +125,9 @@ static enum err dump(const struct shell_args *args)
 		return shell_fail(ERR_NOENT, args->word[0], "there is no pool of that name");
 	}
 	pool_lock_all(p);
-	POOL_ASK(cpu_this(), p, describe, &p->sched, arch_now_ns(), &t);
+	now_ns = arch_now_ns();
+	POOL_ASK(cpu_this(), p, describe, &p->sched, now_ns, &t);
+	show_parked(p, now_ns, &t);
 	pool_unlock_all(p);
 	con_write(buf, t.len);
 	if (t.cut) {

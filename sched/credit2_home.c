@@ -432,7 +432,6 @@ void c2_describe(struct sched *s, uint64_t now_ns, struct text *to)
 		}
 		describe_tree(&q->full, "waits", to);
 		describe_tree(&q->some, "waits", to);
-		describe_tree(&q->parked, "parked", to);
 	}
 }
 

@@ -127,6 +127,35 @@ TEST(cpus, "cpu-add and cpu-remove move all of a set or none")
 	end();
 }
 
+TEST(parked, "sched dump says who has work and may not run, why, and for how long yet, whatever the policy")
+{
+	static const char *const policies[] = { "credit", "credit2", "eevdf" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(policies); i++) {
+		struct fake_vm vm;
+		char line[64];
+		struct text t = text_make(line, sizeof(line));
+		struct sched_reason why;
+		unsigned cap;
+
+		reset();
+		text_printf(&t, "pool create a sched=%s cpus=0 cap-period=100ms", policies[i]);
+		CHECK_STR(says(line), "ok\n");
+		fake_vm_init(&vm, "web", 1);
+		fake_vm_defaults(&vm, pool_find("a"));
+		CHECK(sched_tunable_find(pool_find("a")->sched.ops, "cap", &cap) != NULL);
+		vm.g.values.v[cap] = 25;
+		CHECK_EQ(pool_group_add(pool_find("a"), &vm.g, vm.list, 1, &why), ERR_OK);
+		pool_entity_start(vm.list[0]);
+		fake_guest_run(20 * NS_PER_MS, NS_PER_MS);
+		CHECK(strstr(says("sched dump a"), "parked") == NULL);
+		fake_guest_run(20 * NS_PER_MS, NS_PER_MS);
+		CHECK(strstr(says("sched dump a"), "parked: web.0, its cap is reached, for 60ms\nok\n") != NULL);
+		pool_group_remove(&vm.g);
+		end();
+	}
+}
+
 TEST(change, "pools are renamed, set and destroyed by name; a pool with VMs stays")
 {
 	struct fake_vm vm;
