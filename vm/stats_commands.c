@@ -44,6 +44,12 @@ static struct sum sum_of(const struct vm *vm)
 	return s;
 }
 
+/* Of a pool: its VMs too. */
+static bool asked_for(const struct vm *vm, const char *only)
+{
+	return only == NULL || str_eq(only, vm->config.name) || (vm->pool != NULL && str_eq(only, vm->pool->name));
+}
+
 /* --- Text. */
 
 static void sum_row(const char *name, const struct sum *s)
@@ -60,7 +66,7 @@ static void vms_text(const char *only)
 	for (unsigned i = 0; (vm = vm_at(i)) != NULL; i++) {
 		struct sum s = sum_of(vm);
 
-		if (only != NULL && !str_eq(only, vm->config.name)) {
+		if (!asked_for(vm, only)) {
 			continue;
 		}
 		if (!any) {
@@ -225,7 +231,7 @@ static void all_json(const char *only)
 	json_end(&j);
 	json_array(&j, "vms");
 	for (unsigned i = 0; (vm = vm_at(i)) != NULL; i++) {
-		if (only == NULL || str_eq(only, vm->config.name)) {
+		if (asked_for(vm, only)) {
 			vm_json(&j, vm);
 		}
 	}
@@ -252,9 +258,7 @@ static enum err stats(const struct shell_args *args)
 	if (only == NULL || p != NULL) {
 		pools_text(only);
 	}
-	if (only == NULL || vm != NULL) {
-		vms_text(only);
-	}
+	vms_text(only);
 	if (vm != NULL) {
 		vm_details(vm);
 	}

@@ -262,7 +262,13 @@ TEST(stats, "stats shows where time went, exits by kind and interrupts, of all o
 	fake_serial_forget();
 	(void)shell_run("stats p");
 	CHECK(fixture_says("  cpu 1   "));
+	CHECK(fixture_says("web                           3"));
+	CHECK(!fixture_says("exits: "));
+	fake_serial_forget();
+	(void)shell_run("pool create empty sched=rr");
+	(void)shell_run("stats empty");
 	CHECK(!fixture_says("web"));
+	(void)shell_run("pool destroy empty");
 	fake_serial_forget();
 	(void)shell_run("stats web -j");
 	CHECK(fixture_says("\"run_ns\":3000000,"));
