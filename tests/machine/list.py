@@ -288,3 +288,4 @@ def _(r):
 import list_apic  # noqa: E402, F401
 import list_vtx  # noqa: E402, F401
 import list_console  # noqa: E402, F401
+import list_sched  # noqa: E402, F401

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The schedulers' promises on a machine: a pool for each policy, all at the same time, judged by the guests' own clocks.
+
+Busy guests are counter.c, which tells how long it ran between two looks at its clock; real-time ones are periodic.c,
+which tells how many of its jobs were not done before the next was due.
+"""
+
+import re
+
+from console import check
+from machine import Machine
+from steps import as_json, stop, vm_state
+
+POOLS = ("rr", "null", "credit2", "eevdf", "credit", "sedf", "rtds", "arinc653")      # each on the cpu of its place here
+WEIGHTS = {"one": 100, "two": 200, "four": 400}
+FAIR = {"credit2": "ratelimit", "eevdf": "timeslice", "credit": "timeslice"}      # and what sets their slices
+REALTIME = ("sedf", "rtds", "rr")
+# Of each period, what the guest computes and what it has reserved: that much more than it needs. Together 0.84 of a cpu.
+TASKS = {"fast": (10, 3, 4, 500), "slow": (25, 10, 11, 200)}    # period, work, reservation in ms; jobs
+
+
+# At 10 MHz a switch takes a tenth of a millisecond, hundreds of times longer than on a real cpu: so slices are long.
+SETTINGS = {"credit2": "ratelimit = 10ms\ncap-period = 100ms\n", "eevdf": "timeslice = 30ms\ncap-period = 100ms\n",
+            "credit": "cap-period = 100ms\n",
+            "arinc653": "frame = 100ms\nwindow = 7 arinc653-a.0 30ms\nwindow = 7 idle 5ms\nwindow = 7 arinc653-b.0 50ms\n"}
+
+
+def sched_conf():
+    text = "".join(f"[pool {p}]\nsched = {p}\ncpus = {cpu}\n{SETTINGS.get(p, '')}" for cpu, p in enumerate(POOLS))
+
+    def vm(name, pool, kernel, *keys):
+        return f"[vm {name}]\npool = {pool}\nmemory = 4M\nautostart = no\nkernel = {kernel}.elf\n" + "".join(f"{k}\n" for k in keys)
+
+    text += vm("null-busy", "null", "counter")
+    for name in "ab":
+        text += vm(f"arinc653-{name}", "arinc653", "counter")
+    for pool in FAIR:
+        text += "".join(vm(f"{pool}-{name}", pool, "counter", f"weight = {w}") for name, w in WEIGHTS.items())
+    for pool in REALTIME:
+        text += vm(f"{pool}-busy", pool, "counter", *(("period = 100ms", "budget = 1ms") if pool == "rtds" else ()))
+        text += vm(f"{pool}-busy2", pool, "counter", *(("period = 100ms", "budget = 1ms") if pool == "rtds" else ()))
+        for name, (period, work, reserved, jobs) in TASKS.items():
+            text += vm(f"{pool}-{name}", pool, "periodic", f'cmdline = "period={period}000 work={work}000 jobs={jobs}"',
+                       *(() if pool == "rr" else (f"period = {period}ms", f"budget = {reserved}ms")))
+    return text
+
+
+sched = Machine("Bochs with a pool for each policy", emulator="bochs", ips=10_000_000, cpus=len(POOLS), nodes=1, mem=1024,
+                vtx=True, manifest=sched_conf(), files=["guests/counter.elf", "guests/periodic.elf"])
+
+
+def start(r):
+    """All guests at once: a test may be run without the ones before it."""
+    if not re.search(vm_state("null-busy", "running"), r.sh.cmd("vm list"), re.M):
+        for vm in as_json(r, "vm list"):
+            r.sh.cmd(f"vm start {vm['vm']}")
+
+
+def samples(r, vm, since=0):
+    """What the guest counter.c said since then by its clock: [(how long it ran, its clock)], in microseconds."""
+    r.sh.attach(vm)
+    said = re.findall(r"ran (\d+) us, count \d+ at (\d+) us\n", r.sh.detach())
+    return [(int(ran), int(at)) for ran, at in said if int(at) > since]
+
+
+def parts(r, vms, seconds):
+    """{vm: part of a cpu that it had} over so many seconds of each guest's own clock."""
+    since = {vm: max((at for _, at in samples(r, vm)), default=0) for vm in vms}
+    got = {}
+    for _ in range(100):
+        r.console.expect_absent(r"panic", 2)
+        for vm in set(vms) - set(got):
+            said = samples(r, vm, since[vm])
+            if said and said[-1][1] - said[0][1] >= seconds * 1_000_000:
+                got[vm] = (said[-1][0] - said[0][0]) / (said[-1][1] - said[0][1])
+        if len(got) == len(vms):
+            return got
+    check(False, f"the clocks of {set(vms) - set(got)} hardly move")
+
+
+def shares(r, want, of_all=False, seconds=5):
+    """
+    Busy guests have the part of their cpu that want[pool][guest] says, within 2 percent. With of_all it is a part of what all of
+    the pool have together, and together they have nearly all of the cpu.
+    """
+    start(r)
+    got = parts(r, [f"{pool}-{name}" for pool in want for name in want[pool]], seconds)
+    wrong = []
+    for pool, guests in want.items():
+        whole = sum(got[f"{pool}-{name}"] for name in guests) if of_all else 1
+        check(whole > 0.97, f"the guests of {pool} had only {whole:.4f} of their cpu together")
+        for name, part in guests.items():
+            had = got[f"{pool}-{name}"] / whole
+            text = f"{pool}-{name} had {had:.4f} where {part:.4f} is right: {100 * (had / part - 1):+.2f}%"
+            print(f"     {text}", flush=True)
+            if abs(had / part - 1) > 0.02:
+                wrong.append(text)
+    check(not wrong, "; ".join(wrong))
+
+
+@sched.test("eight pools have eight policies at the same time, and all their guests run")
+def _(r):
+    for pool in POOLS:
+        r.sh.cmd_has("pool list", rf"^{pool} +1 +{pool}\b")
+    start(r)
+    shares(r, {"null": {"busy": 1}}, seconds=1)
+
+
+@sched.test("busy guests of weight 1, 2 and 4 share a cpu so within 2 percent under each fair policy")
+def _(r):
+    shares(r, dict.fromkeys(FAIR, {"one": 1 / 7, "two": 2 / 7, "four": 4 / 7}), of_all=True)
+
+
+@sched.test("weights changed by vm set change the shares of running guests")
+def _(r):
+    for pool in FAIR:
+        r.sh.cmd(f"vm set {pool}-one weight=400")
+        r.sh.cmd(f"vm set {pool}-four weight=200")
+    shares(r, dict.fromkeys(FAIR, {"one": 1 / 2, "two": 1 / 4, "four": 1 / 4}), of_all=True)
+
+
+@sched.test("caps of 25 and 50 percent hold within 2 percent, and what they leave goes to the third or stays idle")
+def _(r):
+    for pool, longest in FAIR.items():
+        r.sh.cmd(f"pool set {pool} {longest}=50ms")     # a budget in one piece
+        r.sh.cmd(f"vm set {pool}-one cap=25")
+        r.sh.cmd(f"vm set {pool}-two cap=50 weight=1000")
+    shares(r, dict.fromkeys(FAIR, {"one": 1 / 4, "two": 1 / 2, "four": 1 / 4}), seconds=10)
+    stop(r, *(f"{pool}-four" for pool in FAIR))
+    shares(r, dict.fromkeys(FAIR, {"one": 1 / 4, "two": 1 / 2}), seconds=10)
+
+
+@sched.test("two guests run in their windows of an arinc653 frame within 2 percent, and in nobody else's")
+def _(r):
+    shares(r, {"arinc653": {"a": .3, "b": .5}}, seconds=10)
+
+
+def jobs(r, vm):
+    """Jobs, missed ones, and the latest end in microseconds after the release, of a guest periodic.c that is done."""
+    start(r)
+    r.sh.until("vm list", vm_state(vm, "stopped", "the guest exited with code 0"), 120)
+    r.sh.attach(vm)
+    said = re.search(r"periodic: (\d+) jobs, (\d+) missed, the latest done (\d+) us", r.sh.detach())
+    check(said, f"{vm} did not tell of its jobs")
+    print(f"     {vm}: {said.group(0)}")
+    return [int(n) for n in said.groups()]
+
+
+@sched.test("two periodic guests beside two busy ones on one cpu miss no deadline under sedf and rtds")
+def _(r):
+    for pool in ("sedf", "rtds"):
+        for name, (_, _, _, count) in TASKS.items():
+            did, missed, latest = jobs(r, f"{pool}-{name}")
+            check(did == count and missed == 0, f"{pool}-{name} missed {missed} of {did} jobs, the latest done after {latest} us")
+
+
+@sched.test("the same guests under rr do miss deadlines")
+def _(r):
+    for name, (_, _, _, count) in TASKS.items():
+        did, missed, _ = jobs(r, f"rr-{name}")
+        check(did == count and missed > count // 10, f"rr-{name} missed {missed} of {did} jobs")
+
+
+@sched.test("every policy's own check holds after that, and the watchdog has nothing to say")
+def _(r):
+    for pool in POOLS:
+        r.sh.cmd(f"sched dump {pool}")
+    r.sh.cmd("stats")
+    log = r.sh.cmd("log")
+    check(not re.search(r"fell back|watchdog|waits", log), f"the log:\n{log}")
