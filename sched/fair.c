@@ -394,6 +394,9 @@ void fair_tune_group(struct fair *f, const struct fair_hooks *h, struct sched_gr
 	if (fg->entities == 0) {
 		return;
 	}
+	if (g->values.v[FAIR_CAP] == 0) {
+		fg->budget_ns = 0;		/* what runs from here on is not of the next cap's, though it be the same */
+	}
 	LIST_FOREACH(node, &fg->members) {
 		struct fair_entity *fe = LIST_ENTRY(node, struct fair_entity, link);
 		bool waits = fe->queue != NULL;

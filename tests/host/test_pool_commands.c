@@ -127,30 +127,64 @@ TEST(cpus, "cpu-add and cpu-remove move all of a set or none")
 	end();
 }
 
+static const char *const capping[] = { "credit", "credit2", "eevdf" };
+
+/* A busy VM with a cap of 25% in pool a, which has one cpu. Where the cap stands among the values. */
+static unsigned start_capped(struct fake_vm *vm, const char *policy)
+{
+	char line[64];
+	struct text t = text_make(line, sizeof(line));
+	struct sched_reason why;
+	unsigned cap;
+
+	text_printf(&t, "pool create a sched=%s cpus=0 cap-period=100ms", policy);
+	CHECK_STR(says(line), "ok\n");
+	fake_vm_init(vm, "web", 1);
+	fake_vm_defaults(vm, pool_find("a"));
+	CHECK(sched_tunable_find(pool_find("a")->sched.ops, "cap", &cap) != NULL);
+	vm->g.values.v[cap] = 25;
+	CHECK_EQ(pool_group_add(pool_find("a"), &vm->g, vm->list, 1, &why), ERR_OK);
+	pool_entity_start(vm->list[0]);
+	return cap;
+}
+
 TEST(parked, "sched dump says who has work and may not run, why, and for how long yet, whatever the policy")
 {
-	static const char *const policies[] = { "credit", "credit2", "eevdf" };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(policies); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(capping); i++) {
 		struct fake_vm vm;
-		char line[64];
-		struct text t = text_make(line, sizeof(line));
-		struct sched_reason why;
-		unsigned cap;
 
 		reset();
-		text_printf(&t, "pool create a sched=%s cpus=0 cap-period=100ms", policies[i]);
-		CHECK_STR(says(line), "ok\n");
-		fake_vm_init(&vm, "web", 1);
-		fake_vm_defaults(&vm, pool_find("a"));
-		CHECK(sched_tunable_find(pool_find("a")->sched.ops, "cap", &cap) != NULL);
-		vm.g.values.v[cap] = 25;
-		CHECK_EQ(pool_group_add(pool_find("a"), &vm.g, vm.list, 1, &why), ERR_OK);
-		pool_entity_start(vm.list[0]);
+		start_capped(&vm, capping[i]);
 		fake_guest_run(20 * NS_PER_MS, NS_PER_MS);
 		CHECK(strstr(says("sched dump a"), "parked") == NULL);
 		fake_guest_run(20 * NS_PER_MS, NS_PER_MS);
 		CHECK(strstr(says("sched dump a"), "parked: web.0, its cap is reached, for 60ms\nok\n") != NULL);
+		pool_group_remove(&vm.g);
+		end();
+	}
+}
+
+TEST(cap_again, "what ran while a cap was lifted is not held against it when the same cap is set again")
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(capping); i++) {
+		struct fake_vm vm;
+		struct sched_values values;
+		struct sched_reason why;
+		unsigned cap;
+		uint64_t used_ns;
+
+		reset();
+		cap = start_capped(&vm, capping[i]);
+		fake_guest_run(200 * NS_PER_MS, NS_PER_MS);
+		values = vm.g.values;
+		values.v[cap] = 0;
+		CHECK_EQ(pool_group_tune(&vm.g, &values, &why), ERR_OK);
+		fake_guest_run(NS_PER_S, NS_PER_MS);
+		values.v[cap] = 25;
+		CHECK_EQ(pool_group_tune(&vm.g, &values, &why), ERR_OK);
+		used_ns = vm.v[0].e.used_ns;
+		fake_guest_run(400 * NS_PER_MS, NS_PER_MS);
+		CHECK_EQ((vm.v[0].e.used_ns - used_ns) / (2 * NS_PER_MS), 50);	/* a step of the fake cpu more or less */
 		pool_group_remove(&vm.g);
 		end();
 	}
