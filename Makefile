@@ -27,6 +27,12 @@ $(BUILD)/tarn.elf: $(KERNEL_OBJS) linker.ld
 	@echo "  LINK  $@"
 	@ld -nostdlib -static --gc-sections -z max-page-size=4096 -z noexecstack -T linker.ld -o $@ $(KERNEL_OBJS)
 
+# What no guest waits for is built small.
+COLD_SRCS := $(wildcard acpi/*.c */*command*.c kernel/manifest*.c vm/load*.c vm/vm_manifest.c pool/pool_manifest.c) \
+	   $(addprefix kernel/,json.c lineedit.c main.c platform.c shell.c topology.c) \
+	   vm/guest_acpi.c sched/registry.c sched/edf_report.c
+$(COLD_SRCS:%.c=$(BUILD)/obj/%.o): KERNEL_CFLAGS += -Os
+
 # The mem* functions must not be turned into calls of themselves.
 $(BUILD)/obj/kernel/lib/mem.o: KERNEL_CFLAGS += -fno-tree-loop-distribute-patterns
 
