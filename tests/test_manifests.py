@@ -16,16 +16,16 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "machine"))
 
 
 def manifests():
-    """(sentence, text, whether it is right)"""
+    """(sentence, text, what the machine is, whether it is right)"""
     for path in sorted(glob.glob(os.path.join(ROOT, "manifests", "*.conf"))):
         with open(path, encoding="utf-8") as f:
-            yield f"the example {os.path.basename(path)} is accepted by tarn-check", f.read(), True
+            yield f"the example {os.path.basename(path)} is accepted by tarn-check", f.read(), [], True
     importlib.import_module("list")
     for machine in importlib.import_module("machine").Machine.every:
         if machine.manifest:
             good = not machine.manifest_bad
             yield (f"the manifest of '{machine.name}' is {'accepted' if good else 'refused'} by tarn-check",
-                   machine.manifest, good)
+                   machine.manifest, [f"CPUS={max(4, machine.cpus)}"], good)
 
 
 def main():
@@ -36,11 +36,11 @@ def main():
         print(f"skip all manifests: no {os.path.relpath(CHECK, ROOT)}")
         print(f"test_manifests: 0 passed, 0 failed, {len(wanted)} skipped")
         return 0
-    for sentence, text, good in wanted:
+    for sentence, text, where, good in wanted:
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
             f.write(text)
             f.flush()
-            done = subprocess.run([CHECK, f.name], capture_output=True, text=True, timeout=60)
+            done = subprocess.run([CHECK, f.name, *where], capture_output=True, text=True, timeout=60)
         if done.returncode == (0 if good else 1):
             passed += 1
             print(f"ok   {sentence}")
