@@ -34,6 +34,18 @@ $(BUILD)/host/test_pool_commands: $(BUILD)/host/obj/pool/pool_commands.o $(BUILD
 VM_TESTS := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_vm.c tests/host/test_vm_*.c tests/host/test_vsteal.c))
 $(VM_TESTS): $(patsubst %.c,$(BUILD)/host/obj/%.o,$(wildcard vm/*commands.c) pool/pool_commands.c kernel/file_commands.c)
 
+# The policy on the page: its indented block from the SPDX line on.
+DOC_POLICY := $(BUILD)/host/obj/doc_policy
+$(DOC_POLICY).c: docs/writing-a-scheduler.md
+	@mkdir -p $(@D)
+	@sed -n '/^    \/\* SPDX/,/^[^ ]/{/^    /s///p;/^$$/p}' $< > $@
+
+$(DOC_POLICY).o: $(DOC_POLICY).c sched/sched.h
+	@echo "  HOST  $<"
+	@$(CC) $(HOST_CFLAGS) -c $< -o $@
+
+$(BUILD)/host/test_doc_policy: $(DOC_POLICY).o
+
 .PHONY: host-tests
 host-tests: $(HOST_TESTS)
 	@for t in $(HOST_TESTS); do $$t || exit 1; done

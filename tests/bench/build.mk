@@ -14,3 +14,14 @@ $(BUILD)/bench/pool_cost: $(BENCH_OBJS)
 	@$(CC) -Wl,--gc-sections,--wrap=heap_alloc,--wrap=heap_free -o $@ $^
 
 -include $(BENCH_OBJS:.o=.d)
+
+# The policies as the kernel has them: its own objects, driven by the simulator.
+SCHED_COST_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard sched/*.c kernel/lib/*.c)) \
+	   $(patsubst %.c,$(BUILD)/host/tool/%.o,$(wildcard tools/sim/*.c) kernel/cpusetexpr.c tests/bench/sched_cost.c)
+
+$(BUILD)/bench/sched_cost: $(SCHED_COST_OBJS)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) -no-pie -o $@ $^
+
+-include $(BUILD)/host/tool/tests/bench/sched_cost.d

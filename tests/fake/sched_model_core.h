@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SLOTS		SCHED_MODEL_SLOTS
-#define ENTITIES	14u
+#define SLOTS		c->slots
+#define ENTITIES	c->entities
 #define GROUPS		3u
 
 struct slot {
@@ -20,13 +20,16 @@ struct slot {
 
 struct core {
 	struct sched s;
+	const struct sched_ops *other;	/* the policy to change to, and back; NULL: the same */
 	struct sched_table *old_table;
-	void *slot_priv[SLOTS];
-	struct slot slot[SLOTS];
+	unsigned slots, entities, check_every, checks;
+	void *slot_priv[SCHED_MODEL_SLOTS_MAX];
+	struct slot slot[SCHED_MODEL_SLOTS_MAX];
 	struct sched_group g[GROUPS];
-	struct sched_entity e[ENTITIES];
-	bool added[ENTITIES];
-	uint64_t last_ran_ns[ENTITIES];
+	struct sched_entity e[SCHED_MODEL_ENTITIES_MAX];
+	bool added[SCHED_MODEL_ENTITIES_MAX];
+	uint64_t wake_ns[SCHED_MODEL_ENTITIES_MAX];	/* live(): when it is woken */
+	uint64_t waits_since_ns[SCHED_MODEL_ENTITIES_MAX];
 	uint64_t now_ns;
 	bool mutant;			/* it may hold on to memory it gave up: keep all to the end */
 	void **kept;
@@ -38,13 +41,14 @@ struct core {
 #define WRONG(c, ...) \
 	do { \
 		if ((c)->wrong[0] == '\0') { \
-			snprintf((c)->wrong, sizeof((c)->wrong), __VA_ARGS__); \
+			int n_ = snprintf((c)->wrong, sizeof((c)->wrong), "%s: ", (c)->s.ops->name); \
+			snprintf((c)->wrong + n_, sizeof((c)->wrong) - (size_t)n_, __VA_ARGS__); \
 		} \
 	} while (0)
 
 static inline unsigned dice(struct core *c, unsigned sides)
 {
-	return (unsigned)test_rand_below(&c->rng, sides);
+	return sides == 0 ? 0 : (unsigned)test_rand_below(&c->rng, sides);
 }
 
 static inline unsigned number_of(const struct core *c, const struct sched_entity *e)
@@ -54,10 +58,8 @@ static inline unsigned number_of(const struct core *c, const struct sched_entity
 
 static inline void take_pokes(struct core *c, const struct sched_out *out)
 {
-	for (unsigned i = 0; i < SLOTS; i++) {
-		if (sched_pokes(out, i)) {
-			c->slot[i].poked = true;
-		}
+	for (unsigned i = 0; i < SLOTS && out->any; i++) {
+		c->slot[i].poked |= sched_pokes(out, i);
 	}
 }
 
@@ -75,15 +77,33 @@ static inline void check(struct core *c, const char *after)
 {
 	struct sched_reason why = { "" };
 
-	if (!c->s.ops->check(&c->s, &why)) {
+	if (++c->checks % c->check_every == 0 && !c->s.ops->check(&c->s, &why)) {
 		WRONG(c, "check() after %s: %s", after, why.words);
 	}
 }
+
+/* --- sched_model.c: what the core does. */
+enum end { END_TIME, END_BLOCK, END_YIELD };
+
+void model_make_runnable(struct core *c, struct sched_entity *e, struct sched_out *out);
+void model_make_blocked(struct core *c, struct sched_entity *e, struct sched_out *out);
+void model_release(struct core *c, unsigned slot);
+void model_round_on(struct core *c, unsigned slot, enum end end);
+void model_drop(struct core *c, unsigned slot, bool wake_again);
+void model_join_or_leave(struct core *c, unsigned slot);
+void model_add_or_remove(struct core *c, unsigned i);
+void model_set_affinity(struct core *c, struct sched_entity *e);
+void model_tune(struct core *c);
+void model_make_object(struct core *c, const struct sched_ops *ops);
+void model_end_object(struct core *c);
+void model_change_object(struct core *c);
 
 /* --- sched_model_table.c: tables, of policies that have one. */
 /* As pool/ sets one. rows may have any order. Nothing happens when the policy refuses it. */
 void model_set_table(struct core *c, const struct sched_values *values, const struct sched_row *rows, unsigned count);
 /* Any, with these values. */
 void model_random_table(struct core *c, struct sched_values set);
-/* One with a window for everybody that check_progress() meets. */
+/* An empty one, where the policy has tables: no window keeps a slot or an entity. */
+void model_no_table(struct core *c);
+/* One with a window for everybody. */
 void model_full_table(struct core *c);

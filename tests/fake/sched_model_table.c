@@ -41,7 +41,7 @@ void model_set_table(struct core *c, const struct sched_values *values, const st
 void model_random_table(struct core *c, struct sched_values set)
 {
 	struct sched_row rows[12];
-	unsigned n = dice(c, ARRAY_SIZE(rows) + 1), frame = 0;
+	unsigned n = SLOTS > 0 && ENTITIES > 0 ? dice(c, ARRAY_SIZE(rows) + 1) : 0, frame = 0;
 
 	/* Short ones, for another is taken up at a frame's end. */
 	CHECK(sched_tunable_find(c->s.ops, "frame", &frame) != NULL);
@@ -55,16 +55,23 @@ void model_random_table(struct core *c, struct sched_values set)
 	model_set_table(c, &set, rows, n);
 }
 
-/* Everybody has 10 ms of 35: the rounds of check_progress(), 50 ms apart, meet each of those windows. */
+void model_no_table(struct core *c)
+{
+	if (c->wrong[0] == '\0' && c->s.ops->check_table != NULL) {
+		model_set_table(c, &c->s.values, &(struct sched_row){ 0 }, 0);
+	}
+}
+
+/* Everybody has 10 ms of a frame. */
 void model_full_table(struct core *c)
 {
+	static struct sched_row rows[SCHED_MODEL_ENTITIES_MAX];
 	struct sched_values set = c->s.values;
-	struct sched_row rows[ENTITIES];
 	unsigned n = 0, frame = 0;
 
 	CHECK(sched_tunable_find(c->s.ops, "frame", &frame) != NULL);
-	set.v[frame] = 35 * NS_PER_MS;
-	for (unsigned i = 0; i < ENTITIES; i++) {
+	set.v[frame] = (int64_t)((ENTITIES / MAX(SLOTS, 1u) + 1) * 10 * NS_PER_MS + 5 * NS_PER_MS);
+	for (unsigned i = 0; i < ENTITIES && SLOTS > 0; i++) {
 		if (c->added[i]) {
 			rows[n] = row_for(n % SLOTS, c->e[i].group, i, 10 * NS_PER_MS);
 			n++;

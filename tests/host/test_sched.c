@@ -1,142 +1,51 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sched/: every registered policy is held to the contract by a model; mutants of rr show that the model catches what
- * it is there for. And the registry: finding, parsing and printing.
+ * sched/: every registered policy is held to the contract by a model; test_sched_mutants.c shows that it catches what it
+ * is there for. And the registry: finding, parsing and printing.
  */
 #include "tests/host/test.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "tests/fake/sched_model.h"
 
-TEST(conformance, "every registered policy keeps the contract under random operations")
-{
-	CHECK(sched_policy_count() >= 2);
-	for (unsigned i = 0; i < sched_policy_count(); i++) {
-		for (uint64_t seed = 1; seed <= 50; seed++) {
-			const char *wrong = sched_conform(sched_policy_at(i), seed, 40000, false);
+static const struct {
+	unsigned slots, entities, steps, check_every, seeds;
+} sizes[] = {
+	{ 5, 14, 20000, 1, 4 }, { 0, 8, 2000, 1, 2 }, { 1, 0, 2000, 1, 1 }, { 1, 6, 10000, 1, 2 },
+	{ 3, 40, 10000, 3, 2 }, { 1, 512, 6000, 50, 1 }, { 64, 100, 10000, 20, 1 }, { 256, 512, 4000, 200, 1 },
+};
 
+/* SLOW=1: more seeds of each size, 60 million operations in all; a failure names its seed. */
+TEST(conformance, "every registered policy keeps the contract under random operations, from 0 to 256 slots")
+{
+	const unsigned policies = sched_policy_count(), more = getenv("SLOW") != NULL ? 40 : 1;
+	unsigned long steps = 0;
+
+	CHECK(policies >= 2);
+	for (unsigned i = 0; i < policies * ARRAY_SIZE(sizes); i++) {
+		struct sched_conform how = { .ops = sched_policy_at(i % policies) };
+		unsigned k = i / policies;
+
+		how.slots = sizes[k].slots, how.entities = sizes[k].entities;
+		how.steps = sizes[k].steps, how.check_every = sizes[k].check_every;
+		for (how.seed = 1; how.seed <= sizes[k].seeds * more; how.seed++) {
+			const char *wrong;
+
+			how.other = sched_policy_at((unsigned)(i + how.seed) % policies);
+			wrong = sched_conform_of(&how);
+			steps += how.steps;
 			if (wrong[0] != '\0') {
-				test_fail(__FILE__, __LINE__, "%s, seed %lu: %s", sched_policy_at(i)->name, seed, wrong);
+				test_fail(__FILE__, __LINE__, "%s, now and then %s, %u slots, %u entities, seed %lu: %s", how.ops->name,
+					  how.other->name, how.slots, how.entities, how.seed, wrong);
 			}
 		}
 	}
+	printf("  %lu operations, seeds from 1\n", steps);
 }
-
-/* --- Mutants: rr with one thing wrong, and a check() that sees nothing. */
 
 extern const struct sched_ops sched_rr, sched_null;
-
-static bool blind(struct sched *s, struct sched_reason *why)
-{
-	(void)s, (void)why;
-	return true;
-}
-
-static void no_pokes(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	sched_rr.wake(s, e, now_ns, out);
-	sched_out_init(out);
-}
-
-static void forget(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	(void)s, (void)e, (void)now_ns, (void)out;
-}
-
-static void block_on_slot_only(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	if (e->on_slot) {
-		sched_rr.block(s, e, now_ns, out);
-	}
-}
-
-static struct sched_pick pick_until_now(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
-{
-	struct sched_pick p = sched_rr.pick(s, slot, now_ns, out);
-
-	p.until_ns = p.entity != NULL && now_ns % 64 == 0 ? now_ns : p.until_ns;
-	return p;
-}
-
-static struct sched_entity *last_on[SCHED_MODEL_SLOTS];
-
-/* Queues the one it replaces at once, before its state has left the slot. */
-static struct sched_pick pick_too_early(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
-{
-	struct sched_pick p = sched_rr.pick(s, slot, now_ns, out);
-	struct sched_entity *last = last_on[slot];
-
-	if (last != NULL && last != p.entity && last->on_slot && last->runnable && last->slot == slot) {
-		last->on_slot = false;
-		sched_rr.released(s, last, now_ns, out);
-		last->on_slot = true;
-	}
-	last_on[slot] = p.entity;
-	return p;
-}
-
-static void leave_quietly(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
-{
-	sched_rr.leave(s, slot, now_ns, out);
-	sched_out_init(out);
-}
-
-static struct sched_pick pick_anybody(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
-{
-	/* Affinity is looked at when the set is changed, not when it is used. */
-	struct sched_pick p = sched_rr.pick(s, slot, now_ns, out);
-
-	if (p.entity != NULL) {
-		cpuset_del(&p.entity->hard, slot);
-	}
-	return p;
-}
-
-static unsigned caught(const char *what, struct sched_ops mutant)
-{
-	const char *wrong = "";
-
-	mutant.check = blind;
-	for (uint64_t seed = 1; seed <= 20 && wrong[0] == '\0'; seed++) {
-		memset(last_on, 0, sizeof(last_on));
-		wrong = sched_conform(&mutant, seed, 20000, true);
-	}
-	if (wrong[0] == '\0') {
-		printf("  not caught: %s\n", what);
-	}
-	return wrong[0] != '\0';
-}
-
-TEST(mutants, "a policy that loses, keeps, starves or doubles an entity is caught, even when its check() is blind")
-{
-	struct sched_ops m[9];
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < ARRAY_SIZE(m); i++) {
-		m[i] = sched_rr;
-	}
-	m[0].wake = no_pokes;
-	m[1].wake = forget;
-	m[2].block = block_on_slot_only;
-	m[3].pick = pick_until_now;
-	m[4].pick = pick_too_early;
-	m[4].released = forget;
-	m[5].released = forget;
-	m[6].leave = leave_quietly;
-	m[7].pick = pick_anybody;
-	m[8].set_affinity = forget;
-	n += caught("wake pokes nobody", m[0]);
-	n += caught("wake forgets", m[1]);
-	n += caught("a blocked entity stays queued", m[2]);
-	n += caught("until is now", m[3]);
-	n += caught("queued before released", m[4]);
-	n += caught("lost at released", m[5]);
-	n += caught("leave tells nobody", m[6]);
-	n += caught("picks without regard to affinity", m[7]);
-	n += caught("a change of affinity goes unnoticed", m[8]);
-	CHECK_EQ(n, 9);
-}
 
 /* --- Registry. */
 
