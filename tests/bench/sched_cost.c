@@ -229,14 +229,37 @@ static void pause(struct sim *sim, void *arg)
 	sim_at(sim, sim_now(sim) + NS_PER_MS, pause, set);
 }
 
+/* Where a policy wants a table: 1 ms for each in a frame that they fill. */
+static char *table_of(const struct set *set, const struct sched_ops *ops)
+{
+	const unsigned row_room = 40;
+	char *text = calloc(set->count + 1, row_room);
+	int at = 0;
+
+	if (ops->check_table != NULL) {
+		at = sprintf(text, "frame=%ums", set->count / set->cpus);
+	}
+	for (unsigned i = 0; ops->check_table != NULL && i < set->count; i++) {
+		at += sprintf(text + at, " window=%u,v%u.0,1ms", i % set->cpus, i);
+	}
+	return text;
+}
+
 static struct sim *build(struct set *set, const struct sched_ops *ops, double part)
 {
 	struct sim *sim = sim_create(&(struct sim_options){ .check_every = SIM_NEVER });
 	struct sched_reason why = { "" };
+	char *table = table_of(set, ops);
 	struct sim_pool *p;
 
 	sim_machine(sim, set->cpus, 1, 16, 1000);
-	p = sim_pool_of(sim, "p", ops, NULL, sim_cpus(0, set->cpus));
+	p = sim_pool_of(sim, "p", ops, table, sim_cpus(0, set->cpus));
+	free(table);
+	if (p == NULL) {
+		snprintf(letters, sizeof(letters), "! %s", sim_why(sim));
+		sim_destroy(sim);
+		return NULL;
+	}
 	for (unsigned i = 0; i < set->count; i++) {
 		struct sim_pattern t = pattern_of(set, i);
 		char text[80] = "", name[16];
