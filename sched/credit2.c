@@ -372,9 +372,11 @@ static void c2_yield(struct sched *s, struct sched_entity *e, uint64_t now_ns, s
 static void c2_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_entity *re = e->priv;
-	unsigned __int128 vt = (unsigned __int128)ran_ns * re->inverse + re->rest;
+	/* What a cpu that was held up ran past the slice is no debt for ever. */
+	uint64_t counts_ns = MIN(ran_ns, MAX(SLICE_MAX_NS, (uint64_t)s->values.v[C2_RATELIMIT]) + LAG_NS);
+	unsigned __int128 vt = (unsigned __int128)counts_ns * re->inverse + re->rest;
 
-	(void)s, (void)now_ns, (void)out;
+	(void)now_ns, (void)out;
 	re->vt += (uint64_t)(vt >> INV_BITS);
 	re->rest = (uint32_t)vt;
 	re->budget_ns -= (int64_t)ran_ns;	/* of no effect unless capped */
