@@ -380,7 +380,7 @@ static bool lock_with_room(size_t need, size_t text_bytes)
 		}
 		unlock();
 		pump_ring();
-		console_receive();
+		(void)console_receive();
 	}
 }
 

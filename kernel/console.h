@@ -25,8 +25,8 @@ void console_flush(void);
 /* Any cpu, in what may take a millisecond: takes what the port has received out of it, before it overruns. */
 void console_catch(void);
 #define CONSOLE_CATCH_BYTES	(64 * KIB)	/* of memory cleared or copied: time to look at the port again */
-/* Housekeeping: hands received bytes to the receiver. Also done while a writer waits for room. */
-void console_receive(void);
+/* Housekeeping: hands received bytes to the receiver; true when there were any. Also done while a writer waits for room. */
+bool console_receive(void);
 void console_set_receiver(void (*input)(uint8_t byte));
 /* Panic: by polling, whoever holds the lock. Afterwards nothing else reaches the console. */
 void console_panic_puts(const char *s);

@@ -46,9 +46,10 @@ void console_catch(void)
 	atomic_flag_clear_explicit(&in.lock, memory_order_release);
 }
 
-void console_receive(void)
+bool console_receive(void)
 {
 	unsigned tail;
+	bool any = false;
 
 	console_catch();
 	tail = atomic_load_explicit(&in.tail, memory_order_relaxed);
@@ -56,9 +57,11 @@ void console_receive(void)
 		uint8_t byte = in.ring[tail++ % RX_BYTES];
 
 		atomic_store_explicit(&in.tail, tail, memory_order_release);
+		any = true;
 		if (in.receiver != NULL) {
 			in.receiver(byte);
 		}
 		tail = atomic_load_explicit(&in.tail, memory_order_relaxed);	/* the receiver may have waited, and received */
 	}
+	return any;
 }

@@ -28,7 +28,9 @@
 #include "vm/vm_manifest.h"
 
 #define CONSOLE_TICK_NS	(10 * NS_PER_MS)	/* guests' lines, and input where the port has no interrupt */
-#define INPUT_TICK_NS	NS_PER_MS		/* a guest runs here: the port's 16 bytes fill in 1.4 ms, interrupt or not */
+/* A guest runs here: the port's 16 bytes fill in 1.4 ms, and may have been filling since the last look. */
+#define INPUT_TICK_NS	(800 * NS_PER_US)
+#define TYPED_TICK_NS	(250 * NS_PER_US)	/* there was input: more may follow it */
 #define IDLE_TICK_NS	(100 * NS_PER_MS)	/* input all the same: its interrupt may be lost on the way */
 
 #define SCREEN_TICK_NS	(2 * NS_PER_MS)		/* between two pieces of drawing */
@@ -38,6 +40,7 @@ static struct manifest manifest;
 static bool more_console;
 static bool screen_left;		/* to draw, from screen_next_ns on */
 static uint64_t screen_next_ns;
+static bool typed;
 
 static void say_text(const char *text, uint64_t size)
 {
@@ -68,7 +71,7 @@ static void housekeeping(void)
 {
 	pool_watch();
 	vm_housekeeping();
-	console_receive();
+	typed = console_receive();
 	more_console = shell_poll();
 	if (console_pump()) {
 		arch_serial_want_tx_irq(true);
@@ -86,7 +89,9 @@ static uint64_t housekeeping_wait(bool busy)
 	if (more_console) {
 		return 0;
 	}
-	wait_ns = busy ? INPUT_TICK_NS : wait_ns;
+	if (busy) {
+		wait_ns = typed ? TYPED_TICK_NS : INPUT_TICK_NS;
+	}
 	return screen_left ? MIN(wait_ns, ns_since(arch_now_ns(), screen_next_ns)) : wait_ns;
 }
 

@@ -179,8 +179,9 @@ static void arm_timer(const struct vmx_vcpu *v)
 /*
  * Events may have changed. Sets the absolute end of the coming entries, at most the timer's 32 bits
  * away: where that is earlier than asked, the handler finds nothing due and the limit is set anew.
- * At least LEAST_TICKS away, or a period shorter than its exit would let the guest execute nothing
- * for ever: an entry with 0 exits before the first instruction (SDM 3C 25.5.1).
+ * A deadline of the guest's own is at least LEAST_TICKS away, or a period shorter than its exit would
+ * let it execute nothing for ever: an entry with 0 exits before the first instruction (SDM 3C 25.5.1).
+ * The end of its turn is not, or a guest whose every instruction comes here would keep the cpu.
  */
 void vmx_recheck(struct vmx_vcpu *v)
 {
@@ -188,10 +189,10 @@ void vmx_recheck(struct vmx_vcpu *v)
 
 	v->virt.before_entry(&v->virt, insn_rdtsc());
 	now = insn_rdtsc();
-	limit = MIN(MIN(v->virt.until_tsc, v->virt.deadline_tsc), now + vmx.preemption_range);
-	limit = MAX(limit, now + LEAST_TICKS);
+	limit = MAX(MIN(v->virt.deadline_tsc, now + vmx.preemption_range), now + LEAST_TICKS);
+	limit = MIN(limit, v->virt.until_tsc);
 	v->limit_tsc = limit;
-	vmwrite(VMCS_PREEMPTION_TIMER, (limit - now) >> vmx.preemption_shift);
+	vmwrite(VMCS_PREEMPTION_TIMER, limit > now ? (limit - now) >> vmx.preemption_shift : 0);
 }
 
 static bool cpuid_from_slot(struct vmx_vcpu *v)
