@@ -34,7 +34,8 @@
 #define IDLE_TICK_NS	(100 * NS_PER_MS)	/* input all the same: its interrupt may be lost on the way */
 
 #define SCREEN_TICK_NS	(2 * NS_PER_MS)		/* between two pieces of drawing */
-#define SCREEN_CELLS	256u			/* characters of a piece: some 50 us */
+#define SCREEN_STEPS	8u			/* in a piece, which is some 50 us, and much more on a slow machine */
+#define SCREEN_CELLS	32u			/* characters of a step */
 
 static struct manifest manifest;
 static bool more_console;
@@ -60,9 +61,14 @@ static void draw_screen(void)
 {
 	uint64_t now_ns = arch_now_ns();
 
-	screen_left = now_ns < screen_next_ns || arch_screen_draw(SCREEN_CELLS);
-	if (now_ns >= screen_next_ns) {
-		screen_next_ns = now_ns + SCREEN_TICK_NS;
+	screen_left = true;
+	if (now_ns < screen_next_ns) {
+		return;
+	}
+	screen_next_ns = now_ns + SCREEN_TICK_NS;
+	for (unsigned i = 0; i < SCREEN_STEPS && screen_left; i++) {
+		screen_left = arch_screen_draw(SCREEN_CELLS);
+		console_catch();
 	}
 }
 

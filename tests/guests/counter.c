@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Test guest: busy; prints every 500 ms of TSC how long it ran, by its own clock, how far it counted
- * and the time since its start, never exits. Between two looks at the TSC it was either busy for a
- * few instructions, or the cpu was somebody else's for longer: so it knows how long it ran itself.
+ * Test guest: busy; prints every 500 ms of TSC, or `every` on the command line, how long it ran by its
+ * own clock, how far it counted and the time since its start; never exits. Between two looks at the TSC
+ * it was busy for a few instructions, or the cpu was somebody else's for longer: so it knows.
  */
-#include "tests/guests/guest.h"
+#include "tests/guests/trap.h"
 
 #define PERIOD_MS	500u
 #define AWAY_US		500u		/* longer than a turn with two exits, shorter than others' slices */
@@ -46,10 +46,11 @@ static void report(uint64_t ran_us, uint64_t count, uint64_t now_us)
 
 void guest_main(const void *start_info)
 {
-	uint64_t per_us = guest_tsc_per_ms() / 1000, period = guest_tsc_per_ms() * PERIOD_MS;
-	uint64_t last = guest_tsc(), next = last + period, ran = 0;
+	uint64_t per_us = guest_tsc_per_ms() / 1000, period = guest_tsc_per_ms();
+	uint64_t last = guest_tsc(), ran = 0, next;
 
-	(void)start_info;
+	period *= guest_number_after(guest_cmdline(start_info), "every", PERIOD_MS);
+	next = last + period;
 	/* As in a real busy guest; and Bochs' VT-x takes no host interrupt from a guest that was entered without. */
 	guest_sti();
 	for (uint64_t count = 1;; count++) {
