@@ -8,7 +8,7 @@ from machine import Machine
 FAULTS = {
     "blocked": r"pick on cpu [12], c\.0: not runnable",
     "until": r"pick on cpu [12].*: until is",
-    "forgets": r"pick on cpu 0, [ab]\.0: it waits for \d+ ms already, and \d+ ms is the longest",
+    "forgets": r"pick on cpu 0, [abc]\.0: it waits for \d+ ms already, and \d+ ms is the longest",
     "check": r"check on cpu 0: I have lost count",
     "pick-loops": r"pick on cpu [12]: it did not come back in 100 ms",
     "released-loops": r"released on cpu [12]: it did not come back in 100 ms",
