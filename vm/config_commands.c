@@ -174,7 +174,7 @@ static enum err create(const struct shell_args *args)
 	return e;
 }
 
-SHELL_COMMAND(vm_create, .name = "vm create", .usage = "V key=value...", .run = create,
+SHELL_COMMAND(vm_create, .name = "vm create", .usage = "V key=value...", .run = create, .keys = SHELL_VM_KEYS,
 	      .help = "Makes a VM, stopped (autostart=yes: running), by the keys of the manifest's [vm V].");
 
 /* --- vm set */
