@@ -139,7 +139,7 @@ def attack(r, family, seconds, *vms):
             r.sh.cmd(f"vm start {vm}")
         for vm in vms or (family,):
             try:
-                r.sh.until(f"vm show {vm}", r"\b(stopped|crashed)\b", seconds, every=1)
+                r.sh.until(f"vm show {vm}", rf"^vm {vm}: (stopped|crashed)\b", seconds, every=1)
             except Failure as e:
                 check(False, f"{vm} said:\n{output(r, vm)}\n{e}")
             said = output(r, vm)
@@ -185,7 +185,7 @@ def _(r):
                 r.sh.cmd(f"vm start {vm_of(line)}")
                 while r.console.read(0.3):      # a slow machine loses what is typed while a crash is logged
                     pass
-                r.sh.until(f"vm show {vm_of(line)}", r"\b(stopped|crashed)\b", 20, every=0.2)
+                r.sh.until(f"vm show {vm_of(line)}", rf"^vm {vm_of(line)}: (stopped|crashed)\b", 20, every=0.2)
         text = r.sh.cmd("vm list")
         for line, want in ENDS.items():
             row = re.search(rf"^{vm_of(line)} .*$", text, re.M).group(0)
