@@ -182,7 +182,8 @@ struct manifest_vm {
 	/* By manifest_check(). */
 	unsigned pool_index;		/* in manifest.pool; MANIFEST_POOL_MAX: none */
 	struct sched_values values;	/* of scopes SCHED_GROUP and SCHED_ENTITY, by the pool's policy */
-	struct cpuset affinity_set, soft_set;
+	struct cpuset affinity_set;
+	struct cpuset soft_set;		/* empty: not given */
 };
 
 struct manifest {

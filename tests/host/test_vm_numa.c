@@ -66,6 +66,22 @@ TEST(two, "a VM of two vCPUs over two nodes has half its memory, and one vCPU th
 	end();
 }
 
+TEST(by_command, "so does a VM that `vm create` makes without soft-affinity; with it each vCPU has what it says")
+{
+	struct vm *vm;
+
+	(void)make(1, LARGE_SIZE);
+	CHECK_EQ(shell_run("vm create w pool=p vcpus=2 memory=8M kernel=kernel"), ERR_OK);
+	vm = vm_find("w");
+	CHECK(vm->span_count == 2 && cpuset_count(&vm->vcpu[0]->entity.soft) == 1 && cpuset_count(&vm->vcpu[1]->entity.soft) == 1);
+	vm_destroy(vm);
+	CHECK_EQ(shell_run("vm create w pool=p vcpus=2 memory=8M kernel=kernel soft-affinity=all"), ERR_OK);
+	vm = vm_find("w");
+	CHECK(vm->span_count == 2 && cpuset_count(&vm->vcpu[1]->entity.soft) > 1);
+	vm_destroy(vm);
+	end();
+}
+
 TEST(short_node, "where a node has too little the other takes it, and the guest is told so")
 {
 	struct vm *vm = make(2, 6 * LARGE_SIZE);
