@@ -95,6 +95,26 @@ TEST(short_node, "where a node has too little the other takes it, and the guest 
 	end();
 }
 
+TEST(tables, "a node without room for a block's page tables is as good as full: the block is on another, and nothing is kept there")
+{
+	struct vm *vm;
+	uint64_t was;
+
+	vm = make(1, LARGE_SIZE);
+	was = mem.node[0].free_pages;
+	fake_virt_no_tables = 0;
+	CHECK_EQ(shell_run("vm create w pool=p memory=4M kernel=kernel"), ERR_OK);
+	CHECK_EQ(vm->node, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(mem_node_of(&mem, gmem_hpa(&vm_find("w")->mem, gpa(i * LARGE_SIZE))), 1);
+	}
+	CHECK(was - mem.node[0].free_pages < LARGE_SIZE / PAGE_SIZE);
+	vm_destroy(vm_find("w"));
+	CHECK(shell_run("vm create w pool=p memory=8M kernel=kernel") != ERR_OK);
+	fake_virt_no_tables = NODE_NONE;
+	end();
+}
+
 TEST(one, "one vCPU, or too little memory to share, stays on one node, which needs no telling")
 {
 	struct vm *vm = make(1, 4 * LARGE_SIZE);
