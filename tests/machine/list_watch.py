@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The watchdog of schedulers, on a Tarn that has one which breaks the contract on demand (tests/policies/)."""
 
-from attacks import counts
 from machine import Machine
+from steps import counts
 
 # What it does wrong, and what the report says of it.
 FAULTS = {
