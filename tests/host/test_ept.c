@@ -38,8 +38,10 @@ static void begin(bool small)
 	arena = arena_make(CHUNKS * LARGE_SIZE);
 	topology = arena_topology(1);
 	mem_init(&mem, &topology);
-	mem_add(&mem, arena.base, LARGE_SIZE, 0);
-	ram = arena.base + LARGE_SIZE;		/* only its address is used */
+	mem_add(&mem, arena.base, CHUNKS * LARGE_SIZE, 0);
+	ram = arena.base + LARGE_SIZE;		/* only its address, and its node */
+	while (!hpa_is_none(mem_alloc(&mem, 0, LARGE_PAGES, MEM_STRICT))) {
+	}
 }
 
 static void end(void)
