@@ -29,7 +29,6 @@ enum err pptt_open(struct pptt *p, const void *table, size_t size)
 static void read_processor(struct reader *r, struct pptt_entry *e)
 {
 	uint32_t flags = (uint32_t)reader_peek(r, 4, 4);
-	uint32_t count = (uint32_t)reader_peek(r, 16, 4);
 
 	e->kind = PPTT_PROCESSOR;
 	e->processor = (struct pptt_processor){
@@ -39,7 +38,6 @@ static void read_processor(struct reader *r, struct pptt_entry *e)
 		.is_package = (flags & PROCESSOR_PACKAGE) != 0,
 		.is_thread = (flags & PROCESSOR_THREAD) != 0,
 		.is_leaf = (flags & PROCESSOR_LEAF) != 0,
-		.resource_count = (uint32_t)MIN(count, (r->size - PROCESSOR_SIZE) / 4),
 	};
 }
 
@@ -107,15 +105,4 @@ uint32_t pptt_package(const struct pptt *p, uint32_t at)
 		at = e.processor.parent;
 	}
 	return 0;
-}
-
-uint32_t pptt_resource(const struct pptt *p, uint32_t at, uint32_t index)
-{
-	struct reader r = reader_make(p->table, p->size);
-	struct pptt_entry e;
-
-	if (pptt_at(p, at, &e) != ERR_OK || e.kind != PPTT_PROCESSOR || index >= e.processor.resource_count) {
-		return 0;
-	}
-	return (uint32_t)reader_peek(&r, (size_t)at + PROCESSOR_SIZE + index * 4ul, 4);
 }

@@ -25,7 +25,6 @@ struct pptt_processor {
 	uint32_t uid;			/* the MADT's, where has_uid */
 	bool has_uid;
 	bool is_package, is_thread, is_leaf;
-	uint32_t resource_count;	/* private resources (caches), as many as fit in the entry */
 };
 
 struct pptt_cache {
@@ -58,5 +57,3 @@ bool pptt_next(struct pptt *p, struct pptt_entry *e);
 enum err pptt_at(const struct pptt *p, uint32_t at, struct pptt_entry *e);
 /* The offset of the package node over the processor node at an offset, or 0: none, or the climb goes round. */
 uint32_t pptt_package(const struct pptt *p, uint32_t at);
-/* The offset of resource number index of the processor node at an offset, or 0. */
-uint32_t pptt_resource(const struct pptt *p, uint32_t at, uint32_t index);

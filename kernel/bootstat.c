@@ -32,11 +32,6 @@ void bootstat_spend(enum bootstat_spent what, uint64_t ticks)
 	boot.spent[what] += ticks;
 }
 
-uint64_t bootstat_reached(enum bootstat_mark mark)
-{
-	return boot.reached[mark];
-}
-
 void bootstat_print(void)
 {
 	static const char *const marks[] = {

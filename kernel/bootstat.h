@@ -41,7 +41,5 @@ void bootstat_begin(uint64_t handoff_ticks);
 /* Reached now (arch_ticks()). The first time counts. */
 void bootstat_mark(enum bootstat_mark mark, uint64_t now_ticks);
 void bootstat_spend(enum bootstat_spent what, uint64_t ticks);
-/* Ticks from the hand-off to mark; 0: not reached. */
-uint64_t bootstat_reached(enum bootstat_mark mark);
 /* Prints all of it, by con_printf(). */
 void bootstat_print(void);

@@ -102,23 +102,6 @@ void spin_lock_next(struct spinlock *l)
 	atomic_store_explicit(&l->owner, arch_this_cpu() + 1, memory_order_relaxed);
 }
 
-bool spin_try(struct spinlock *l)
-{
-	uint32_t ticket = atomic_load_explicit(&l->serving, memory_order_acquire);
-	struct spin_held *held = held_here();
-
-	if (!atomic_compare_exchange_strong_explicit(&l->next, &ticket, ticket + 1, memory_order_acquire,
-						     memory_order_relaxed)) {
-		return false;
-	}
-	if ((held->ranks >> l->rank & 1) != 0) {
-		held->more[l->rank]++;
-	}
-	held->ranks |= 1u << l->rank;
-	atomic_store_explicit(&l->owner, arch_this_cpu() + 1, memory_order_relaxed);
-	return true;
-}
-
 void spin_unlock(struct spinlock *l)
 {
 	struct cpu *self = cpu_this();

@@ -5,7 +5,8 @@
  * The lock order of the whole hypervisor is the order of enum spin_rank: a cpu that holds a lock may take only locks
  * of a higher rank. Two locks of one rank are held together only by spin_lock_next(), in ascending address (a pool's
  * domains lie in one array, so that is index order). Both rules are checked at every lock; breaking one panics.
- * No lock is held across call_sync(), run() of a guest, or arch_idle().
+ * No lock is held across call_sync(), run() of a guest, or arch_idle(). The locks of the log and of the console are
+ * none of these: bare flags (kernel/console.c says why), taken last, in that order.
  *
  * Interrupts are off everywhere in the hypervisor, so no lock masks them; NMI handlers take none.
  */
@@ -17,13 +18,8 @@
 
 #define SPIN_RANK_TABLE(X) \
 	X(VM,		"vm") \
-	X(DEVICE,	"device") \
 	X(DOMAIN,	"scheduler domain") \
-	X(TIMER,	"timer queue") \
-	X(MEMORY,	"memory") \
-	X(TRACE,	"trace") \
-	X(LOG,		"log") \
-	X(CONSOLE,	"console")
+	X(TIMER,	"timer queue")
 
 enum spin_rank {
 #define SPIN_RANK_ENUM(name, words) SPIN_RANK_##name,
@@ -52,8 +48,6 @@ void spin_init(struct spinlock *l, enum spin_rank rank);
 void spin_lock(struct spinlock *l);
 /* Another lock of the rank that was taken last, at a higher address than all of that rank held. */
 void spin_lock_next(struct spinlock *l);
-/* False when it is held; order is not checked, for it does not wait. */
-bool spin_try(struct spinlock *l);
 void spin_unlock(struct spinlock *l);
 
 /*

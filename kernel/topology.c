@@ -365,26 +365,6 @@ void topology_build(struct topology *t, const struct topology_tables *tables, ui
 	read_distances(t, &slit);
 }
 
-unsigned topology_node_of(const struct topology *t, uint64_t address)
-{
-	unsigned low = 0, high = t->mem_count;
-
-	/* The first range that begins above address; the one before it is the only one that may hold it. */
-	while (low < high) {
-		unsigned middle = (low + high) / 2;
-
-		if (t->mem[middle].base > address) {
-			high = middle;
-		} else {
-			low = middle + 1;
-		}
-	}
-	if (low == 0 || address - t->mem[low - 1].base >= t->mem[low - 1].length) {
-		return NODE_NONE;
-	}
-	return t->mem[low - 1].node;
-}
-
 void topology_fallback(const struct topology *t, unsigned from, unsigned order[NODE_MAX])
 {
 	unsigned count = 0;

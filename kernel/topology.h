@@ -60,7 +60,5 @@ struct topology_tables {
  */
 void topology_build(struct topology *t, const struct topology_tables *tables, uint32_t boot_apic_id);
 
-/* The node of a physical address, or NODE_NONE when SRAT does not name it. */
-unsigned topology_node_of(const struct topology *t, uint64_t address);
 /* Nodes in ascending distance from `from`, itself first; ties by number. Writes node_count entries. */
 void topology_fallback(const struct topology *t, unsigned from, unsigned order[NODE_MAX]);

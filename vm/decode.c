@@ -105,17 +105,6 @@ struct prefixes {
 	uint8_t rex;
 };
 
-const char *decode_words(enum decode_op op)
-{
-	static const char *const words[] = {
-#define DECODE_OP_WORDS(name, w) [DECODE_##name] = w,
-		DECODE_OP_TABLE(DECODE_OP_WORDS)
-#undef DECODE_OP_WORDS
-	};
-
-	return (unsigned)op < ARRAY_SIZE(words) ? words[op] : "?";
-}
-
 /* Takes one legacy prefix; false when byte is none. */
 static bool take_prefix(struct prefixes *p, uint8_t byte)
 {

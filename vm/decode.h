@@ -60,6 +60,3 @@ struct decode {
  * operand.
  */
 enum err decode_insn(const void *bytes, size_t len, unsigned code_bits, struct decode *out);
-
-/* The mnemonic, for messages. */
-const char *decode_words(enum decode_op op);

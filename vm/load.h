@@ -56,7 +56,7 @@ enum err load_command(struct load *l, const char *what, const char *name, const 
  */
 bool load_bios_area(struct gmem *g);
 
-/* Flat GDT and start state: LOAD_SELECTOR_CODE, _DATA; for LONG64 also the identity map of the low 4 GiB. */
+/* Flat GDT and start state: selectors 0x10 and 0x18; for LONG64 also the identity map of the low 4 GiB. */
 enum err load_start(struct load *l, enum virt_mode mode, uint64_t rip);
 
 enum err load_linux(struct load *l);

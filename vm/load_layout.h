@@ -28,7 +28,4 @@
 #define LOAD_CMDLINE_BYTES	0x06000ul	/* all of them, with their terminators */
 #define LOAD_MIN_BYTES		0x100000ul	/* RAM a guest must have at the least */
 
-/* Selectors of the GDT at LOAD_GDT. */
-#define LOAD_SELECTOR_CODE	0x10u
-#define LOAD_SELECTOR_DATA	0x18u
-#define LOAD_GDT_BYTES		0x20u
+#define LOAD_GDT_BYTES		0x20u		/* selectors: 0x10 code, 0x18 data */

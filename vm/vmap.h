@@ -14,8 +14,6 @@
 /* --- Memory. END is the first byte after. */
 #define VMAP_LOW_RAM_END	0x0009fc00ul	/* e820: RAM from 0 to here */
 #define VMAP_EBDA_END		0x000a0000ul	/* e820: reserved */
-#define VMAP_VGA_BASE		0x000a0000ul	/* backed by memory (text screens write there), not in e820 */
-#define VMAP_VGA_END		0x000c0000ul
 #define VMAP_ACPI_BASE		0x000e0000ul	/* e820: reserved; RSDP on a 16-byte line, so a search finds it */
 #define VMAP_ACPI_END		0x00100000ul
 #define VMAP_HIGH_RAM_BASE	0x00100000ul	/* e820: RAM from here on */

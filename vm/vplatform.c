@@ -125,6 +125,7 @@ static void update_intr(struct vplatform *p)
 	}
 }
 
+/* A device's line. gsi: ISA IRQ or GSI; the PIT's IRQ 0 becomes GSI 2. */
 static void set_irq(void *ctx, unsigned gsi, bool level)
 {
 	struct vplatform *p = ctx;
@@ -378,28 +379,11 @@ void vplatform_expire(struct vplatform *p, uint64_t time_ns)
 	unlock(p);
 }
 
-void vplatform_set_irq(struct vplatform *p, unsigned gsi, bool level)
-{
-	lock(p);
-	set_irq(p, gsi, level);
-	unlock(p);
-}
-
 void vplatform_feed(struct vplatform *p)
 {
 	lock(p);
 	uart_drained(p);
 	unlock(p);
-}
-
-bool vplatform_press_power(struct vplatform *p)
-{
-	bool heard;
-
-	lock(p);
-	heard = vpm_press_power(&p->pm);
-	unlock(p);
-	return heard;
 }
 
 uint8_t vplatform_extint_ack(struct vplatform *p)

@@ -105,11 +105,8 @@ static inline uint64_t vplatform_deadline(const struct vplatform *p)
 
 void vplatform_expire(struct vplatform *p, uint64_t now_ns);				/* L */
 
-/* A device's line. gsi: ISA IRQ or GSI; the PIT's IRQ 0 becomes GSI 2. L */
-void vplatform_set_irq(struct vplatform *p, unsigned gsi, bool level);
 /* Feeds COM1 from ops->rx: call when bytes came to where there were none; from then on it asks itself. L */
 void vplatform_feed(struct vplatform *p);
-bool vplatform_press_power(struct vplatform *p);					/* see vpm.h. L */
 
 /* Does the 8259 want this vCPU (only the first is wired)? Cheap, no lock. Then, when it can take it: the vector. */
 static inline bool vplatform_extint(const struct vplatform *p, unsigned vcpu)

@@ -11,7 +11,6 @@
 #define PM1_POWER	0x0100u
 #define PM1_SLEEP	0x0200u
 #define PM1_RTC		0x0400u
-#define PM1_WAKE	0x8000u		/* status only */
 #define PM1_EVENTS	(PM1_TIMER | PM1_GLOBAL | PM1_POWER | PM1_SLEEP | PM1_RTC)
 
 /* PM1 control (4.8.3.2) */
@@ -128,13 +127,6 @@ void vpm_write(struct vpm *p, uint16_t port, unsigned size, uint32_t value, uint
 		}
 		break;
 	}
-}
-
-bool vpm_press_power(struct vpm *p)
-{
-	p->status |= PM1_POWER;
-	update(p);
-	return (p->enable & PM1_POWER) != 0;
 }
 
 uint64_t vpm_deadline(const struct vpm *p)

@@ -30,8 +30,6 @@ void vpm_init(struct vpm *p, const struct vpm_config *config);
 /* port: in one of the VMAP_PORT_PM* blocks, size bytes all inside it; or VMAP_PORT_RESET, 1 byte. */
 uint32_t vpm_read(struct vpm *p, uint16_t port, unsigned size, uint64_t now_ns);
 void vpm_write(struct vpm *p, uint16_t port, unsigned size, uint32_t value, uint64_t now_ns);
-/* Someone presses the power button: a guest that listens shuts down. False: it does not listen. */
-bool vpm_press_power(struct vpm *p);
 /* When the timer's overflow next raises the SCI; NS_NEVER. */
 uint64_t vpm_deadline(const struct vpm *p);
 void vpm_expire(struct vpm *p, uint64_t now_ns);

@@ -24,7 +24,6 @@
 /* Sizes a handler takes: the sizes themselves, or-ed. */
 #define VPORTS_BYTE		1u
 #define VPORTS_WORD		2u
-#define VPORTS_LONG		4u
 #define VPORTS_ANY		7u
 
 struct vports_row {

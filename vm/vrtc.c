@@ -195,13 +195,6 @@ void vrtc_init(struct vrtc *r, int64_t base_s)
 	r->memory[REG_D] = D_VALID;
 }
 
-void vrtc_set_byte(struct vrtc *r, unsigned index, uint8_t value)
-{
-	if (index > REG_D && index < VRTC_BYTES) {
-		r->memory[index] = value;
-	}
-}
-
 uint8_t vrtc_read(struct vrtc *r, uint16_t port, uint64_t now_ns)
 {
 	bool running = !(r->memory[REG_B] & B_SET);

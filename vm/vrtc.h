@@ -21,5 +21,3 @@ void vrtc_init(struct vrtc *r, int64_t base_s);
 /* port: 0x70 (index, write-only) or 0x71 (data). */
 uint8_t vrtc_read(struct vrtc *r, uint16_t port, uint64_t now_ns);
 void vrtc_write(struct vrtc *r, uint16_t port, uint8_t value, uint64_t now_ns);
-/* What firmware would have left in a byte of the memory above register D. */
-void vrtc_set_byte(struct vrtc *r, unsigned index, uint8_t value);

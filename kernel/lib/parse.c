@@ -59,22 +59,6 @@ enum err parse_u64(const char *text, uint64_t *value)
 	return ERR_OK;
 }
 
-enum err parse_i64(const char *text, int64_t *value)
-{
-	bool negative = *text == '-';
-	uint64_t v;
-	enum err e = parse_u64(text + negative, &v);
-
-	if (e != ERR_OK) {
-		return e;
-	}
-	if (v > (uint64_t)INT64_MAX + negative) {
-		return ERR_RANGE;
-	}
-	*value = (int64_t)(negative ? 0 - v : v);
-	return ERR_OK;
-}
-
 enum err parse_size(const char *text, uint64_t *bytes)
 {
 	static const char units[] = "KMGT";

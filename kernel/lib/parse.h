@@ -24,8 +24,6 @@
 enum err parse_prefix(const char **at, uint64_t *value);
 
 enum err parse_u64(const char *text, uint64_t *value);
-/* May start with "-". */
-enum err parse_i64(const char *text, int64_t *value);
 /* A number of bytes, or with K, M, G, T (either case) behind it, powers of 1024. */
 enum err parse_size(const char *text, uint64_t *bytes);
 /*

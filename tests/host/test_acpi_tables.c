@@ -208,8 +208,6 @@ TEST(pptt, "a PPTT is climbed to the package, and a node that is its own ancesto
 	CHECK_EQ(pptt_package(&p, 132), 0);
 	CHECK_EQ(pptt_package(&p, 156), 0);
 	CHECK_EQ(pptt_package(&p, 108), 0);
-	CHECK_EQ(pptt_resource(&p, 60, 0), 108);
-	CHECK_EQ(pptt_resource(&p, 60, 1), 0);
 	CHECK(pptt_at(&p, 84, &e) == ERR_OK && e.processor.has_uid && e.processor.uid == 7 && e.processor.is_leaf);
 	CHECK(pptt_at(&p, 108, &e) == ERR_OK && e.kind == PPTT_CACHE && e.cache.size_bytes == 32768);
 	CHECK_EQ(e.cache.line_bytes, 64);
@@ -248,7 +246,6 @@ static void read_all(const uint8_t *table, size_t size)
 		uint32_t at = e.pptt.at;
 
 		CHECK(pptt_package(&pptt, at) < size);
-		(void)pptt_resource(&pptt, at, 0);
 	}
 	CHECK(n <= size / 2);
 	if (slit_open(&slit, table, size) == ERR_OK) {

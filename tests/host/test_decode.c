@@ -35,6 +35,12 @@ static unsigned unhex(const char *s, uint8_t *out)
 	return n;
 }
 
+static const char *const mnemonics[] = {
+#define MNEMONIC(name, words) [DECODE_##name] = words,
+	DECODE_OP_TABLE(MNEMONIC)
+#undef MNEMONIC
+};
+
 /* op SIZE [length]: destination, source. */
 static const char *show(enum err e, const struct decode *d)
 {
@@ -62,7 +68,7 @@ static const char *show(enum err e, const struct decode *d)
 		snprintf(other, sizeof(other), "r%u%s/%u", d->reg, d->reg_high ? "h" : "", d->reg_size);
 	}
 	snprintf(out, sizeof(out), "%s%s%s%u [%u] %s, %s", d->lock ? "lock " : "", d->rep ? "rep " : "",
-		 decode_words(d->op), d->size, d->length, d->to_memory ? mem : other, d->to_memory ? other : mem);
+		 mnemonics[d->op], d->size, d->length, d->to_memory ? mem : other, d->to_memory ? other : mem);
 	return out;
 }
 

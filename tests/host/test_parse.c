@@ -43,17 +43,6 @@ TEST(number_ends, "a number is the whole text")
 	}
 }
 
-TEST(signed_numbers, "signed numbers reach both ends of their range")
-{
-	IS(parse_i64, int64_t, "-1", -1);
-	IS(parse_i64, int64_t, "9223372036854775807", INT64_MAX);
-	IS(parse_i64, int64_t, "-9223372036854775808", INT64_MIN);
-	REFUSES(parse_i64, int64_t, "9223372036854775808", ERR_RANGE);
-	REFUSES(parse_i64, int64_t, "-9223372036854775809", ERR_RANGE);
-	REFUSES(parse_i64, int64_t, "--1", ERR_FORMAT);
-	REFUSES(parse_i64, int64_t, "-", ERR_FORMAT);
-}
-
 TEST(sizes, "sizes take K, M, G and T and refuse what does not fit")
 {
 	IS(parse_size, uint64_t, "512", 512);

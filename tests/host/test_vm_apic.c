@@ -48,7 +48,7 @@ TEST(assisted_level, "the EOI of a level-triggered vector exits, and brings the 
 	CHECK(vplatform_mmio(&vm->platform, 0, gpa(VMAP_IOAPIC_BASE), 4, true, &value));
 	value = 0x8045;
 	CHECK(vplatform_mmio(&vm->platform, 0, gpa(VMAP_IOAPIC_BASE + 0x10), 4, true, &value));
-	vplatform_set_irq(&vm->platform, 10, true);
+	vioapic_set(&vm->platform.ioapic, 10, true);
 	fixture_run(4);
 	CHECK_EQ(g->taken_count, 2);
 	CHECK(g->taken[0].vector == 0x45 && g->taken[1].vector == 0x45);

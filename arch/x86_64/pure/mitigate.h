@@ -39,8 +39,6 @@
 
 #include "kernel/lib/format.h"
 
-#define MITIGATE_NO_VM	0ul
-
 /* What can be done, in the order in which it is done. */
 #define MITIGATE_TABLE(X) \
 	X(IBRS, "IBRS") X(IBPB, "IBPB") X(RSB_FILL, "RSB fill") X(RSB_ONE, "RSB guard") \

@@ -44,7 +44,6 @@ struct vmx_vcpu {
 	void *fpu;			/* XSAVE area, 64-byte aligned, fpu_bytes */
 };
 
-/* The machine's capabilities, controls, and the pages that all virtual cpus share. */
 /* Which of the MSR bitmaps a vCPU has: the sum of what else is open in it. */
 enum {
 	VMX_MSR_BITMAP_X2APIC = 1,	/* x2APIC's MSRs that the cpu virtualizes */
@@ -52,6 +51,7 @@ enum {
 	VMX_MSR_BITMAPS = 4
 };
 
+/* The machine's capabilities, controls, and the pages that all virtual cpus share. */
 struct vmx_machine {
 	struct vmx_caps caps;
 	struct vmx_controls controls;
