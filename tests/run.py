@@ -22,7 +22,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("BUILD", "build")
 COUNTS = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$")
 NOTHING = re.compile(r": 0 passed, 0 failed$")
-# A program that says nothing for so long hangs. Bochs boots are the slowest.
+TOOLS = [os.path.join(BUILD, "host", f"tarn-{t}") for t in ("check", "check-asan", "sim", "sim-asan")]
+# A program that says nothing for so long hangs. What may take longer names itself meanwhile.
 SILENCE_MAX_SECONDS = 900
 
 
@@ -41,9 +42,9 @@ class Totals:
         self.broken.append(what)
         print(f"FAIL {what}", flush=True)
 
-    def line(self):
-        skipped = f", {self.skipped} skipped" if self.skipped else ""
-        return f"{self.passed} passed, {self.failed} failed{skipped}"
+    def lines(self):
+        skipped = f"{self.skipped} skipped\n" if self.skipped else ""
+        return f"{skipped}{self.passed} passed, {self.failed} failed"
 
 
 def environment():
@@ -104,6 +105,9 @@ def run_program(command, totals):
 def host_programs(totals, text):
     print("--- host tests", flush=True)
     make("host-programs", "host-tools")
+    for tool in TOOLS:
+        if not uptodate(tool):
+            totals.fail(f"{tool} does not build")
     for source in sorted(glob.glob(os.path.join(ROOT, "tests/host/test_*.c"))):
         program = os.path.join(BUILD, "host", os.path.basename(source)[:-2])
         # Asked again, one by one: an old program must not stand in for one that no longer builds.
@@ -170,7 +174,7 @@ def main():
         totals.fail(f"no test has '{options.text}' in its name")
     for what in totals.broken:
         print(f"broken: {what}")
-    print(totals.line(), flush=True)
+    print(totals.lines(), flush=True)
     return 1 if totals.failed else 0
 
 

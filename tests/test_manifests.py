@@ -20,8 +20,7 @@ def manifests():
     for path in sorted(glob.glob(os.path.join(ROOT, "manifests", "*.conf"))):
         with open(path, encoding="utf-8") as f:
             yield f"the example {os.path.basename(path)} is accepted by tarn-check", f.read(), [], True
-    importlib.import_module("list")
-    for machine in importlib.import_module("machine").Machine.every:
+    for machine in importlib.import_module("machine").machines_all():
         if machine.manifest:
             good = not machine.manifest_bad
             yield (f"the manifest of '{machine.name}' is {'accepted' if good else 'refused'} by tarn-check",
@@ -32,10 +31,6 @@ def main():
     only = sys.argv[1] if len(sys.argv) > 1 else ""
     passed = failed = 0
     wanted = [m for m in manifests() if only in m[0]]
-    if not os.path.exists(CHECK):
-        print(f"skip all manifests: no {os.path.relpath(CHECK, ROOT)}")
-        print(f"test_manifests: 0 passed, 0 failed, {len(wanted)} skipped")
-        return 0
     for sentence, text, where, good in wanted:
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
             f.write(text)

@@ -28,6 +28,14 @@ CASES = [
     ("a crash after good counts is a failure", "echo 'x: 3 passed, 0 failed'; exit 1", (3, 1, 0)),
     ("a program that hangs in silence is ended and fails", "echo begun; sleep 60", (0, 1, 0)),
 ]
+LAST_LINE = "the last line is the counts of passed and failed alone, skipped or not"
+
+
+def last_line():
+    """Whatever was skipped, scripts find the counts alone in the last line."""
+    totals = run.Totals()
+    totals.add(3, 1, 2)
+    return totals.lines() == "2 skipped\n3 passed, 1 failed"
 
 
 def main():
@@ -45,6 +53,10 @@ def main():
         else:
             failed += 1
             print(f"FAIL {sentence}\n  got {got}, want {want}; it printed:\n{printed.getvalue()}")
+    if only in LAST_LINE:
+        cases.append(LAST_LINE)
+        failed += not last_line()
+        print(f"{'ok  ' if last_line() else 'FAIL'} {LAST_LINE}")
     print(f"test_run: {len(cases) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -134,7 +134,6 @@ static void commands(bool x2)
 		}
 	}
 	settle();
-	attack_check(true, "commands", x2, 0);
 	if (!x2) {
 		set(REG_ESR, 0);
 		set(REG_ICR, 0x40000 | 5);

@@ -18,9 +18,8 @@ check-layers:
 
 host-programs: $(HOST_TESTS)
 
-# Host-side programs that tests use, where their sources are there.
-host-tools: $(foreach t,tarn-check tarn-sim,$(if $(wildcard tools/$(t).c),$(BUILD)/host/$(t))) \
-	   $(if $(wildcard tools/tarn-check.c),$(BUILD)/host/tarn-check-asan) $(BUILD)/host/tarn-sim-asan
+# Host-side programs that tests use.
+host-tools: $(addprefix $(BUILD)/host/tarn-,check check-asan sim sim-asan)
 
 # What machine tests put into their images: the tiny guests (tests/guests/), and Linux with a busybox.
 test-guests: $(BUILD)/guest/vmlinuz $(BUILD)/guest/initrd.gz
@@ -34,7 +33,7 @@ $(BUILD)/guest/load: tests/linux/load.c
 	@echo "  CC    $<"
 	@$(CC) -std=gnu17 -O2 $(WARN) -static -o $@ $< -pthread
 
-# Guests that nobody here wrote (tests/machine/guests.py); `make test SLOW=1` runs the slow ones too.
+# Guests that nobody here wrote (list_guests.py); `make test SLOW=1` runs the slow ones too.
 test-guests: $(BUILD)/guest/gnumach $(BUILD)/guest/invaders $(BUILD)/guest/vmlinux
 
 REAL_GUESTS := gnumach invaders memtest vmlinuz-full vmlinuz-rt xen

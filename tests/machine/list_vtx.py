@@ -60,7 +60,7 @@ def _(r):
     r.sh.cmd_has("log", r"4 of 4 online in 2 nodes, x2APIC mode", r"virt: on: VT-x, guests. local APICs in software")
 
 
-@guests.test("a guest says hello on its console and powers off")
+@guests.test("a guest says hello on its console and exits with code 0")
 def _(r):
     r.sh.cmd("vm start hello")
     r.sh.until("vm list", vm_state("hello", "stopped", "the guest exited with code 0"), 30)

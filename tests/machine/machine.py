@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a stanza of the list is: a machine to boot once, and the tests that run on it one after the other."""
 
+import glob
+import importlib
 import os
 import re
 
@@ -60,6 +62,14 @@ class Machine:
 
     def folder(self):
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+
+def machines_all():
+    """Every machine of list*.py and attacks.py."""
+    lists = glob.glob(os.path.join(os.path.dirname(os.path.abspath(__file__)), "list*.py"))
+    for path in ["attacks.py", *sorted(lists)]:
+        importlib.import_module(os.path.basename(path)[:-3])
+    return Machine.every
 
 
 class Run:

@@ -24,12 +24,13 @@ sys.dont_write_bytecode = True
 
 from console import Console, Failure, MachineEnded, Shell  # noqa: E402
 from image import ImageError, image_make, images_keep  # noqa: E402
-from machine import BUILD, ROOT, Machine, Run  # noqa: E402
+from machine import BUILD, ROOT, Run, machines_all  # noqa: E402
 
 EMULATORS_AT_ONCE = 2
 TAIL_LINES = 30
 RECOVER_SECONDS = 15
 BOOT_LIFE_SECONDS = 3600        # whatever happens, no emulator outlives this
+HEARTBEAT_SECONDS = 60          # of silence, then what runs is named: tests/run.py ends who is silent for long
 LOGS = os.path.join(BUILD, "test-logs")
 SLOW_TOO = os.environ.get("SLOW", "") not in ("", "0")
 SLOW = float(os.environ.get("TARN_SLOW", "1"))
@@ -41,27 +42,51 @@ class Report:
     def __init__(self):
         self.lock = threading.Lock()
         self.passed = self.failed = self.skipped = 0
+        self.spoken = time.monotonic()
+        self.doing = {}         # machine's name: what is tried there, since when, until when at the latest
+
+    def print(self, text):
+        self.spoken = time.monotonic()
+        print(text, flush=True)
 
     def say(self, text):
         with self.lock:
-            print(text, flush=True)
+            self.print(text)
 
     def ok(self, name, seconds):
         with self.lock:
             self.passed += 1
-            print(f"ok   {name} ({seconds:.1f} s)", flush=True)
+            self.print(f"ok   {name} ({seconds:.1f} s)")
 
     def fail(self, name, why, log=None):
         with self.lock:
             self.failed += 1
-            print(f"FAIL {name}: {why}", flush=True)
+            self.print(f"FAIL {name}: {why}")
             if log:
                 print_tail(log)
 
     def skip(self, name, why):
         with self.lock:
             self.skipped += 1
-            print(f"skip {name}: {why}", flush=True)
+            self.print(f"skip {name}: {why}")
+
+    def tries(self, machine, what):
+        """What the machine is at from now on; None: it is off."""
+        now = time.monotonic()
+        with self.lock:
+            end = self.doing.pop(machine, (None, None, now + BOOT_LIFE_SECONDS * SLOW))[2]
+            if what:
+                self.doing[machine] = (what, now, end)
+
+    def heartbeat(self, done):
+        """Until done: after each silence names what runs, but for what should have ended by now."""
+        while not done.wait(HEARTBEAT_SECONDS / 10):
+            with self.lock:
+                now = time.monotonic()
+                alive = [(what, since) for what, since, end in self.doing.values() if now < end]
+                if alive and now - self.spoken >= HEARTBEAT_SECONDS:
+                    ages = [f"{now - since:.0f} s: {what}" for what, since in alive]
+                    self.print("     since " + "; ".join(ages))
 
     def summary(self):
         skipped = f", {self.skipped} skipped" if self.skipped else ""
@@ -122,6 +147,7 @@ def boot(machine, folder, emulator_class, lane):
 def run_one(run, sentence, function, report, log):
     """Returns whether the machine can be used further."""
     begun = time.monotonic()
+    report.tries(run.machine.name, sentence)
     try:
         function(run)
         report.ok(sentence, time.monotonic() - begun)
@@ -144,6 +170,7 @@ def run_machine(machine, tests, report, emulator_class, lane):
     run = None
     report.say(f"     starting: {machine.name} ({len(tests)} tests)")
     left = list(tests)
+    report.tries(machine.name, f"{machine.name} starts")
     try:
         run = boot(machine, folder, emulator_class, lane)
         run.figures = run.sh.ready(machine.boot_seconds)
@@ -166,6 +193,7 @@ def run_machine(machine, tests, report, emulator_class, lane):
             report.fail(sentence, f"{machine.name} could not be started: {type(e).__name__}: {e}",
                         log if number == 0 else None)
     finally:
+        report.tries(machine.name, None)
         if run:
             lane.end(run.emulator)
     return run.image if run else None
@@ -196,6 +224,8 @@ def run_all(chosen, report, emulator_class):
             todo.append((machine, tests))
     # The slow ones first, so that both lanes end at about the same time.
     todo.sort(key=lambda mt: (mt[0].emulator == "qemu", -mt[0].boot_seconds))
+    done = threading.Event()
+    threading.Thread(target=report.heartbeat, args=[done], daemon=True).start()
     with concurrent.futures.ThreadPoolExecutor(max_workers=EMULATORS_AT_ONCE) as pool:
         futures = [pool.submit(run_machine, m, t, report, emulator_class, lane) for m, t in todo]
         try:
@@ -206,6 +236,8 @@ def run_all(chosen, report, emulator_class):
                 future.cancel()
             lane.close()
             raise
+        finally:
+            done.set()
     return images
 
 
@@ -217,12 +249,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="print the sentences and run nothing")
     parser.add_argument("--keep-images", action="store_true", help="keep images of earlier runs")
     options = parser.parse_args()
-    importlib.import_module("list")
-    importlib.import_module("attacks")
-    importlib.import_module("list_guests")
-    importlib.import_module("list_life")
-    importlib.import_module("list_watch")
-    chosen = wanted(Machine.every, options.only, not options.no_vtx)
+    chosen = wanted(machines_all(), options.only, not options.no_vtx)
     if options.list:
         for machine, tests in chosen:
             print(f"{machine.name}{' [vt-x]' if machine.vtx else ''}")
