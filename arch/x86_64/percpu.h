@@ -34,8 +34,8 @@ struct start_mailbox {
 /* OPEN -> CLAIMED by the cpu that starts, OPEN -> GIVEN_UP by the one that waits for it. */
 enum start_claim { START_OPEN, START_CLAIMED, START_GIVEN_UP };
 
-/* What is in the MSRs that vmx/kept.c knows of. Equal numbers name equal values; 0 names zeros. */
-#define PERCPU_MSRS	5
+/* What is in the MSRs that vmx/kept.c knows of. Equal numbers name equal values, but for TSC_AUX; 0 names zeros. */
+enum percpu_msr { PERCPU_STAR, PERCPU_LSTAR, PERCPU_CSTAR, PERCPU_FMASK, PERCPU_TSC_AUX, PERCPU_MSRS };
 
 struct percpu_msrs {
 	uint64_t number;

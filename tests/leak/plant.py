@@ -14,13 +14,14 @@ import sys
 LOADS = {
     "CR2": ["insn_write_cr2(v->cr2);"],
     "KERNEL_GS_BASE": ["insn_wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base);"],
+    "TSC_AUX": ["insn_wrmsr(MSR_TSC_AUX, v->msrs.value[PERCPU_TSC_AUX]);"],
     "XCR0": ["insn_xsetbv(0, (uint32_t)v->xcr0);"],
 }
 KEPT_LOADS = {
     "DR": ["insn_write_dr0(v->dr[0]);", "insn_write_dr1(v->dr[1]);", "insn_write_dr2(v->dr[2]);", "insn_write_dr3(v->dr[3]);"],
     "DR6": ["insn_write_dr6(v->dr6);"],
 }
-KEPT = ["STAR", "LSTAR", "CSTAR", "FMASK", "TSC_AUX"]	# in the order of kept.c's table
+KEPT = ["STAR", "LSTAR", "CSTAR", "FMASK"]	# in the order of kept.c's table
 # Components of the XSAVE area that are not restored.
 COMPONENTS = {"X87": 1, "SSE": 2, "AVX": 4, "AVX512": 0xe0}
 # Fields of the VMCS that are carried over from the one before.

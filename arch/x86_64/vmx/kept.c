@@ -3,8 +3,9 @@
  * Guest registers that most switches between virtual cpus need not touch.
  *
  * SYSCALL's MSRs and TSC_AUX are written once, when a guest boots: those writes exit, so their values are known and never read
- * back, and a cpu knows what its own hold. Sets of values have numbers, so that one comparison tells of all: a set gets a new
- * one when it is written, and takes that of a set it turns out to equal. So virtual cpus of one guest come to share it.
+ * back, and a cpu knows what its own hold. Sets of SYSCALL's values have numbers, so that one comparison tells of all: a set
+ * gets a new one when it is written, and takes that of a set it turns out to equal. So virtual cpus of one guest come to share
+ * it. TSC_AUX tells them apart, so it is in no set.
  *
  * Debug registers: few guests use them. Naming one exits; then they are the guest's until it is put with no breakpoint enabled.
  * DR7 itself is in the VMCS.
@@ -19,12 +20,13 @@
 enum width { ANY, LOW_HALF, CANONICAL };
 
 static const struct { uint32_t number; enum width width; } kept[PERCPU_MSRS] = {
-	{ MSR_STAR, ANY }, { MSR_LSTAR, CANONICAL }, { MSR_CSTAR, CANONICAL }, { MSR_FMASK, LOW_HALF }, { MSR_TSC_AUX, LOW_HALF },
+	[PERCPU_STAR] = { MSR_STAR, ANY }, [PERCPU_LSTAR] = { MSR_LSTAR, CANONICAL }, [PERCPU_CSTAR] = { MSR_CSTAR, CANONICAL },
+	[PERCPU_FMASK] = { MSR_FMASK, LOW_HALF }, [PERCPU_TSC_AUX] = { MSR_TSC_AUX, LOW_HALF },
 };
 
 static bool is_there(unsigned i)
 {
-	return kept[i].number != MSR_TSC_AUX || vmx.has_tsc_aux;
+	return i != PERCPU_TSC_AUX || vmx.has_tsc_aux;
 }
 
 void vmx_msrs_on(struct percpu *p)
@@ -52,7 +54,7 @@ void vmx_msrs_load(struct vmx_vcpu *v, struct percpu *p)
 {
 	bool same = true;
 
-	for (unsigned i = 0; i < PERCPU_MSRS; i++) {
+	for (unsigned i = 0; i < PERCPU_TSC_AUX; i++) {
 		if (p->msrs.value[i] != v->msrs.value[i]) {
 			p->msrs.value[i] = v->msrs.value[i];
 			insn_wrmsr(kept[i].number, v->msrs.value[i]);
@@ -92,7 +94,9 @@ enum err vmx_write_msr(struct virt_vcpu *virt_v, uint32_t msr, uint64_t value)
 	if (value != v->msrs.value[i]) {
 		insn_wrmsr(msr, value);
 		v->msrs.value[i] = value;
-		v->msrs.number = ++p->msrs_named * CPU_MAX + p->cpu.id;
+		if (i != PERCPU_TSC_AUX) {
+			v->msrs.number = ++p->msrs_named * CPU_MAX + p->cpu.id;
+		}
 		p->msrs = v->msrs;
 	}
 	return ERR_OK;

@@ -149,6 +149,10 @@ static ALWAYS_INLINE void load_registers(struct vmx_vcpu *v, struct percpu *p, b
 	if (v->kernel_gs_base != p->kernel_gs_base) {
 		insn_wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base);
 	}
+	if (v->msrs.value[PERCPU_TSC_AUX] != p->msrs.value[PERCPU_TSC_AUX]) {
+		p->msrs.value[PERCPU_TSC_AUX] = v->msrs.value[PERCPU_TSC_AUX];
+		insn_wrmsr(MSR_TSC_AUX, v->msrs.value[PERCPU_TSC_AUX]);
+	}
 	if (has_xsave) {
 		insn_xrstor(v->fpu, XSAVE_ALL);
 	} else {
