@@ -213,10 +213,12 @@ static inline uint64_t deadline(struct vcpu *v, uint64_t now)
 
 /*
  * Waits until the deadline has come. The TSC then. The lead grows by half of what it was too short, and a little, and shrinks by
- * a 16th of what it was too long: so that most come early, and by little.
+ * a 16th of what it was too long: so that most come early, and by little. By the TSC read here: what the caller read is the way
+ * to here older, and a cpu that came late by less would never learn it.
  */
-static uint64_t wait_for_deadline(struct vcpu *v, uint64_t now, enum vcpu_lead which)
+static uint64_t wait_for_deadline(struct vcpu *v, enum vcpu_lead which)
 {
+	uint64_t now = virt_host_tsc();
 	int64_t late = (int64_t)(now - v->deadline_tsc), lead = v->lead_tsc[which] + (late >= 0 ? late / 2 + 16 : late / 16);
 
 	if (late < LEAD_MAX_TSC) {
@@ -225,11 +227,11 @@ static uint64_t wait_for_deadline(struct vcpu *v, uint64_t now, enum vcpu_lead w
 	return late < 0 ? virt_wait_tsc(v->deadline_tsc) : now;
 }
 
-static __attribute__((noinline)) void expire_timers(struct vcpu *v, uint64_t now, enum vcpu_lead which)
+static __attribute__((noinline)) void expire_timers(struct vcpu *v, enum vcpu_lead which)
 {
 	struct vm *vm = v->vm;
+	uint64_t now = wait_for_deadline(v, which);
 
-	now = wait_for_deadline(v, now, which);
 	if (vlapic_deadline(&v->lapic) != UINT64_MAX) {
 		uint64_t guest_now = now + v->virt->tsc_offset;
 
@@ -255,7 +257,7 @@ static inline void collect_events(struct vcpu *v, uint64_t now, enum vcpu_lead w
 	struct vm *vm = v->vm;
 
 	if (now + v->lead_tsc[which] + LEAD_NEAR_TSC >= deadline(v, now)) {
-		expire_timers(v, now, which);
+		expire_timers(v, which);
 	}
 	/* Pairs with the store in vconsole_type(). */
 	if (v->index == 0 && atomic_load_explicit(&vm->console->in_waiting, memory_order_relaxed) &&
