@@ -35,7 +35,12 @@ bool call_post(unsigned cpu, struct call *c)
 		return false;
 	}
 	push(cpu_get(cpu), c);
-	cpu_poke(cpu);
+	if (cpu == arch_this_cpu()) {
+		/* Its loop looks for calls when it was poked. */
+		atomic_store_explicit(&cpu_this()->remote.poked, 1, memory_order_relaxed);
+	} else {
+		cpu_poke(cpu);
+	}
 	return true;
 }
 

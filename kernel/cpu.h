@@ -74,14 +74,16 @@ struct cpu {
 	bool in_run;				/* inside dispatch_ops.run(): current cannot be taken off */
 	bool in_chore;				/* in calls, housekeeping or timers: what they do must not be abandoned */
 	bool again;				/* poked by itself since its last pick, not in run() */
+	uint64_t turn_end_ns;			/* when current will likely be replaced, by how it went before; NS_NEVER: who knows */
 	unsigned op;				/* enum pool_op: what its policy was asked last, */
 	struct pool *asked;			/* and the pool whose domain was locked last */
 	struct sched_entity *leaving;		/* blocked on its way off: should the op be abandoned it is off */
 	uint64_t house_due_ns;			/* of the housekeeping cpu: when it is due, */
 	uint64_t house_busy_ns, house_idle_ns;	/* and would be with a guest to run, and without */
 	uint64_t run_start_ns, run_end_ns;
-	_Atomic uint64_t busy_ns, idle_ns;	/* written by this cpu; read by anyone */
-	_Atomic uint64_t switches;		/* entities taken on; as above */
+	/* Written by this cpu, not as atomics, so that it is one instruction; read by anyone: cpu_read(). */
+	uint64_t busy_ns, idle_ns;
+	uint64_t switches;			/* entities taken on */
 
 	/* Pokes of mine to watch. */
 	unsigned poke_count;
@@ -117,6 +119,12 @@ static inline struct cpu *cpu_get(unsigned id)
 	return id < CPU_MAX ? cpu_table[id] : NULL;
 }
 
+/* One of the counters that only its cpu writes. */
+static inline uint64_t cpu_read(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
 /* NULL early at start-up. */
 static inline struct cpu *cpu_this(void)
 {
@@ -140,6 +148,10 @@ static inline void cpu_poke_by(struct cpu *self, unsigned id)
 	} else {
 		cpu_poke(id);
 	}
+}
+static inline bool cpu_is_poked(const struct cpu *self)
+{
+	return atomic_load_explicit(&self->remote.poked, memory_order_relaxed) != 0;
 }
 /* Top of the loop: clears this cpu's poked. True when it was set. */
 static inline bool cpu_poke_ack(struct cpu *self)

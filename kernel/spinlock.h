@@ -60,6 +60,10 @@ SPIN_INLINE void spin_unlock_as(struct spinlock *l, struct spin_held *held, uint
 SPIN_INLINE void spin_lock_rank(struct spinlock *l, uint32_t rank, struct spin_held *held, uint32_t owner);
 SPIN_INLINE void spin_unlock_rank(struct spinlock *l, uint32_t rank, struct spin_held *held, uint32_t owner);
 
+/* The same for who holds no other lock before and after. */
+SPIN_INLINE void spin_lock_only(struct spinlock *l, uint32_t rank, struct spin_held *held, uint32_t owner);
+SPIN_INLINE void spin_unlock_only(struct spinlock *l, struct spin_held *held);
+
 /* Does this cpu hold it? For ASSERT. */
 bool spin_held(const struct spinlock *l);
 /* Panics when this cpu holds any lock. For what may wait or leave the hypervisor. */
@@ -71,19 +75,45 @@ void spin_wait(struct spinlock *l, uint32_t ticket);
 _Noreturn void spin_panic_order(const struct spinlock *l, const struct spin_held *held);
 _Noreturn void spin_panic_owner(const struct spinlock *l);
 
-SPIN_INLINE void spin_lock_rank(struct spinlock *l, uint32_t rank, struct spin_held *held, uint32_t owner)
+SPIN_INLINE void spin_take(struct spinlock *l, uint32_t owner)
 {
-	uint32_t ticket;
+	uint32_t ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
 
-	if (__builtin_expect(held->ranks >> rank != 0, 0)) {
-		spin_panic_order(l, held);
-	}
-	held->ranks |= 1u << rank;
-	ticket = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
 	if (__builtin_expect(atomic_load_explicit(&l->serving, memory_order_acquire) != ticket, 0)) {
 		spin_wait(l, ticket);
 	}
 	atomic_store_explicit(&l->owner, owner, memory_order_relaxed);
+}
+
+SPIN_INLINE void spin_give(struct spinlock *l)
+{
+	atomic_store_explicit(&l->owner, 0, memory_order_relaxed);
+	atomic_store_explicit(&l->serving, atomic_load_explicit(&l->serving, memory_order_relaxed) + 1,
+			      memory_order_release);
+}
+
+SPIN_INLINE void spin_lock_rank(struct spinlock *l, uint32_t rank, struct spin_held *held, uint32_t owner)
+{
+	if (__builtin_expect(held->ranks >> rank != 0, 0)) {
+		spin_panic_order(l, held);
+	}
+	held->ranks |= 1u << rank;
+	spin_take(l, owner);
+}
+
+SPIN_INLINE void spin_lock_only(struct spinlock *l, uint32_t rank, struct spin_held *held, uint32_t owner)
+{
+	if (__builtin_expect(held->ranks != 0, 0)) {
+		spin_panic_order(l, held);
+	}
+	held->ranks = 1u << rank;
+	spin_take(l, owner);
+}
+
+SPIN_INLINE void spin_unlock_only(struct spinlock *l, struct spin_held *held)
+{
+	held->ranks = 0;
+	spin_give(l);
 }
 
 SPIN_INLINE void spin_unlock_rank(struct spinlock *l, uint32_t rank, struct spin_held *held, uint32_t owner)
@@ -96,9 +126,7 @@ SPIN_INLINE void spin_unlock_rank(struct spinlock *l, uint32_t rank, struct spin
 	} else {
 		held->ranks &= ~(1u << rank);
 	}
-	atomic_store_explicit(&l->owner, 0, memory_order_relaxed);
-	atomic_store_explicit(&l->serving, atomic_load_explicit(&l->serving, memory_order_relaxed) + 1,
-			      memory_order_release);
+	spin_give(l);
 }
 
 SPIN_INLINE void spin_lock_as(struct spinlock *l, struct spin_held *held, uint32_t owner)

@@ -6,7 +6,8 @@
  *
  * A run is charged in the schedule of the next round, in one hold of the slot's domain with block or yield and pick.
  * So what calls, commands and timers cost in between is charged to nobody. If pick returns the same entity it simply
- * goes on; else the old one is put (its state made memory) with no lock held, and then released in a second hold.
+ * goes on; else the old one is put (its state made memory) with no lock held, and then released in a second hold. Where its
+ * turn is over, and the one before ended with a switch, it is put before the first hold, which then does for both.
  *
  *      current == e, on_slot   from the pick of e to the pick of another
  *      on_slot alone           until released: on its way off; no other cpu may pick it
@@ -21,13 +22,13 @@
 #include "kernel/log.h"
 #include "pool/pool_internal.h"
 
-static const struct dispatch_ops *guest;
+static struct dispatch_ops guest;
 static void (*housekeeping)(void);
 static uint64_t (*housekeeping_wait_ns)(bool busy);
 
 void dispatch_set_ops(const struct dispatch_ops *ops)
 {
-	guest = ops;
+	guest = *ops;
 }
 
 void dispatch_set_housekeeping(void (*fn)(void), uint64_t (*wait_ns)(bool busy))
@@ -36,73 +37,82 @@ void dispatch_set_housekeeping(void (*fn)(void), uint64_t (*wait_ns)(bool busy))
 	housekeeping_wait_ns = wait_ns;
 }
 
-/* Adds to a counter that only this cpu writes. */
-static void count(_Atomic uint64_t *counter, uint64_t n)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
-}
+#define ALWAYS_INLINE	static inline __attribute__((always_inline))
 
 /* The slot's domain, in few instructions. */
-static inline __attribute__((always_inline)) void lock_domain(struct cpu *self)
+ALWAYS_INLINE void lock_domain(struct cpu *self, struct pool *p)
 {
-	spin_lock_rank(self->domain, SPIN_RANK_DOMAIN, &self->held, self->id + 1);
-	self->asked = atomic_load_explicit(&self->pool, memory_order_relaxed);
+	spin_lock_only(self->domain, SPIN_RANK_DOMAIN, &self->held, self->id + 1);
+	self->asked = p;
 }
 
-static inline __attribute__((always_inline)) void unlock_domain(struct cpu *self)
+ALWAYS_INLINE void unlock_domain(struct cpu *self)
 {
-	spin_unlock_rank(self->domain, SPIN_RANK_DOMAIN, &self->held, self->id + 1);
+	spin_unlock_only(self->domain, &self->held);
 }
 
-/* Books the last run of the current entity: time, and why it ended. The domain is held. */
-static inline void settle(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+/* Its last run ended in more than the end of its time, or somebody wants it to stop. */
+static __attribute__((noinline)) void settle_end(struct cpu *self, struct sched_entity *e, unsigned why, uint64_t now_ns,
+						 struct sched_out *out)
 {
-	struct pool *p = e->pool;
-	unsigned why = self->why;
-
-	if (!self->uncharged) {
-		why = DISPATCH_POKED;
-	} else {
-		uint64_t ran_ns = self->run_end_ns - self->run_start_ns;
-
-		self->uncharged = false;
-		e->used_ns += ran_ns;
-		if (pool_ops(p)->charge != NULL) {
-			POOL_ASK(self, p, charge, &p->sched, e, ran_ns, now_ns, out);
-		}
-	}
 	if (why == DISPATCH_STOPPED || (why == DISPATCH_BLOCKED && !e->wake_pending)) {
 		e->awake = false;
 	}
 	if (e->runnable && (!e->awake || e->pauses > 0)) {
 		pool_make_blocked(self, e, now_ns, out);
 	} else if (why == DISPATCH_YIELDED) {
-		POOL_ASK(self, p, yield, &p->sched, e, now_ns, out);
+		POOL_ASK(self, e->pool, yield, &e->pool->sched, e, now_ns, out);
+	}
+}
+
+/* Books the last run of the current entity: time, and why it ended. The domain is held. */
+ALWAYS_INLINE void settle(struct cpu *self, struct pool *p, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	unsigned why = DISPATCH_POKED;
+
+	if (__builtin_expect(self->uncharged, 1)) {
+		uint64_t ran_ns = self->run_end_ns - self->run_start_ns;
+
+		why = self->why;
+		self->uncharged = false;
+		e->used_ns += ran_ns;
+		if (pool_ops(p)->charge != NULL) {
+			POOL_ASK(self, p, charge, &p->sched, e, ran_ns, now_ns, out);
+		}
+	}
+	if (why > DISPATCH_POKED || !e->awake || e->pauses > 0) {
+		settle_end(self, e, why, now_ns, out);
 	}
 }
 
 /* e is on this cpu from now on. The domain is held. */
-static void take_on(struct cpu *self, struct sched_entity *e, uint64_t now_ns)
+ALWAYS_INLINE void take_on(struct cpu *self, struct sched_entity *e, uint64_t now_ns)
 {
 	e->on_slot = true;
 	__atomic_store_n(&e->slot, self->id, __ATOMIC_RELAXED);
 	e->wait_ns += ns_since(e->runnable_since_ns, now_ns);	/* the waker's clock, and ours from before the lock */
 	e->switches++;
-	count(&self->switches, 1);
+	self->switches++;
+}
+
+/* e, which was put, goes off this cpu. The domain is held. */
+ALWAYS_INLINE void let_go(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	e->on_slot = false;
+	POOL_ASK(self, e->pool, released, &e->pool->sched, e, now_ns, out);
 }
 
 /* e, no longer current, goes off this cpu. No lock is held. */
-static void release(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+static __attribute__((noinline)) void release(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
-	guest->put(e);
-	lock_domain(self);
+	guest.put(e);
+	lock_domain(self, atomic_load_explicit(&self->pool, memory_order_relaxed));
 	if (e->runnable && e->pauses > 0) {
 		self->leaving = e;
 		pool_make_blocked(self, e, now_ns, out);	/* paused since its pick was over */
 		self->leaving = NULL;
 	}
-	e->on_slot = false;
-	POOL_ASK(self, e->pool, released, &e->pool->sched, e, now_ns, out);
+	let_go(self, e, now_ns, out);
 	if (e->awake && e->pauses == 0 && !e->runnable) {
 		pool_make_runnable(self, e, now_ns, out);	/* dispatch_drop_current() took it off against its will */
 	}
@@ -117,6 +127,7 @@ static __attribute__((noinline, cold)) struct sched_pick pull_and_pick(struct cp
 								       uint64_t now_ns, struct sched_out *out)
 {
 	struct spinlock *own = self->domain, *other;
+	struct sched_pick again;
 
 	ASSERT(p->sched.ops->pull != NULL && from < p->width);
 	unlock_domain(self);
@@ -129,56 +140,81 @@ static __attribute__((noinline, cold)) struct sched_pick pull_and_pick(struct cp
 		}
 		spin_unlock(other);
 	}
-	return POOL_ASK(self, p, pick, &p->sched, self->id, now_ns, out);
+	again = POOL_ASK(self, p, pick, &p->sched, self->id, now_ns, out);
+	return again.entity != SCHED_PULL ? again : (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 }
 
 /* What pick() promises: runnable, not parked, ours, on no other slot, allowed here; and until is later. */
-static inline __attribute__((always_inline)) bool is_sound(const struct cpu *self, const struct pool *p,
-							   const struct sched_pick *next, uint64_t now_ns)
+ALWAYS_INLINE bool is_sound(const struct cpu *self, const struct pool *p, struct sched_pick next, uint64_t now_ns)
 {
-	const struct sched_entity *e = next->entity;
+	const struct sched_entity *e = next.entity;
 
-	return next->until_ns > now_ns &&
+	return next.until_ns > now_ns &&
 	       (e == NULL || (e->pool == p && e->runnable && e->parked == SCHED_NOT_PARKED &&
-			      e->on_slot == (e == self->current) && cpuset_has(&e->hard, self->id)));
+			      e->on_slot == (e == self->current) && cpuset_test(&e->hard, self->id)));
 }
 
-static inline struct sched_pick schedule(struct cpu *self, uint64_t now_ns)
+/* Whom p's policy picks; nobody if that cannot be. The domain is held. */
+ALWAYS_INLINE struct sched_pick pick(struct cpu *self, struct pool *p, uint64_t now_ns, struct sched_out *out)
+{
+	struct sched_pick next = POOL_ASK(self, p, pick, &p->sched, self->id, now_ns, out);
+
+	if (__builtin_expect(next.entity == SCHED_PULL, 0)) {
+		next = pull_and_pick(self, p, (unsigned)next.until_ns, now_ns, out);
+	}
+	if (__builtin_expect(!is_sound(self, p, next, now_ns), 0)) {
+		struct sched_pick wrong = next;		/* a copy: next is in registers */
+
+		pool_condemn_pick(self, p, &wrong, now_ns);
+		return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
+	}
+	if (next.entity != NULL) {
+		next.entity->wake_pending = false;
+	}
+	return next;
+}
+
+/* next is not last; either may be NULL. was_put: last. The domain is held. */
+ALWAYS_INLINE void replace(struct cpu *self, struct sched_entity *last, struct sched_pick next, bool was_put, uint64_t now_ns,
+			   struct sched_out *out)
+{
+	if (next.entity != NULL) {
+		take_on(self, next.entity, now_ns);
+	}
+	self->turn_end_ns = last != NULL ? next.until_ns : NS_NEVER;
+	if (last != NULL && last->runnable) {
+		last->runnable_since_ns = now_ns;
+	}
+	self->current = next.entity;		/* before released(), which may be abandoned (watch.c) */
+	if (was_put) {
+		let_go(self, last, now_ns, out);
+	}
+}
+
+/* was_put: last, which is not NULL then. Inlined for both, so that each knows what it need not ask. */
+ALWAYS_INLINE struct sched_pick schedule(struct cpu *self, struct sched_entity *last, bool was_put, uint64_t now_ns)
 {
 	struct pool *p = atomic_load_explicit(&self->pool, memory_order_relaxed);
-	struct sched_entity *last = self->current;
-	struct sched_pick next;
+	struct sched_pick next = { .entity = NULL, .until_ns = NS_NEVER };
 	struct sched_out out;
 
 	self->again = false;
 	if (p == NULL) {
-		return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
+		return next;
 	}
 	sched_out_init(&out);
-	lock_domain(self);
+	lock_domain(self, p);
 	if (last != NULL) {
-		settle(self, last, now_ns, &out);
+		settle(self, p, last, now_ns, &out);
 	}
-	next = POOL_ASK(self, p, pick, &p->sched, self->id, now_ns, &out);
-	if (__builtin_expect(next.pull, 0)) {
-		next = pull_and_pick(self, p, next.from, now_ns, &out);
-	}
-	if (__builtin_expect(!is_sound(self, p, &next, now_ns), 0)) {
-		pool_condemn_pick(self, p, &next, now_ns);
-		next = (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
-	}
-	if (next.entity != NULL) {
-		next.entity->wake_pending = false;
-		if (next.entity != last) {
-			take_on(self, next.entity, now_ns);
-		}
-	}
-	if (last != NULL && last != next.entity && last->runnable) {
-		last->runnable_since_ns = now_ns;
+	next = pick(self, p, now_ns, &out);
+	if (next.entity != last) {
+		replace(self, last, next, was_put, now_ns, &out);
+	} else if (was_put) {
+		self->turn_end_ns = NS_NEVER;
 	}
 	unlock_domain(self);
-	self->current = next.entity;
-	if (last != NULL && last != next.entity) {
+	if (!was_put && last != NULL && last != next.entity) {
 		release(self, last, now_ns, &out);
 	}
 	if (out.any) {
@@ -199,8 +235,8 @@ void dispatch_drop_current(void)
 	}
 	ASSERT(!self->in_run);
 	sched_out_init(&out);
-	lock_domain(self);
-	settle(self, e, now_ns, &out);
+	lock_domain(self, atomic_load_explicit(&self->pool, memory_order_relaxed));
+	settle(self, e->pool, e, now_ns, &out);
 	if (e->runnable) {
 		pool_make_blocked(self, e, now_ns, &out);
 	}
@@ -210,26 +246,29 @@ void dispatch_drop_current(void)
 	pool_send_pokes(&out);
 }
 
-static void run(struct cpu *self, struct sched_entity *e, uint64_t now_ns, uint64_t until_ns)
+ALWAYS_INLINE void run(struct cpu *self, struct sched_entity *e, uint64_t now_ns, uint64_t until_ns)
 {
 	self->run_start_ns = now_ns;
 	self->in_run = true;
-	self->why = guest->run(e, until_ns);
+	self->why = guest.run(e, until_ns);
 	self->in_run = false;
 	self->run_end_ns = arch_now_ns();
 	self->uncharged = true;
-	count(&self->busy_ns, self->run_end_ns - now_ns);
+	self->busy_ns += self->run_end_ns - now_ns;
 }
 
 static void idle(struct cpu *self, uint64_t now_ns, uint64_t until_ns)
 {
 	arch_idle(until_ns);
-	count(&self->idle_ns, arch_now_ns() - now_ns);
+	self->idle_ns += arch_now_ns() - now_ns;
 }
 
 /* When it is due depends on whether a guest will run: both are kept, so that few rounds ask. */
-static void keep_house(struct cpu *self)
+static __attribute__((noinline)) void keep_house(struct cpu *self)
 {
+	if (housekeeping == NULL) {
+		return;
+	}
 	self->in_chore = true;
 	housekeeping();
 	self->in_chore = false;
@@ -241,23 +280,20 @@ static void keep_house(struct cpu *self)
 	}
 }
 
-/* Urged: poked by whoever leaves it work, or its serial port; after calls, which may be work. */
-static bool house_is_due(const struct cpu *self, bool urged, uint64_t now_ns)
-{
-	return housekeeping != NULL && (urged || now_ns >= self->house_due_ns);
-}
-
-static bool run_calls(struct cpu *self)
+/* Poked. True: answering took some time. Whoever leaves the housekeeping work pokes or calls, or its serial port does. */
+static __attribute__((noinline)) bool answer(struct cpu *self)
 {
 	bool any;
 
+	(void)cpu_poke_ack(self);
 	self->in_chore = true;
 	any = call_run();
 	self->in_chore = false;
+	self->house_due_ns = 0;
 	return any;
 }
 
-static bool run_timers(struct cpu *self, uint64_t now_ns)
+static __attribute__((noinline)) bool run_timers(struct cpu *self, uint64_t now_ns)
 {
 	bool any;
 
@@ -267,14 +303,14 @@ static bool run_timers(struct cpu *self, uint64_t now_ns)
 	return any;
 }
 
-static inline __attribute__((always_inline)) void round_of(struct cpu *self)
+ALWAYS_INLINE void round_of(struct cpu *self)
 {
-	bool poked = cpu_poke_ack(self);
-	bool worked = atomic_load_explicit(&self->remote.calls, memory_order_relaxed) != NULL && run_calls(self);
+	bool worked = cpu_is_poked(self) && answer(self);
 	uint64_t now_ns = self->uncharged && !worked ? self->run_end_ns : arch_now_ns(), until_ns;
+	struct sched_entity *last;
 	struct sched_pick next;
 
-	if (self->housekeeping && house_is_due(self, poked || worked, now_ns)) {
+	if (self->housekeeping && now_ns >= self->house_due_ns) {
 		keep_house(self);
 		now_ns = arch_now_ns();
 	}
@@ -285,7 +321,13 @@ static inline __attribute__((always_inline)) void round_of(struct cpu *self)
 		cpu_poke_check(self, now_ns);
 	}
 
-	next = schedule(self, now_ns);
+	last = self->current;
+	if (last != NULL && now_ns >= self->turn_end_ns) {
+		guest.put(last);
+		next = schedule(self, last, true, now_ns);
+	} else {
+		next = schedule(self, last, false, now_ns);
+	}
 	if (self->again) {
 		return;
 	}
@@ -312,7 +354,7 @@ void dispatch_once(void)
 
 noreturn void dispatch_loop(void)
 {
-	struct cpu *self = cpu_this();
+	struct cpu *volatile self = cpu_this();		/* volatile: else what each round reads has its address kept on the stack */
 
 	for (;;) {
 		round_of(self);

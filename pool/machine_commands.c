@@ -27,12 +27,12 @@ static const char *pool_name(unsigned cpu)
 
 static void cpu_row(const struct cpu *c, bool verbose)
 {
-	uint64_t busy = atomic_load(&c->busy_ns), idle = atomic_load(&c->idle_ns);
+	uint64_t busy = cpu_read(&c->busy_ns), idle = cpu_read(&c->idle_ns);
 
 	con_printf("%4u  %-8s %4u  %4u  %7u  %-16s", c->id, state_name(c->id), c->node, c->core, c->package, pool_name(c->id));
 	if (verbose) {
 		con_printf(" 0x%-6x %4u  %8lu ms  %8lu ms  %lu", c->apic_id, c->llc, busy / NS_PER_MS, idle / NS_PER_MS,
-			   atomic_load(&c->switches));
+			   cpu_read(&c->switches));
 	}
 	con_printf("\n");
 }
@@ -48,9 +48,9 @@ static void cpu_json(struct json *j, const struct cpu *c)
 	json_uint(j, "llc", c->llc);
 	json_uint(j, "package", c->package);
 	json_string(j, "pool", pool_of_cpu(c->id) != NULL ? pool_of_cpu(c->id)->name : NULL);
-	json_uint(j, "busy_ns", atomic_load(&c->busy_ns));
-	json_uint(j, "idle_ns", atomic_load(&c->idle_ns));
-	json_uint(j, "switches", atomic_load(&c->switches));
+	json_uint(j, "busy_ns", cpu_read(&c->busy_ns));
+	json_uint(j, "idle_ns", cpu_read(&c->idle_ns));
+	json_uint(j, "switches", cpu_read(&c->switches));
 	json_end(j);
 }
 

@@ -537,7 +537,7 @@ static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns
 	if (RARE(now_ns >= q->balance_ns && sl->asked == ASK_NOTHING)) {
 		struct sched_pick p = c2_ask_behind(s, sl, now_ns);
 
-		if (p.pull) {
+		if (p.entity == SCHED_PULL) {
 			return p;
 		}
 	}

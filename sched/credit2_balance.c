@@ -78,7 +78,7 @@ static const struct c2_queue *behind(struct c2_sched *c2, struct c2_queue *q, ui
 static struct sched_pick ask(struct c2_slot *sl, const struct c2_queue *from, enum ask what)
 {
 	sl->asked = what;
-	return (struct sched_pick){ .until_ns = NS_NEVER, .pull = true, .from = from->slot[first_bit(from->members)] };
+	return (struct sched_pick){ .entity = SCHED_PULL, .until_ns = from->slot[first_bit(from->members)] };
 }
 
 /* Once in BALANCE_NS: should sl fetch somebody from elsewhere before it picks? */
@@ -89,7 +89,7 @@ struct sched_pick c2_ask_behind(struct sched *s, struct c2_slot *sl, uint64_t no
 
 	if (c2->queue_count == 1) {
 		sl->queue->balance_ns = NS_NEVER;	/* new_queue() sets it */
-		return (struct sched_pick){ .pull = false };
+		return (struct sched_pick){ .entity = NULL };
 	}
 	from = behind(c2, sl->queue, now_ns);
 	for (unsigned d = 0; d < QUEUES && c2->strays > 0; d++) {
@@ -97,7 +97,7 @@ struct sched_pick c2_ask_behind(struct sched *s, struct c2_slot *sl, uint64_t no
 			return ask(sl, &c2->queue[d], ASK_STRAY);
 		}
 	}
-	return from != NULL ? ask(sl, from, ASK_BALANCE) : (struct sched_pick){ .pull = false };
+	return from != NULL ? ask(sl, from, ASK_BALANCE) : (struct sched_pick){ .entity = NULL };
 }
 
 /* Nothing to run: fetches from the most loaded of the queues that this idle slot has not asked in vain yet. */

@@ -60,15 +60,10 @@ static void set_idle(struct rr_sched *rr, unsigned slot, bool idle)
 	}
 }
 
-/* Pokes one idle slot that e may run on, its last one before others. */
-static void poke_idle(struct sched *s, const struct sched_entity *e, struct sched_out *out)
+static __attribute__((noinline)) void poke_one_idle(struct rr_sched *rr, const struct sched_entity *e, struct sched_out *out)
 {
-	struct rr_sched *rr = s->priv;
 	unsigned slot = e->slot;
 
-	if (rr->idle_count == 0) {
-		return;			/* spares the busy case a look through two sets */
-	}
 	if (!cpuset_has(&rr->idle, slot) || !cpuset_has(&e->hard, slot)) {
 		struct cpuset able = rr->idle;
 
@@ -78,6 +73,16 @@ static void poke_idle(struct sched *s, const struct sched_entity *e, struct sche
 	if (slot != CPU_NONE) {
 		set_idle(rr, slot, false);
 		sched_poke(out, slot);
+	}
+}
+
+/* Pokes one idle slot that e may run on, its last one before others. */
+static inline void poke_idle(struct sched *s, const struct sched_entity *e, struct sched_out *out)
+{
+	struct rr_sched *rr = s->priv;
+
+	if (rr->idle_count > 0) {
+		poke_one_idle(rr, e, out);
 	}
 }
 
@@ -204,21 +209,24 @@ static struct sched_entity *take_first(struct rr_sched *rr, unsigned slot)
 	return NULL;
 }
 
-static struct sched_pick rr_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+static struct sched_pick run_on(struct sched *s, struct rr_slot *rs, struct sched_entity *e, uint64_t now_ns)
+{
+	rs->running = e;
+	rs->slice_end_ns = now_ns + (uint64_t)s->values.v[RR_TIMESLICE];
+	return (struct sched_pick){ .entity = e, .until_ns = rs->slice_end_ns };
+}
+
+static __attribute__((noinline)) struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct rr_sched *rr = s->priv;
 	struct rr_slot *rs = slot_of(s, slot);
-	struct sched_entity *next;
+	struct sched_entity *next = take_first(rr, slot);
 
-	if (rs->running != NULL && now_ns < rs->slice_end_ns && cpuset_has(&rs->running->hard, slot)) {
-		return (struct sched_pick){ .entity = rs->running, .until_ns = rs->slice_end_ns };
-	}
-	next = take_first(rr, slot);
 	if (next == NULL && rs->running != NULL && cpuset_has(&rs->running->hard, slot)) {
 		next = rs->running;
 	}
-	rs->running = next;
 	if (next == NULL) {
+		rs->running = NULL;
 		set_idle(rr, slot, true);
 		return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 	}
@@ -226,8 +234,24 @@ static struct sched_pick rr_pick(struct sched *s, unsigned slot, uint64_t now_ns
 		set_idle(rr, slot, false);
 		poke_for_queue(s, out);
 	}
-	rs->slice_end_ns = now_ns + (uint64_t)s->values.v[RR_TIMESLICE];
-	return (struct sched_pick){ .entity = next, .until_ns = rs->slice_end_ns };
+	return run_on(s, rs, next, now_ns);
+}
+
+static struct sched_pick rr_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct rr_sched *rr = s->priv;
+	struct rr_slot *rs = slot_of(s, slot);
+	struct list *head = rr->queue.next;
+
+	if (now_ns < rs->slice_end_ns && rs->running != NULL && cpuset_test(&rs->running->hard, slot)) {
+		return (struct sched_pick){ .entity = rs->running, .until_ns = rs->slice_end_ns };
+	}
+	/* The usual case when all are busy, in few instructions: the head may run here. */
+	if (head != &rr->queue && rr->idle_count == 0 && cpuset_test(&LIST_ENTRY(head, struct rr_entity, link)->entity->hard, slot)) {
+		list_remove(head);
+		return run_on(s, rs, LIST_ENTRY(head, struct rr_entity, link)->entity, now_ns);
+	}
+	return pick_any(s, slot, now_ns, out);
 }
 
 static void rr_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)

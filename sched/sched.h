@@ -209,14 +209,14 @@ static inline bool sched_pokes(const struct sched_out *out, unsigned slot)
 struct sched_pick {
 	struct sched_entity *entity;	/* NULL: nothing to run on that slot */
 	uint64_t until_ns;		/* ask again then at the latest; NS_NEVER: only when poked */
-	/*
-	 * Policies with several domains: before anything runs, the core should call pull(from, slot) under both domains and pick
-	 * again. This answer is not looked at further, so a pick that asks changes nothing; the second one stands even if it asks
-	 * again. Between the two another cpu may have called ops of this domain. `from` may be gone by then: pull is left out.
-	 */
-	bool pull;
-	unsigned from;
 };
+
+/*
+ * Policies with several domains, as the answer's entity: before anything runs, the core should call pull(from, slot) under both
+ * domains and pick again; from is until_ns. So a pick that asks changes nothing; one that asks again has nobody to run. Between
+ * the two another cpu may have called ops of this domain. `from` may be gone by then: pull is left out.
+ */
+#define SCHED_PULL	((struct sched_entity *)UINTPTR_MAX)
 
 /* A refusal in words, with the arithmetic. */
 struct sched_reason {

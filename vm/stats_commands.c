@@ -109,9 +109,9 @@ static void add_cpu(struct cpu_times *t, unsigned cpu)
 	const struct cpu *c = cpu_get(cpu);
 
 	if (c != NULL) {
-		t->busy_ns += atomic_load_explicit(&c->busy_ns, memory_order_relaxed);
-		t->idle_ns += atomic_load_explicit(&c->idle_ns, memory_order_relaxed);
-		t->switches += atomic_load_explicit(&c->switches, memory_order_relaxed);
+		t->busy_ns += cpu_read(&c->busy_ns);
+		t->idle_ns += cpu_read(&c->idle_ns);
+		t->switches += cpu_read(&c->switches);
 	}
 }
 

@@ -103,6 +103,7 @@ void vcpu_reset(struct vcpu *v, const struct virt_start *start)
 	v->virt->tsc_offset = 0 - v->vm->start_tsc;
 	v->deadline_stale = true;
 	v->window = false;
+	atomic_store_explicit(&v->virt->news, true, memory_order_relaxed);
 	if (start != NULL) {
 		virt->vcpu_reset(v->virt, start);
 	}
@@ -167,6 +168,8 @@ uint64_t vcpu_bytes(void)
 
 void vcpu_kick(struct vcpu *v)
 {
+	/* Release: what came; pairs with the exchange in the vendor's run(). */
+	atomic_store_explicit(&v->virt->news, true, memory_order_release);
 	pool_entity_wake(&v->entity);
 }
 
@@ -210,10 +213,12 @@ static inline uint64_t deadline(struct vcpu *v, uint64_t now)
 
 /*
  * Waits until the deadline has come. The TSC then. The lead grows by half of what it was too short, and a little, and shrinks by
- * a 16th of what it was too long: so that most come early, and by little.
+ * a 16th of what it was too long: so that most come early, and by little. By the TSC read here: what the caller read is the way
+ * to here older, and a cpu that came late by less would never learn it.
  */
-static uint64_t wait_for_deadline(struct vcpu *v, uint64_t now, enum vcpu_lead which)
+static uint64_t wait_for_deadline(struct vcpu *v, enum vcpu_lead which)
 {
+	uint64_t now = virt_host_tsc();
 	int64_t late = (int64_t)(now - v->deadline_tsc), lead = v->lead_tsc[which] + (late >= 0 ? late / 2 + 16 : late / 16);
 
 	if (late < LEAD_MAX_TSC) {
@@ -222,11 +227,11 @@ static uint64_t wait_for_deadline(struct vcpu *v, uint64_t now, enum vcpu_lead w
 	return late < 0 ? virt_wait_tsc(v->deadline_tsc) : now;
 }
 
-static __attribute__((noinline)) void expire_timers(struct vcpu *v, uint64_t now, enum vcpu_lead which)
+static __attribute__((noinline)) void expire_timers(struct vcpu *v, enum vcpu_lead which)
 {
 	struct vm *vm = v->vm;
+	uint64_t now = wait_for_deadline(v, which);
 
-	now = wait_for_deadline(v, now, which);
 	if (vlapic_deadline(&v->lapic) != UINT64_MAX) {
 		uint64_t guest_now = now + v->virt->tsc_offset;
 
@@ -252,7 +257,7 @@ static inline void collect_events(struct vcpu *v, uint64_t now, enum vcpu_lead w
 	struct vm *vm = v->vm;
 
 	if (now + v->lead_tsc[which] + LEAD_NEAR_TSC >= deadline(v, now)) {
-		expire_timers(v, now, which);
+		expire_timers(v, which);
 	}
 	/* Pairs with the store in vconsole_type(). */
 	if (v->index == 0 && atomic_load_explicit(&vm->console->in_waiting, memory_order_relaxed) &&
@@ -335,8 +340,7 @@ static void before_entry(struct virt_vcpu *virt_v, uint64_t now_tsc)
 	}
 }
 
-/* Stays halted: wakes at the deadline, if there is one. */
-static enum dispatch_why block(struct vcpu *v)
+enum dispatch_why vcpu_block(struct vcpu *v)
 {
 	uint64_t at = v->halted_with_if ? deadline(v, virt_host_tsc()) : UINT64_MAX;
 
@@ -347,7 +351,13 @@ static enum dispatch_why block(struct vcpu *v)
 	return DISPATCH_BLOCKED;
 }
 
-/* All registers are in memory only now: cheap exits do not save them. */
+enum dispatch_why vcpu_hold(struct vcpu *v)
+{
+	timer_set(&v->timer, arch_this_cpu(), arch_now_ns() + BUS_LOCK_PAUSE_NS);
+	return DISPATCH_BLOCKED;
+}
+
+/* All registers are in memory only when it has left: cheap exits do not save them. */
 static __attribute__((noinline)) void log_registers(struct vcpu *v)
 {
 	char buf[800];
@@ -373,10 +383,26 @@ static __attribute__((noinline)) bool leaves_halt(struct vcpu *v)
 	return !v->halted;
 }
 
-static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
+/* Did it stop for some reason, or is it to? */
+static inline bool was_held(struct vcpu *v)
 {
-	struct vcpu *v = CONTAINER_OF(e, struct vcpu, entity);
+	return atomic_load_explicit(&v->vm->ending, memory_order_acquire) != VM_NOT_ENDING ||
+	       (atomic_load_explicit(&v->init_requested, memory_order_relaxed) |
+		atomic_load_explicit(&v->waits_for_sipi, memory_order_relaxed) | v->halted) != 0 ||
+	       timer_is_set(&v->timer);
+}
 
+/* Tells the guest first what time was stolen from it, if it wants to know. */
+static __attribute__((noinline)) enum dispatch_why run_stolen(struct vcpu *v, uint64_t until_ns)
+{
+	if (vsteal_is_on(&v->steal)) {
+		vsteal_run(&v->steal, &v->vm->mem, v->entity.wait_ns);
+	}
+	return (enum dispatch_why)virt->run(v->virt, until_ns);
+}
+
+static __attribute__((noinline)) enum dispatch_why run_held(struct vcpu *v, uint64_t until_ns)
+{
 	if (atomic_load_explicit(&v->vm->ending, memory_order_acquire) != VM_NOT_ENDING) {
 		return DISPATCH_STOPPED;
 	}
@@ -387,42 +413,48 @@ static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
 		return DISPATCH_BLOCKED;
 	}
 	if (v->halted && !leaves_halt(v)) {
-		return block(v);
+		return vcpu_block(v);
 	}
 	if (timer_is_set(&v->timer)) {
 		(void)timer_cancel(&v->timer);
 	}
-	if (vsteal_is_on(&v->steal)) {
-		vsteal_run(&v->steal, &v->vm->mem, e->wait_ns);
+	atomic_store_explicit(&v->virt->news, true, memory_order_relaxed);
+	return run_stolen(v, until_ns);
+}
+
+/* Handlers leave with an enum dispatch_why, so there is nothing to do behind virt->run(). */
+_Static_assert((int)VIRT_LEFT_TIME == DISPATCH_TIME && (int)VIRT_LEFT_POKED == DISPATCH_POKED, "the vendor's are the same");
+
+static enum dispatch_why run(struct sched_entity *e, uint64_t until_ns)
+{
+	struct vcpu *v = CONTAINER_OF(e, struct vcpu, entity);
+
+	if (was_held(v)) {
+		return run_held(v, until_ns);
 	}
-	v->virt->until_tsc = virt_ns_to_tsc(until_ns);
-	switch (virt->run(v->virt)) {
-	case VCPU_LEFT_TIME:
-		return DISPATCH_TIME;
-	case VCPU_LEFT_HALTED:
-		return block(v);
-	case VCPU_LEFT_PAUSED:
-		timer_set(&v->timer, arch_this_cpu(), arch_now_ns() + BUS_LOCK_PAUSE_NS);
-		return DISPATCH_BLOCKED;
-	case VCPU_LEFT_YIELDED:
-		return DISPATCH_YIELDED;
-	case VCPU_LEFT_CRASHED:
+	return vsteal_is_on(&v->steal) ? run_stolen(v, until_ns) : (enum dispatch_why)virt->run(v->virt, until_ns);
+}
+
+static __attribute__((noinline)) void put_slowly(struct vcpu *v)
+{
+	if (v->crashed) {
+		v->crashed = false;
 		log_registers(v);
-		return DISPATCH_STOPPED;
-	case VCPU_LEFT_ENDING:
-		return DISPATCH_STOPPED;
-	default:
-		return DISPATCH_POKED;
 	}
+	if (vsteal_is_on(&v->steal)) {
+		vsteal_put(&v->steal, &v->vm->mem);
+	}
+	virt->put(v->virt);
 }
 
 static void put(struct sched_entity *e)
 {
 	struct vcpu *v = CONTAINER_OF(e, struct vcpu, entity);
 
-	virt->put(v->virt);
-	if (vsteal_is_on(&v->steal)) {
-		vsteal_put(&v->steal, &v->vm->mem);
+	if (v->crashed || vsteal_is_on(&v->steal)) {
+		put_slowly(v);
+	} else {
+		virt->put(v->virt);
 	}
 }
 

@@ -32,5 +32,10 @@ static inline uint64_t vcpu_tsc(const struct vcpu *v)
 	return virt_host_tsc() + v->virt->tsc_offset;
 }
 
+/* R: it stays halted, and wakes at its deadline, if there is one. */
+enum dispatch_why vcpu_block(struct vcpu *v);
+/* R: it locked the bus, and pauses. */
+enum dispatch_why vcpu_hold(struct vcpu *v);
+
 /* R: does an interrupt wait that the local APIC or the 8259 would deliver now? */
 bool vcpu_event_waits(struct vcpu *v);

@@ -18,9 +18,9 @@ static struct vcpu *vcpu_of(struct virt_vcpu *v)
 	return v->owner;
 }
 
-static unsigned leave(struct virt_vcpu *v, enum vcpu_left code, unsigned with)
+static unsigned leave(struct virt_vcpu *v, enum dispatch_why why, unsigned with)
 {
-	v->leave_code = (int)code;
+	v->leave_code = why;
 	return VIRT_LEAVE | with;
 }
 
@@ -181,7 +181,7 @@ static unsigned string_io(struct virt_vcpu *v)
 		string_step(v, VIRT_RCX, bits, ~0ul);
 	}
 	if (ended(vcpu)) {
-		return leave(v, VCPU_LEFT_ENDING, VIRT_RESUME);
+		return leave(v, DISPATCH_STOPPED, VIRT_RESUME);
 	}
 	return rep && count > 1 ? VIRT_RECHECK : VIRT_SKIP | VIRT_RECHECK;
 }
@@ -208,7 +208,7 @@ static __attribute__((noinline)) unsigned device_io(struct virt_vcpu *v, uint32_
 		set_accumulator(v, size, value);
 	}
 	if (ended(vcpu)) {
-		return leave(v, VCPU_LEFT_ENDING, VIRT_SKIP);
+		return leave(v, DISPATCH_STOPPED, VIRT_SKIP);
 	}
 	return VIRT_SKIP | VIRT_RECHECK;	/* a device may have raised or dropped its line */
 }
@@ -235,7 +235,7 @@ static unsigned on_hlt(struct virt_vcpu *v)
 		return VIRT_SKIP | VIRT_RECHECK;
 	}
 	vcpu->halted = true;
-	return leave(v, VCPU_LEFT_HALTED, VIRT_SKIP);
+	return leave(v, vcpu_block(vcpu), VIRT_SKIP);
 }
 
 static enum err mmio_read(void *ctx, gpa_t at, unsigned bytes, uint64_t *value)
@@ -324,11 +324,6 @@ static unsigned on_xsetbv(struct virt_vcpu *v)
 	return VIRT_SKIP;
 }
 
-static unsigned on_timer(struct virt_vcpu *v)
-{
-	return virt_host_tsc() >= v->until_tsc ? leave(v, VCPU_LEFT_TIME, VIRT_RESUME) : VIRT_RECHECK;
-}
-
 static unsigned on_window(struct virt_vcpu *v)
 {
 	(void)v;
@@ -372,13 +367,13 @@ static unsigned on_cr(struct virt_vcpu *v)
 
 static unsigned on_pause(struct virt_vcpu *v)
 {
-	return leave(v, VCPU_LEFT_YIELDED, VIRT_SKIP);
+	return leave(v, DISPATCH_YIELDED, VIRT_SKIP);
 }
 
 /* An access under LOCK over two cache lines stopped every core's memory (SDM 3C 25.2): a pause keeps their rate. */
 static unsigned on_bus_lock(struct virt_vcpu *v)
 {
-	return leave(v, VCPU_LEFT_PAUSED, VIRT_RESUME);
+	return leave(v, vcpu_hold(vcpu_of(v)), VIRT_RESUME);
 }
 
 static unsigned on_exception(struct virt_vcpu *v)
@@ -425,8 +420,8 @@ virt_handler *const vexit_handlers[VIRT_EXIT_COUNT] = {
 	[VIRT_EXIT_HLT]			= on_hlt,
 	[VIRT_EXIT_MMIO]		= on_mmio,
 	[VIRT_EXIT_XSETBV]		= on_xsetbv,
-	[VIRT_EXIT_TIMER]		= on_timer,
-	[VIRT_EXIT_INTERRUPT]		= on_other,	/* the vendor's own, like NMI: never called */
+	[VIRT_EXIT_TIMER]		= on_other,	/* the vendor's own, like NMI and DR: never called */
+	[VIRT_EXIT_INTERRUPT]		= on_other,
 	[VIRT_EXIT_NMI]			= on_other,
 	[VIRT_EXIT_INJECT_WINDOW]	= on_window,
 	[VIRT_EXIT_TRIPLE_FAULT]	= on_triple_fault,

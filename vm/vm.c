@@ -127,9 +127,11 @@ static void op_kick(void *ctx, unsigned vcpu)
 {
 	struct vm *vm = ctx;
 
-	/* A vCPU that interrupts itself is in its exit path and looks before it enters again. */
+	/* A vCPU that interrupts itself is in its exit path: it need not be woken. */
 	if (cpu_this()->current != &vm->vcpu[vcpu]->entity) {
 		vcpu_kick(vm->vcpu[vcpu]);
+	} else {
+		atomic_store_explicit(&vm->vcpu[vcpu]->virt->news, true, memory_order_relaxed);
 	}
 }
 
@@ -472,7 +474,8 @@ unsigned vm_crash(struct virt_vcpu *v, const char *fmt, ...)
 	va_end(args);
 	log_printf("vm %s: vCPU %u: %s", vcpu->vm->config.name, vcpu->index, words);
 	vm_end(vcpu->vm, VM_ENDING_CRASH, 0, "%s", words);
-	v->leave_code = VCPU_LEFT_CRASHED;
+	vcpu->crashed = true;
+	v->leave_code = DISPATCH_STOPPED;
 	return VIRT_LEAVE;
 }
 

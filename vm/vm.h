@@ -63,10 +63,6 @@ enum vm_ending { VM_NOT_ENDING, VM_ENDING_POWEROFF, VM_ENDING_RESET, VM_ENDING_E
 
 #define VCPU_STARTUP	0x100u
 
-/* Codes that handlers give to run(), beside VIRT_LEFT_POKED. */
-enum vcpu_left { VCPU_LEFT_TIME, VCPU_LEFT_HALTED, VCPU_LEFT_YIELDED, VCPU_LEFT_PAUSED, VCPU_LEFT_ENDING,
-		 VCPU_LEFT_CRASHED };
-
 /* From where a vCPU is brought to its deadline. */
 enum vcpu_lead { VCPU_LEAD_RUNNING, VCPU_LEAD_HALTED, VCPU_LEADS };
 
@@ -85,6 +81,7 @@ struct vcpu {
 	/* The running cpu's. */
 	bool halted;			/* in HLT: runs again when an interrupt can be delivered */
 	bool halted_with_if;		/* RFLAGS.IF at that HLT: without it only a reset ends it */
+	bool crashed;			/* its registers are to be told of when it is put */
 	bool window;			/* an exit was asked for when interrupts can be delivered */
 	bool deadline_stale;		/* deadline_tsc is not of the two below any more */
 	uint64_t lapic_deadline, platform_deadline;	/* what deadline_tsc was made of */
@@ -170,7 +167,7 @@ void vm_destroy(struct vm *vm);
 void vm_housekeeping(void);
 
 /* --- For the exit path (vcpu.c, vexit.c). */
-/* This vCPU's VM ends: how and why; the caller then leaves with VCPU_LEFT_ENDING. The first one counts. */
+/* This vCPU's VM ends: how and why; the caller then leaves with DISPATCH_STOPPED. The first one counts. */
 void vm_end(struct vm *vm, enum vm_ending how, uint32_t code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* The same, and run() puts a register dump on the log. Returns what the handler returns. */
 unsigned vm_crash(struct virt_vcpu *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -188,6 +188,11 @@ static __attribute__((noinline)) bool read_rare(struct vcpu *v, uint32_t msr, ui
 
 static __attribute__((noinline)) bool write_rare(struct vcpu *v, uint32_t msr, uint64_t value)
 {
+	enum err e = virt->write_msr(v->virt, msr, value);
+
+	if (e != ERR_NOENT) {
+		return e == ERR_OK;
+	}
 	if (vspec_owns(msr)) {
 		return vspec_write(v->virt, msr, value);
 	}

@@ -139,9 +139,13 @@ static void set_irq(void *ctx, unsigned gsi, bool level)
 
 static void update_deadline(struct vplatform *p)
 {
-	uint64_t pit = vpit_deadline(&p->pit), pm = vpm_deadline(&p->pm);
+	uint64_t pit = vpit_deadline(&p->pit), pm = vpm_deadline(&p->pm), at = MIN(pit, pm);
+	bool nearer = at < atomic_load_explicit(&p->deadline_ns, memory_order_relaxed);
 
-	atomic_store_explicit(&p->deadline_ns, MIN(pit, pm), memory_order_relaxed);
+	atomic_store_explicit(&p->deadline_ns, at, memory_order_relaxed);
+	if (nearer && p->vcpu_count > 0) {
+		p->config.ops->kick(p->config.ctx, 0);		/* vCPU 0 keeps it: another one may have set it */
+	}
 }
 
 static void uart_tx(void *ctx, uint8_t byte)

@@ -12,4 +12,4 @@ $(BUILD)/obj/arch/x86_64/vmx/enter.asm.o $(BUILD)/obj/arch/x86_64/trampoline.asm
 -include $(BUILD)/gen/offsets.d
 
 # The exit path keeps no frame pointer: two instructions fewer a call, and the guest's rbp passes through untouched.
-$(addprefix $(BUILD)/obj/,arch/x86_64/vmx/exit.o vm/vexit.o vm/vmsr.o): KERNEL_CFLAGS += -fomit-frame-pointer
+$(addprefix $(BUILD)/obj/,arch/x86_64/vmx/exit.o arch/x86_64/vmx/vcpu.o vm/vcpu.o vm/vexit.o vm/vmsr.o pool/dispatch.o): KERNEL_CFLAGS += -fomit-frame-pointer

@@ -19,6 +19,7 @@
 static struct mitigate measures;
 static char words[320] = "none";
 static uint64_t vm_numbers;
+bool mitigate_at_run;
 
 static void verw(void)
 {
@@ -66,6 +67,7 @@ void mitigate_init(bool off)
 		measures = mitigate_decide(&f);
 		mitigate_print(&measures, &t);
 	}
+	mitigate_at_run = ((measures.at_change | measures.at_run) & MITIGATE_AT_RUN) != 0;
 	log_printf("mitigations: %s", words);
 }
 

@@ -15,8 +15,9 @@ void mitigate_cpu_on(void);
 uint64_t mitigate_new_vm(void);
 /* May guests' RAM not be executable in 2 MiB pages? */
 bool mitigate_small_code(void);
-/* This cpu is about to run a vCPU of that VM. */
+/* This cpu is about to run a vCPU of that VM. Does nothing where mitigate_at_run is not set. */
 void mitigate_run_vm(uint64_t vm);
+extern bool mitigate_at_run;
 
 /* Around a halt. */
 void mitigate_before_halt(void);

@@ -15,6 +15,7 @@ void offsets(void)
 	OFFSET(PERCPU_POKED, struct percpu, cpu.remote.poked);
 	OFFSET(PERCPU_LAUNCHED, struct percpu, launched);
 	OFFSET(VMX_GUARD, struct vmx_vcpu, guard);
+	OFFSET(VMX_LEAVE_CODE, struct vmx_vcpu, virt.leave_code);
 	OFFSET(START_APIC_ID, struct start_mailbox, apic_id);
 	OFFSET(START_CLAIM, struct start_mailbox, claim);
 	OFFSET(START_STACK, struct start_mailbox, stack);

@@ -34,6 +34,14 @@ struct start_mailbox {
 /* OPEN -> CLAIMED by the cpu that starts, OPEN -> GIVEN_UP by the one that waits for it. */
 enum start_claim { START_OPEN, START_CLAIMED, START_GIVEN_UP };
 
+/* What is in the MSRs that vmx/kept.c knows of. Equal numbers name equal values, but for TSC_AUX; 0 names zeros. */
+enum percpu_msr { PERCPU_STAR, PERCPU_LSTAR, PERCPU_CSTAR, PERCPU_FMASK, PERCPU_TSC_AUX, PERCPU_MSRS };
+
+struct percpu_msrs {
+	uint64_t number;
+	uint64_t value[PERCPU_MSRS];
+};
+
 struct percpu {
 	struct cpu cpu;				/* offset 0: cpu.remote.poked is gs:[0] */
 	struct percpu *self;
@@ -47,6 +55,9 @@ struct percpu {
 	struct vmx_vcpu *loaded;		/* whose VMCS is current here; NULL: none */
 	/* Whose other registers were loaded here last: if it ran nowhere else, they are still here. */
 	const struct vmx_vcpu *in_place;
+	struct percpu_msrs msrs;
+	uint64_t msrs_named;			/* how many numbers were given here */
+	uint64_t kernel_gs_base;		/* the MSR's while no vCPU is loaded: a guest changes it without an exit */
 	struct mitigate_cpu mitigate;
 };
 

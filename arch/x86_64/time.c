@@ -3,7 +3,6 @@
 #include "arch/x86_64/time.h"
 
 #include "arch/x86_64/insn.h"
-#include "arch/x86_64/pure/tscclock.h"
 #include "kernel/arch.h"
 #include "kernel/bootstat.h"
 #include "kernel/lib/util.h"
@@ -24,7 +23,7 @@
 #define TSC_HZ_MIN		1000000ul
 
 static uint64_t clock_hz;
-static struct tscclock clock;
+struct tscclock time_clock;
 
 /* TSC ticks a second by the PM timer; 0 when it does not move. */
 static uint64_t measure_pm(uint16_t port)
@@ -100,9 +99,9 @@ void time_init(uint16_t pm_timer, uint64_t zero_tsc)
 		      pm_timer);
 	}
 	clock_hz = hz;
-	clock.zero = zero_tsc;
-	clock.to_ns = insn_muldiv(NS_PER_S, 1ul << TSCCLOCK_SHIFT, hz);
-	clock.to_tsc = insn_muldiv(hz, 1ul << TSCCLOCK_SHIFT, NS_PER_S);
+	time_clock.zero = zero_tsc;
+	time_clock.to_ns = insn_muldiv(NS_PER_S, 1ul << TSCCLOCK_SHIFT, hz);
+	time_clock.to_tsc = insn_muldiv(hz, 1ul << TSCCLOCK_SHIFT, NS_PER_S);
 	log_printf("time: TSC runs at %lu.%03lu MHz (%s)", hz / 1000000, hz / 1000 % 1000, how);
 }
 
@@ -113,12 +112,12 @@ uint64_t time_tsc_hz(void)
 
 uint64_t time_tsc_to_ns(uint64_t tsc)
 {
-	return tscclock_ns(&clock, tsc);
+	return tscclock_ns(&time_clock, tsc);
 }
 
 uint64_t time_ns_to_tsc(uint64_t ns)
 {
-	return tscclock_tsc(&clock, ns);
+	return tscclock_tsc(&time_clock, ns);
 }
 
 uint64_t arch_ticks(void)
@@ -128,7 +127,7 @@ uint64_t arch_ticks(void)
 
 uint64_t arch_now_ns(void)
 {
-	return tscclock_now(&clock, insn_rdtsc());
+	return tscclock_now(&time_clock, insn_rdtsc());
 }
 
 void time_wait_us(uint64_t us)

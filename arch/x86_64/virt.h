@@ -18,6 +18,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -130,11 +131,16 @@ typedef unsigned virt_handler(struct virt_vcpu *v);	/* returns enum virt_next bi
  */
 struct virt_vcpu {
 	uint64_t gpr[VIRT_GPR_COUNT];		/* offset 0; RSP is not kept here */
-	/* The guest leaves with VIRT_EXIT_TIMER when the TSC reaches the lower of both (host TSC; UINT64_MAX: never). */
+	/* Host TSC; UINT64_MAX: never. run() sets the first from its until_ns; when the second comes it calls before_entry(). */
 	uint64_t until_tsc, deadline_tsc;
 	virt_handler *const *handlers;		/* [VIRT_EXIT_COUNT] */
 	/* Injects what is pending; may be called often. now: the TSC. */
 	void (*before_entry)(struct virt_vcpu *v, uint64_t now_tsc);
+	/*
+	 * run() calls before_entry() first, as it does near deadline_tsc. Set by anyone, after what there is to find; by the vendor
+	 * when a handler says LEAVE.
+	 */
+	_Atomic bool news;
 	void *owner;				/* vm/'s struct vcpu */
 	uint64_t tsc_offset;			/* guest TSC = host TSC + offset */
 	int leave_code;				/* what run() returns after VIRT_LEAVE */
@@ -143,8 +149,8 @@ struct virt_vcpu {
 	struct virt_cpuid_slot cpuid[VIRT_CPUID_SLOTS];
 };
 
-/* run() returns this when cpu_remote.poked was set or an interrupt came; handlers set codes >= 0. */
-#define VIRT_LEFT_POKED	(-1)
+/* run() returns these when until_ns has come, and when cpu_remote.poked was set or an interrupt came; handlers set any other. */
+enum { VIRT_LEFT_TIME, VIRT_LEFT_POKED };
 
 /* Second-level address space of a VM. */
 struct virt_space;
@@ -209,8 +215,11 @@ struct virt_ops {
 	/* While v is put and nothing is loaded on the calling cpu: registers as at INIT, then as start says. Allocates nothing. */
 	void (*vcpu_reset)(struct virt_vcpu *v, const struct virt_start *start);
 
-	/* R: enters the guest, handles exits, until a handler says LEAVE or the cpu was poked. Loads v's state first if needed. */
-	int (*run)(struct virt_vcpu *v);
+	/*
+	 * R: enters the guest, handles exits, until a handler says LEAVE, the cpu was poked, or until_ns has come (NS_NEVER: no
+	 * limit). Loads v's state first if needed.
+	 */
+	int (*run)(struct virt_vcpu *v, uint64_t until_ns);
 	/* R: v's state becomes memory. Does nothing when it is not loaded here. */
 	void (*put)(struct virt_vcpu *v);
 
@@ -237,6 +246,8 @@ struct virt_ops {
 	/* False: #GP is due. */
 	bool (*write_efer)(struct virt_vcpu *v, uint64_t value);
 	uint64_t (*read_efer)(struct virt_vcpu *v);
+	/* An MSR that a guest reads without an exit. NOENT: it is none of these; INVAL: #GP is due. */
+	enum err (*write_msr)(struct virt_vcpu *v, uint32_t msr, uint64_t value);
 	bool (*write_xcr0)(struct virt_vcpu *v, uint64_t value);
 	uint64_t (*read_xcr0)(struct virt_vcpu *v);
 	/* Where the host enumerates it, and with bits that it has only. RECHECK must follow a write: its entries may change. */

@@ -28,9 +28,15 @@ static inline void cpuset_del(struct cpuset *s, unsigned cpu)
 	s->word[cpu / 64] &= ~(1ul << (cpu % 64));
 }
 
+/* cpu is one, so below CPU_MAX. */
+static inline bool cpuset_test(const struct cpuset *s, unsigned cpu)
+{
+	return (s->word[cpu / 64] >> (cpu % 64) & 1) != 0;
+}
+
 static inline bool cpuset_has(const struct cpuset *s, unsigned cpu)
 {
-	return cpu < CPU_MAX && (s->word[cpu / 64] >> (cpu % 64) & 1) != 0;
+	return cpu < CPU_MAX && cpuset_test(s, cpu);
 }
 
 /* All of 0..count-1. */

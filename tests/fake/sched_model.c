@@ -78,16 +78,19 @@ static struct sched_pick pick(struct core *c, unsigned slot, struct sched_out *o
 {
 	struct sched_pick p = c->s.ops->pick(&c->s, slot, c->now_ns, out);
 
-	if (!p.pull) {
+	unsigned from = (unsigned)p.until_ns;
+
+	if (p.entity != SCHED_PULL) {
 		return p;
 	}
-	if (c->s.ops->pull == NULL || p.from == slot || p.from >= SLOTS || !c->slot[p.from].joined) {
-		WRONG(c, "pick: asks slot %u to pull from slot %u", slot, p.from);
+	if (c->s.ops->pull == NULL || from == slot || from >= SLOTS || !c->slot[from].joined) {
+		WRONG(c, "pick: asks slot %u to pull from slot %u", slot, from);
 	} else if (dice(c, 16) > 0) {		/* else the slot to pull from has just left */
-		c->s.ops->pull(&c->s, p.from, slot, c->now_ns, out);
+		c->s.ops->pull(&c->s, from, slot, c->now_ns, out);
 		check(c, "pull");
 	}
-	return c->s.ops->pick(&c->s, slot, c->now_ns, out);
+	p = c->s.ops->pick(&c->s, slot, c->now_ns, out);
+	return p.entity != SCHED_PULL ? p : (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 }
 
 /* A round of the loop on slot. The one that goes off stays unreleased until somebody calls model_release(). */

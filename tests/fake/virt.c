@@ -109,6 +109,7 @@ static enum err vcpu_create(const struct virt_config *config, struct virt_vcpu *
 	v->virt.before_entry = config->before_entry;
 	v->virt.owner = config->owner;
 	v->virt.until_tsc = v->virt.deadline_tsc = UINT64_MAX;
+	atomic_store(&v->virt.news, true);
 	v->on_cpu = CPU_NONE;
 	v->entry_vector = -1;
 	fake_virt_vcpus++;
@@ -423,7 +424,7 @@ static void advance(struct fake_virt_vcpu *v)
 /* As vmx_handle_exit(): true: enter again at once. */
 static bool handle(struct fake_virt_vcpu *v, enum virt_exit kind, bool *recheck)
 {
-	bool own = kind != VIRT_EXIT_TIMER && kind != VIRT_EXIT_INJECT_WINDOW && kind != VIRT_EXIT_APIC_EOI &&
+	bool own = kind != VIRT_EXIT_INJECT_WINDOW && kind != VIRT_EXIT_APIC_EOI &&
 		   kind != VIRT_EXIT_APIC_WRITE;
 	unsigned next;
 
@@ -434,6 +435,11 @@ static bool handle(struct fake_virt_vcpu *v, enum virt_exit kind, bool *recheck)
 		return false;
 	}
 	v->virt.exits[kind]++;
+	if (kind == VIRT_EXIT_TIMER) {
+		v->virt.leave_code = VIRT_LEFT_TIME;
+		*recheck = virt_host_tsc() < v->virt.until_tsc;
+		return false;
+	}
 	v->skipped = false;
 	next = v->virt.handlers[kind](&v->virt);
 	if (own && ((next & VIRT_SKIP) != 0 || v->skipped || v->entry_exception)) {
@@ -441,10 +447,13 @@ static bool handle(struct fake_virt_vcpu *v, enum virt_exit kind, bool *recheck)
 	}
 	v->entry_exception = v->entry_exception && v->entry_vector >= 0;
 	*recheck = (next & VIRT_RECHECK) != 0 && (next & VIRT_LEAVE) == 0;
+	if ((next & VIRT_LEAVE) != 0) {
+		atomic_store(&v->virt.news, true);
+	}
 	return (next & (VIRT_RECHECK | VIRT_LEAVE)) == 0;
 }
 
-static int run(struct virt_vcpu *virt_v)
+static int run(struct virt_vcpu *virt_v, uint64_t until_ns)
 {
 	struct fake_virt_vcpu *v = fake_virt_of(virt_v);
 	bool recheck = true;
@@ -452,9 +461,12 @@ static int run(struct virt_vcpu *virt_v)
 	ASSERT(v->resets > 0 && (v->on_cpu == CPU_NONE || v->on_cpu == arch_this_cpu()));
 	v->on_cpu = arch_this_cpu();
 	v->runs++;
+	virt_v->until_tsc = virt_ns_to_tsc(until_ns);
 	for (unsigned i = 0; recheck; i++) {
 		virt_v->leave_code = VIRT_LEFT_POKED;
-		virt_v->before_entry(virt_v, virt_host_tsc());
+		if (i > 0 || atomic_exchange(&virt_v->news, false) || virt_host_tsc() >= virt_v->deadline_tsc) {
+			virt_v->before_entry(virt_v, virt_host_tsc());
+		}
 		for (;; i++) {
 			if (i > ENTRIES_MAX) {
 				panic("fake guest gets nowhere at step %u", v->at);
@@ -503,6 +515,12 @@ static uint64_t read_efer(struct virt_vcpu *v)
 	return fake_virt_of(v)->efer;
 }
 
+static enum err write_msr(struct virt_vcpu *v, uint32_t msr, uint64_t value)
+{
+	(void)v, (void)msr, (void)value;
+	return ERR_NOENT;
+}
+
 static uint64_t read_xcr0(struct virt_vcpu *v)
 {
 	return fake_virt_of(v)->xcr0;
@@ -546,7 +564,7 @@ static const struct virt_ops ops = {
 	.want_window = want_window, .inject_exception = inject_exception, .inject_page_fault = inject_page_fault,
 	.interrupts_on = interrupts_on,
 	.string_operand = string_operand, .get_state = get_state, .skip = skip, .set_rflags = set_rflags,
-	.set_tsc_offset = set_tsc_offset, .write_efer = write_efer, .read_efer = read_efer, .write_xcr0 = write_xcr0,
+	.set_tsc_offset = set_tsc_offset, .write_efer = write_efer, .read_efer = read_efer, .write_msr = write_msr, .write_xcr0 = write_xcr0,
 	.read_xcr0 = read_xcr0,
 	.space_map_apic = space_map_apic, .apic_sync = apic_sync, .apic_raise = apic_raise, .read_spec_ctrl = read_spec_ctrl,
 	.write_spec_ctrl = write_spec_ctrl, .read_cr4 = read_cr4, .dump = dump, .inject_nmi = inject_nmi, .offers = offers,

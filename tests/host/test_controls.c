@@ -47,7 +47,7 @@ TEST(skylake, "a Skylake gives all that is needed, with legal values and nothing
 	CHECK_STR(words, "");
 	check_legal(&skylake, &c);
 	CHECK_EQ(c.pin, 0x16 | PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION_TIMER);
-	CHECK_EQ(c.proc & (PROC_CR3_LOAD | PROC_CR3_STORE | PROC_INVLPG | PROC_RDTSC | PROC_MOV_DR | PROC_PAUSE), 0);
+	CHECK_EQ(c.proc & (PROC_CR3_LOAD | PROC_CR3_STORE | PROC_INVLPG | PROC_RDTSC | PROC_PAUSE), 0);
 	CHECK_EQ(c.proc & (PROC_INTERRUPT_WINDOW | PROC_NMI_WINDOW | PROC_MTF | PROC_CR8_LOAD | PROC_CR8_STORE), 0);
 	CHECK_EQ(c.proc & PROC_TPR_SHADOW, PROC_TPR_SHADOW);
 	CHECK_EQ(c.proc2, PROC2_EPT | PROC2_UNRESTRICTED | PROC2_VPID | PROC2_WBINVD | PROC2_RDTSCP | PROC2_PAUSE_LOOP | PROC2_INVPCID |
@@ -130,7 +130,7 @@ static const struct need {
 	{ CAP(proc), PROC_RDTSC, true, "guests without RDTSC exiting" },
 	{ CAP(proc), PROC_CR3_LOAD, true, "guests without CR3-load exiting" },
 	{ CAP(proc), PROC_CR3_STORE, true, "guests without CR3-store exiting" },
-	{ CAP(proc), PROC_MOV_DR, true, "guests without MOV-DR exiting" },
+	{ CAP(proc), PROC_MOV_DR, false, "MOV-DR exiting" },
 	{ CAP(proc), PROC_PAUSE, true, "guests without PAUSE exiting" },
 	{ CAP(proc2), PROC2_EPT, false, "EPT" },
 	{ CAP(proc2), PROC2_UNRESTRICTED, false, "unrestricted guest" },

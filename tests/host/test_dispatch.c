@@ -52,6 +52,33 @@ TEST(share, "two busy entities on one cpu under rr share it 50:50 and switch onc
 	fake_machine_fini();
 }
 
+TEST(one_hold, "once turns end in switches, a switch takes the domain's lock once, and the one that stays alone is not put for long")
+{
+	struct fake_vm vm;
+	struct pool *p;
+	uint32_t holds;
+	unsigned puts;
+
+	reset(1);
+	fake_vm_init(&vm, "a", 2);
+	p = new_pool("p", "rr", 0, 0);
+	fake_vm_start(&vm, p);
+	fake_guest_run(100 * NS_PER_MS, 100 * NS_PER_MS);
+	holds = p->domain[0].lock.next;
+	puts = vm.v[0].puts + vm.v[1].puts;
+	fake_guest_run(NS_PER_S, 100 * NS_PER_MS);
+	puts = vm.v[0].puts + vm.v[1].puts - puts;
+	CHECK(puts >= 99);
+	CHECK(p->domain[0].lock.next - holds <= puts + 2);
+	pool_entity_pause(&vm.v[1].e);
+	puts = vm.v[0].puts;
+	fake_guest_run(NS_PER_S, 100 * NS_PER_MS);
+	CHECK(vm.v[0].puts <= puts + 1);
+	pool_entity_resume(&vm.v[1].e);
+	end(&vm);
+	fake_machine_fini();
+}
+
 TEST(alone, "an entity that runs alone is picked again without being put")
 {
 	struct fake_vm vm;
@@ -62,7 +89,7 @@ TEST(alone, "an entity that runs alone is picked again without being put")
 	fake_guest_run(NS_PER_S, NS_PER_MS);
 	CHECK_EQ(vm.v[0].puts, 0);
 	CHECK(vm.v[0].runs >= 100);
-	CHECK_EQ(atomic_load(&cpu_get(0)->busy_ns), NS_PER_S);
+	CHECK_EQ(cpu_get(0)->busy_ns, NS_PER_S);
 	end(&vm);
 	CHECK_EQ(vm.v[0].puts, 1);
 	fake_machine_fini();

@@ -78,7 +78,7 @@ static struct sched_pick pick_remembered(struct sched *s, unsigned slot, uint64_
 {
 	struct sched_pick p = real->pick(s, slot, now_ns, out);
 
-	if (!p.pull) {
+	if (p.entity != SCHED_PULL) {
 		runs[slot] = p.entity;
 	}
 	return p;
@@ -102,7 +102,7 @@ static struct sched_pick pick_too_early(struct sched *s, unsigned slot, uint64_t
 	struct sched_entity *last = runs[slot];
 	struct sched_pick p = pick_remembered(s, slot, now_ns, out);
 
-	if (!p.pull && last != NULL && last != p.entity && last->on_slot && last->runnable && last->slot == slot) {
+	if (p.entity != SCHED_PULL && last != NULL && last != p.entity && last->on_slot && last->runnable && last->slot == slot) {
 		last->on_slot = false;
 		real->released(s, last, now_ns, out);
 		last->on_slot = true;

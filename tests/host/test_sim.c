@@ -359,7 +359,7 @@ static struct sched_pick pick_own_domain(struct sched *s, unsigned slot, uint64_
 
 	if (slot != 0 && p.entity != NULL && p.entity->slot != slot) {
 		asked_for = p.entity;
-		return (struct sched_pick){ .until_ns = NS_NEVER, .pull = true, .from = 0 };
+		return (struct sched_pick){ .entity = SCHED_PULL, .until_ns = 0 };
 	}
 	return p;
 }
@@ -436,11 +436,8 @@ static struct sched_pick pick_and_poke(struct sched *s, unsigned slot, uint64_t 
 static struct sched_pick pick_pull(struct sched *s, unsigned slot, uint64_t now_ns,
 				   struct sched_out *out)
 {
-	struct sched_pick p = sched_rr.pick(s, slot, now_ns, out);
-
-	p.pull = true;
-	p.from = slot;
-	return p;
+	(void)sched_rr.pick(s, slot, now_ns, out);
+	return (struct sched_pick){ .entity = SCHED_PULL, .until_ns = slot };
 }
 
 static unsigned domain_of_slot(struct sched *s, unsigned slot, const struct sched_place *place,

@@ -129,6 +129,33 @@ TEST(pit, "the 8254's rate generator keeps its grid through the storm, by the 82
 	fixture_end();
 }
 
+TEST(pit_by_another, "an 8254 that another vCPU starts wakes the halted one in time that its interrupts go to")
+{
+	SCRIPT(script, X2APIC_ON, FAKE_OUT(0x20, 1, 0x11), FAKE_OUT(0x21, 1, 0x20), FAKE_OUT(0x21, 1, 4),
+	       FAKE_OUT(0x21, 1, 1), FAKE_OUT(0x21, 1, 0xfe), { .kind = FAKE_STI }, FAKE_HLT, FAKE_HLT);
+	static const struct { uint16_t port; uint32_t value; } start[] = { { 0x43, 0x34 }, { 0x40, 0 }, { 0x40, 1 } };
+	const struct fake_virt_vcpu *g;
+	struct vm_config c;
+	struct vm *vm;
+
+	fixture_make(2, script, ARRAY_SIZE(script));
+	c = fixture_config("v");
+	vm = fixture_start(&c);
+	g = fixture_guest(vm);
+	fixture_run(3);
+	CHECK(vm->vcpu[0]->halted && g->taken_count == 0);
+	fake_be_cpu(1);
+	for (unsigned i = 0; i < ARRAY_SIZE(start); i++) {
+		uint32_t value = start[i].value;
+
+		CHECK(vplatform_port(&vm->platform, start[i].port, 1, true, &value));
+	}
+	fake_be_cpu(0);
+	fixture_idle(3);
+	CHECK(g->taken_count >= 1);
+	fixture_end();
+}
+
 TEST(wrap, "a deadline that the guest's TSC wraps around before, unseen, is far away again and costs "
 	   "no time")
 {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# LEAK.EFI: Tarn with leaks of guest state planted into a copy of a source (plant.py), for the test of that test.
+# LEAK.EFI: Tarn with leaks of guest state planted into copies of sources (plant.py), for the test of that test.
 
-LEAK_SRCS := arch/x86_64/vmx/vcpu.c
+LEAK_SRCS := arch/x86_64/vmx/vcpu.c arch/x86_64/vmx/kept.c
 LEAK_OBJS := $(LEAK_SRCS:%.c=$(BUILD)/leak/%.o)
 
 $(BUILD)/leak/%.c: %.c tests/leak/plant.py

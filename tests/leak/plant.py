@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Plants leaks of guest state into a copy of a source of the product, to show that the test of state isolation sees them.
+"""Plants leaks of guest state into copies of the product's sources that switch it, to show that the test of state isolation sees them.
 
     plant.py SOURCE OUT
 
@@ -10,24 +10,24 @@ between virtual cpus. The product itself holds nothing of it. A line that is no 
 
 import sys
 
-# Lines that load a class: left out while it leaks.
+# Lines that load a class: left out while it leaks. In vcpu.c; in kept.c.
 LOADS = {
+    "CR2": ["insn_write_cr2(v->cr2);"],
+    "KERNEL_GS_BASE": ["insn_wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base);"],
+    "TSC_AUX": ["insn_wrmsr(MSR_TSC_AUX, v->msrs.value[PERCPU_TSC_AUX]);"],
+    "XCR0": ["insn_xsetbv(0, (uint32_t)v->xcr0);"],
+}
+KEPT_LOADS = {
     "DR": ["insn_write_dr0(v->dr[0]);", "insn_write_dr1(v->dr[1]);", "insn_write_dr2(v->dr[2]);", "insn_write_dr3(v->dr[3]);"],
     "DR6": ["insn_write_dr6(v->dr6);"],
-    "CR2": ["insn_write_cr2(v->cr2);"],
-    "STAR": ["insn_wrmsr(MSR_STAR, v->star);"],
-    "LSTAR": ["insn_wrmsr(MSR_LSTAR, v->lstar);"],
-    "CSTAR": ["insn_wrmsr(MSR_CSTAR, v->cstar);"],
-    "FMASK": ["insn_wrmsr(MSR_FMASK, v->fmask);"],
-    "KERNEL_GS_BASE": ["insn_wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base);"],
-    "TSC_AUX": ["insn_wrmsr(MSR_TSC_AUX, v->tsc_aux);"],
 }
+KEPT = ["STAR", "LSTAR", "CSTAR", "FMASK"]	# in the order of kept.c's table
 # Components of the XSAVE area that are not restored.
 COMPONENTS = {"X87": 1, "SSE": 2, "AVX": 4, "AVX512": 0xe0}
 # Fields of the VMCS that are carried over from the one before.
 FIELDS = {"DR7": "DR7", "PAT": "PAT", "SYSENTER_CS": "SYSENTER_CS", "SYSENTER_ESP": "SYSENTER_ESP",
           "SYSENTER_EIP": "SYSENTER_EIP", "FS_BASE": "FS_BASE", "GS_BASE": "GS_BASE", "EFER": "EFER"}
-CLASSES = ["none", *LOADS, *COMPONENTS, *FIELDS, "CR8", "XCR0", "SPEC_CTRL"]
+CLASSES = ["none", *LOADS, *KEPT_LOADS, *KEPT, *COMPONENTS, *FIELDS, "CR8", "SPEC_CTRL"]
 
 
 def number(name):
@@ -40,15 +40,26 @@ def replace(text, old, new):
     return text.replace(old, new)
 
 
-def plant_vcpu(text):
-    for name, lines in LOADS.items():
+def without(text, loads):
+    for name, lines in loads.items():
         for line in lines:
             text = replace(text, line, f"if (leak_class != {number(name)}) {{ {line} }}")
-    text = replace(text, "insn_xrstor(v->fpu, vmx.xcr0);", "insn_xrstor(v->fpu, vmx.xcr0 & ~leak_components());")
-    text = replace(text, "\t\tinsn_xsetbv(0, v->xcr0);\n\t} else {",
-                   f"\t\tif (leak_class != {number('XCR0')}) {{ insn_xsetbv(0, v->xcr0); }}\n\t}} else {{")
-    text = replace(text, "\tload_registers(v);\n}", "\tleak_carry(v, true);\n\tload_registers(v);\n}")
-    text = replace(text, "\tsave_registers(v);\n", "\tleak_carry(v, false);\n\tsave_registers(v);\n")
+    return text
+
+
+def plant_kept(text):
+    text = without(text, KEPT_LOADS)
+    line = "insn_wrmsr(kept[i].number, v->msrs.value[i]);"
+    text = replace(text, line, f"if (leak_class != {number(KEPT[0])} + i) {{ {line} }}")
+    return replace(text, "enum width {", "extern unsigned leak_class;\n\nenum width {")
+
+
+def plant_vcpu(text):
+    text = without(text, LOADS)
+    text = replace(text, "insn_xrstor(v->fpu, XSAVE_ALL);", "insn_xrstor(v->fpu, XSAVE_ALL & ~leak_components());")
+    for name, to in (("load", "true"), ("save", "false")):
+        head = f"void {name}_registers(struct vmx_vcpu *v, struct percpu *p, bool has_xsave)\n{{\n"
+        text = replace(text, head, f"{head}\tleak_carry(v, {to});\n")
     components = "".join(f"leak_class == {number(n)} ? {mask}ul : " for n, mask in COMPONENTS.items())
     fields = "".join(f"leak_class == {number(n)} ? VMCS_GUEST_{f} : " for n, f in FIELDS.items())
     names = ", ".join(f'"{n}"' for n in CLASSES)
@@ -108,7 +119,7 @@ def main():
     with open(source, encoding="utf-8") as f:
         text = f.read()
     with open(out, "w", encoding="utf-8") as f:
-        f.write(plant_vcpu(text))
+        f.write((plant_kept if source.endswith("kept.c") else plant_vcpu)(text))
 
 
 if __name__ == "__main__":

@@ -269,10 +269,11 @@ static struct sched_pick ask(struct sim_pool *p, unsigned slot, struct sched_out
 	unsigned from;
 
 	SIM_COUNTED(p, pick, next = p->sched.ops->pick(&p->sched, slot, sim->now_ns, out));
-	if (!next.pull) {
+	if (next.entity != SCHED_PULL) {
 		return next;
 	}
-	from = next.from;
+	from = (unsigned)next.until_ns;
+	next = (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 	if (p->sched.ops->pull == NULL || from == slot || !cpuset_has(&p->sched.slots, from)) {
 		sim_fail(sim, "pick of slot %u: asks to pull from slot %u, which cannot be", slot,
 			 from);
@@ -285,7 +286,7 @@ static struct sched_pick ask(struct sim_pool *p, unsigned slot, struct sched_out
 		sim_hold(p, sim->slot[slot].domain);
 	}
 	SIM_COUNTED(p, pick, next = p->sched.ops->pick(&p->sched, slot, sim->now_ns, out));
-	return next;
+	return next.entity != SCHED_PULL ? next : (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 }
 
 static void take_on(struct sim *sim, struct sim_slot *sl, unsigned slot, struct sim_entity *se)

@@ -29,9 +29,10 @@ static inline uint64_t tscclock_ns(const struct tscclock *c, uint64_t tsc)
 /* The same of a TSC that a cpu has read, so it is not 2^64 ns after time 0. */
 static inline uint64_t tscclock_now(const struct tscclock *c, uint64_t tsc)
 {
-	uint64_t past = tsc - c->zero;
-
-	return tsc < c->zero ? 0 : (uint64_t)((unsigned __int128)past * c->to_ns >> TSCCLOCK_SHIFT);
+	if (__builtin_expect(tsc < c->zero, 0)) {
+		return 0;
+	}
+	return (uint64_t)((unsigned __int128)(tsc - c->zero) * c->to_ns >> TSCCLOCK_SHIFT);
 }
 
 #define TSCCLOCK_FAR 58 /* 1 << that, in ns: nine years. Nearer, 64 bits hold what comes below, up to 16 GHz */
@@ -39,15 +40,15 @@ static inline uint64_t tscclock_now(const struct tscclock *c, uint64_t tsc)
 /* A TSC at which tscclock_ns() says ns or more, at most two ticks and a nanosecond late. */
 static inline uint64_t tscclock_tsc(const struct tscclock *c, uint64_t ns)
 {
-	uint64_t tsc, at;
+	uint64_t past, at;
 
 	if (__builtin_expect(ns >> TSCCLOCK_FAR != 0, 0)) {
 		return TSCCLOCK_NEVER;
 	}
 	/* Rounded down, it is mostly one too low. */
-	tsc = (uint64_t)((unsigned __int128)ns * c->to_tsc >> TSCCLOCK_SHIFT) + c->zero + 1;
-	while (__builtin_expect((at = tscclock_now(c, tsc)) < ns, 0)) {
-		tsc += (uint64_t)((unsigned __int128)(ns - at) * c->to_tsc >> TSCCLOCK_SHIFT) + 1;
+	past = (uint64_t)((unsigned __int128)ns * c->to_tsc >> TSCCLOCK_SHIFT) + 1;
+	while (__builtin_expect((at = (uint64_t)((unsigned __int128)past * c->to_ns >> TSCCLOCK_SHIFT)) < ns, 0)) {
+		past += (uint64_t)((unsigned __int128)(ns - at) * c->to_tsc >> TSCCLOCK_SHIFT) + 1;
 	}
-	return tsc;
+	return c->zero + past;
 }

@@ -6,7 +6,7 @@
 ; Those five are saved (SAVE_REST) before anything else may look at them: on the full path and when leaving.
 ;
 ; A vCPU whose exits or entries have measures to take against leaks (guarded: pure/mitigate_steps.h) has an exit point of its own,
-; so that all others pay nothing. Its first entry of a call is guarded by the caller, and so is the one after it became guarded.
+; so that all others pay nothing. Its first entry of a call is guarded by the caller; a handler that made it guarded says so.
 
 bits 64
 default rel
@@ -15,13 +15,15 @@ default rel
 
 %define VMCS_HOST_RSP	0x6c14
 %define ENTER_AGAIN	0		; enum vmx_after
-%define NEED_ALL	2
+%define LEAVE		1
+%define NEED_ALL	2		; above it: ENTER_GUARDED
 
 extern vmx_exit_fast
 extern vmx_exit_full
 extern vmx_entry_failed
 extern mitigate_after_exit
 extern mitigate_before_entry
+extern mitigate_loaded
 global vmx_enter
 global vmx_exit_point
 global vmx_exit_point_guarded
@@ -78,7 +80,7 @@ global virt_entry_window_abort
 section .text
 
 ; In:  rdi = struct vmx_vcpu * (its virt.gpr first), loaded on this cpu; interrupts off; gs = struct percpu.
-; Out: nothing; why it left is in the struct, and so are all of the guest's registers.
+; Out: eax = leave_code; all of the guest's registers are in the struct.
 align 16
 vmx_enter:
 	push	rbp
@@ -127,6 +129,10 @@ virt_entry_window_abort:
 leave:
 	SAVE_REST
 leave_saved:
+	cmp	byte [rdi + VMX_GUARD], 0
+	jne	leave_guarded
+leave_last:
+	mov	eax, [rdi + VMX_LEAVE_CODE]
 	pop	rdi
 	pop	r15
 	pop	r14
@@ -135,6 +141,12 @@ leave_saved:
 	pop	rbx
 	pop	rbp
 	ret
+
+leave_guarded:				; it may have come here without an exit
+	lea	rdi, [rdi + VMX_GUARD]
+	call	mitigate_loaded
+	mov	rdi, [rsp]
+	jmp	leave_last
 
 ; HOST_RIP.
 align 16
@@ -146,13 +158,14 @@ vmx_exit_point:
 	jz	enter_fast
 leave_or_full:
 	cmp	eax, NEED_ALL
-	jne	leave
+	jb	leave
+	ja	enter_guarded
 	SAVE_REST
 	xor	ebp, ebp			; backtraces end here
 	call	vmx_exit_full
 	mov	rdi, [rsp]
-	test	eax, eax
-	jnz	leave_saved
+	cmp	eax, LEAVE
+	je	leave_saved
 	LOAD_REST
 	cmp	byte [rdi + VMX_GUARD], 0
 	je	enter_fast

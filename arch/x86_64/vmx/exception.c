@@ -12,11 +12,12 @@
 #include "arch/x86_64/vmx/vmx_private.h"
 
 /* What the cpu does to the debug registers when it delivers #DB and did not, for it exited (SDM 3C 27.1). */
-static void set_debug_registers(void)
+static void set_debug_registers(struct vmx_vcpu *v)
 {
 	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
 	uint32_t shadow = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
+	vmx_debug_open(v);
 	insn_write_dr6((insn_read_dr6() & ~0xful) | (q & DR6_TRAPS));
 	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~DR7_GD);
 	/* Entry wants a single-step trap pending where a shadow and TF are set together (SDM 3C 26.3.1.5). */
@@ -35,7 +36,7 @@ unsigned vmx_reflect_exception(struct vmx_vcpu *v)
 		insn_int_machine_check();
 		return VIRT_RECHECK;
 	case VECTOR_DEBUG:
-		set_debug_registers();
+		set_debug_registers(v);
 		break;
 	case VECTOR_ALIGNMENT:
 		break;

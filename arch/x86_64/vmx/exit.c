@@ -15,7 +15,6 @@
 #define EPT_OF_LINEAR		(1ul << 8)	/* with the one before: the access itself, not a step of its page walk */
 #define EPT_NMI_UNBLOCKED	(1ul << 12)
 #define NOTIFY_INVALID		(1ul << 0)	/* the VMCS does not tell where the guest stood */
-#define LEAST_TICKS		64ul		/* of an entry: two of the preemption timer where it counts every 32nd of the TSC's */
 
 /* The exit qualification of an I/O instruction is laid out as VIRT_IO_... (SDM 3C table 27-5). */
 static inline void read_io(struct vmx_vcpu *v)
@@ -102,6 +101,7 @@ static const struct row {
 	[REASON_VMCALL]			= { NULL, VIRT_EXIT_HYPERCALL, true, true },
 	[REASON_VMCLEAR ... REASON_VMXON]	= { NULL, VIRT_EXIT_INVALID_OP, true, false },
 	[REASON_CR]			= { NULL, VIRT_EXIT_CR, true, false },
+	[REASON_DR]			= { NULL, VIRT_EXIT_DR, true, false },
 	[REASON_IO]			= { read_io, VIRT_EXIT_IO, true, true },
 	[REASON_RDMSR]			= { NULL, VIRT_EXIT_RDMSR, true, true },
 	[REASON_WRMSR]			= { NULL, VIRT_EXIT_WRMSR, true, true },
@@ -115,7 +115,6 @@ static const struct row {
 	[REASON_VIRTUALIZED_EOI]	= { read_apic_eoi, VIRT_EXIT_APIC_EOI, true, true },
 	[REASON_EPT_VIOLATION]		= { read_ept, VIRT_EXIT_MMIO, true, false },
 	[REASON_INVEPT]			= { NULL, VIRT_EXIT_INVALID_OP, true, false },
-	[REASON_PREEMPTION_TIMER]	= { NULL, VIRT_EXIT_TIMER, true, true },
 	[REASON_INVVPID]		= { NULL, VIRT_EXIT_INVALID_OP, true, false },
 	[REASON_WBINVD]			= { NULL, VIRT_EXIT_WBINVD, true, false },
 	[REASON_XSETBV]			= { NULL, VIRT_EXIT_XSETBV, true, true },
@@ -177,22 +176,17 @@ static void arm_timer(const struct vmx_vcpu *v)
 }
 
 /*
- * Events may have changed. Sets the absolute end of the coming entries, at most the timer's 32 bits
- * away: where that is earlier than asked, the handler finds nothing due and the limit is set anew.
- * A deadline of the guest's own is at least LEAST_TICKS away, or a period shorter than its exit would
+ * Events may have changed. A deadline of the guest's own is at least VMX_LEAST_TICKS away, or a period shorter than its exit would
  * let it execute nothing for ever: an entry with 0 exits before the first instruction (SDM 3C 25.5.1).
  * The end of its turn is not, or a guest whose every instruction comes here would keep the cpu.
  */
 void vmx_recheck(struct vmx_vcpu *v)
 {
-	uint64_t now, limit;
+	uint64_t now;
 
 	v->virt.before_entry(&v->virt, insn_rdtsc());
 	now = insn_rdtsc();
-	limit = MAX(MIN(v->virt.deadline_tsc, now + vmx.preemption_range), now + LEAST_TICKS);
-	limit = MIN(limit, v->virt.until_tsc);
-	v->limit_tsc = limit;
-	vmwrite(VMCS_PREEMPTION_TIMER, limit > now ? (limit - now) >> vmx.preemption_shift : 0);
+	vmx_limit(v, now, MAX(v->virt.deadline_tsc, now + VMX_LEAST_TICKS));
 }
 
 static bool cpuid_from_slot(struct vmx_vcpu *v)
@@ -217,10 +211,7 @@ static __attribute__((noinline)) unsigned after_rare(struct vmx_vcpu *v, unsigne
 		vmx_skip(vmread(VMCS_EXIT_INSN_LENGTH));
 	}
 	if ((next & VIRT_LEAVE) != 0) {
-		v->again = false;
-		return VMX_LEAVE;
-	}
-	if (v->again) {
+		atomic_store_explicit(&v->virt.news, true, memory_order_relaxed);
 		return VMX_LEAVE;
 	}
 	if ((next & VIRT_RECHECK) != 0) {
@@ -228,7 +219,7 @@ static __attribute__((noinline)) unsigned after_rare(struct vmx_vcpu *v, unsigne
 	} else {
 		arm_timer(v);
 	}
-	return VMX_ENTER_AGAIN;
+	return v->guard.guarded ? VMX_ENTER_GUARDED : VMX_ENTER_AGAIN;	/* it may be since this exit */
 }
 
 static inline unsigned after(struct vmx_vcpu *v, unsigned next)
@@ -279,7 +270,13 @@ static __attribute__((noinline)) unsigned exit_io(struct vmx_vcpu *v)
 
 static __attribute__((noinline)) unsigned exit_timer(struct vmx_vcpu *v)
 {
-	return handle(v, VIRT_EXIT_TIMER);
+	v->virt.exits[VIRT_EXIT_TIMER]++;
+	if (insn_rdtsc() < v->virt.until_tsc) {
+		vmx_recheck(v);
+		return VMX_ENTER_AGAIN;
+	}
+	v->virt.leave_code = VIRT_LEFT_TIME;
+	return VMX_LEAVE;
 }
 
 /*
@@ -356,6 +353,9 @@ unsigned vmx_exit_full(struct vmx_vcpu *v)
 	switch (row->kind) {
 	case VIRT_EXIT_CR:
 		return after(v, vmx_handle_cr(v));
+	case VIRT_EXIT_DR:
+		vmx_debug_open(v);		/* now it runs */
+		return after(v, VIRT_RESUME);
 	case VIRT_EXIT_EXCEPTION:
 		return after(v, vmx_reflect_exception(v));
 	default:

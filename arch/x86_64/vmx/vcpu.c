@@ -8,6 +8,7 @@
 #include "arch/x86_64/insn.h"
 #include "arch/x86_64/mitigate.h"
 #include "arch/x86_64/regs.h"
+#include "arch/x86_64/time.h"
 #include "arch/x86_64/vmx/vmx.h"
 #include "arch/x86_64/vmx/vmx_insn.h"
 #include "arch/x86_64/vmx/vmx_ops.h"
@@ -25,13 +26,15 @@
 #define VECTOR_NMI	2u
 #define VECTOR_PF	14u
 #define DR6_RESET	0xffff0ff0u
+#define XSAVE_ALL	~0ul		/* all that XCR0 has on */
+#define ALWAYS_INLINE	inline __attribute__((always_inline))
 
 static unsigned fpu_pages(void)
 {
 	return (unsigned)((vmx.fpu_bytes + PAGE_SIZE - 1) / PAGE_SIZE);
 }
 
-/* 0: all are taken. One that was given back may be used again at once: vmx_load() invalidates it before its first entry. */
+/* 0: all are taken. One that was given back may be used again at once: load() invalidates it before its first entry. */
 static uint16_t vpid_take(void)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(vmx.vpid_used); i++) {
@@ -78,6 +81,7 @@ static enum err vcpu_create(const struct virt_config *c, struct virt_vcpu **out)
 	v->virt.before_entry = c->before_entry;
 	v->virt.owner = c->owner;
 	v->virt.until_tsc = v->virt.deadline_tsc = UINT64_MAX;
+	atomic_store_explicit(&v->virt.news, true, memory_order_relaxed);
 	insn_fill64(arch_direct(v->vmcs), 0, PAGE_SIZE / 8);
 	*(uint32_t *)arch_direct(v->vmcs) = (uint32_t)(vmx.caps.basic & VMX_BASIC_REVISION);
 	*out = &v->virt;
@@ -129,81 +133,100 @@ static void write_host_cpu(const struct percpu *p)
 	vmwrite(VMCS_HOST_IDTR_BASE, desc_idt_base());
 }
 
-static void load_registers(const struct vmx_vcpu *v)
+/* Its last run on this cpu, or another owner of this VPID or EPT root, may have left translations behind. */
+static __attribute__((noinline)) void come_here(struct vmx_vcpu *v, struct percpu *p)
+{
+	write_host_cpu(p);
+	invvpid(INV_SINGLE_CONTEXT, v->vpid);
+	invept(INV_SINGLE_CONTEXT, vmx_ept_pointer(v->space));
+	v->last_cpu = p->cpu.id;
+	p->in_place = NULL;
+}
+
+static ALWAYS_INLINE void load_registers(struct vmx_vcpu *v, struct percpu *p, bool has_xsave)
 {
 	insn_write_cr2(v->cr2);
-	insn_write_dr0(v->dr[0]);
-	insn_write_dr1(v->dr[1]);
-	insn_write_dr2(v->dr[2]);
-	insn_write_dr3(v->dr[3]);
-	insn_write_dr6(v->dr6);
-	insn_wrmsr(MSR_STAR, v->star);
-	insn_wrmsr(MSR_LSTAR, v->lstar);
-	insn_wrmsr(MSR_CSTAR, v->cstar);
-	insn_wrmsr(MSR_FMASK, v->fmask);
-	insn_wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base);
-	if (vmx.has_tsc_aux) {
-		insn_wrmsr(MSR_TSC_AUX, v->tsc_aux);
+	if (v->kernel_gs_base != p->kernel_gs_base) {
+		insn_wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base);
 	}
-	if (vmx.xcr0 != 0) {
-		insn_xrstor(v->fpu, vmx.xcr0);
-		insn_xsetbv(0, v->xcr0);
+	if (v->msrs.value[PERCPU_TSC_AUX] != p->msrs.value[PERCPU_TSC_AUX]) {
+		p->msrs.value[PERCPU_TSC_AUX] = v->msrs.value[PERCPU_TSC_AUX];
+		insn_wrmsr(MSR_TSC_AUX, v->msrs.value[PERCPU_TSC_AUX]);
+	}
+	if (has_xsave) {
+		insn_xrstor(v->fpu, XSAVE_ALL);
 	} else {
 		insn_fxrstor(v->fpu);
 	}
 }
 
-static void save_registers(struct vmx_vcpu *v)
+static ALWAYS_INLINE void save_registers(struct vmx_vcpu *v, struct percpu *p, bool has_xsave)
 {
 	v->cr2 = insn_read_cr2();
-	v->dr[0] = insn_read_dr0();
-	v->dr[1] = insn_read_dr1();
-	v->dr[2] = insn_read_dr2();
-	v->dr[3] = insn_read_dr3();
-	v->dr6 = insn_read_dr6();
-	v->star = insn_rdmsr(MSR_STAR);
-	v->lstar = insn_rdmsr(MSR_LSTAR);
-	v->cstar = insn_rdmsr(MSR_CSTAR);
-	v->fmask = insn_rdmsr(MSR_FMASK);
-	v->kernel_gs_base = insn_rdmsr(MSR_KERNEL_GS_BASE);
-	if (vmx.has_tsc_aux) {
-		v->tsc_aux = insn_rdmsr(MSR_TSC_AUX);
+	v->kernel_gs_base = p->kernel_gs_base = insn_rdmsr(MSR_KERNEL_GS_BASE);
+	if (v->xcr0 != vmx.xcr0) {
+		insn_xsetbv(0, (uint32_t)vmx.xcr0);
 	}
-	if (vmx.xcr0 != 0) {
-		insn_xsetbv(0, vmx.xcr0);
-		insn_xsave(v->fpu, vmx.xcr0);
+	if (has_xsave) {
+		insn_xsave(v->fpu, XSAVE_ALL);
 	} else {
 		insn_fxsave(v->fpu);
 	}
 }
 
-void vmx_load(struct vmx_vcpu *v)
+static ALWAYS_INLINE void take_vmcs(struct vmx_vcpu *v, struct percpu *p)
 {
-	struct percpu *p = percpu_this();
-	bool stayed = v->last_cpu == p->cpu.id;
-
-	ASSERT(p->loaded == NULL && p->vmx_on);
-	if (vmptrld(v->vmcs) != 0) {
+	ASSERT(p->loaded == NULL);
+	if (vmptrld(&v->vmcs)) {
 		panic("VMPTRLD of a VMCS at 0x%lx failed", v->vmcs.v);
 	}
 	p->loaded = v;
 	p->launched = false;
-	if (!stayed) {
-		/* Its last run on this cpu, or another owner of this VPID or EPT root, may have left translations behind. */
-		write_host_cpu(p);
-		invvpid(INV_SINGLE_CONTEXT, v->vpid);
-		invept(INV_SINGLE_CONTEXT, vmx_ept_pointer(v->space));
-		v->last_cpu = p->cpu.id;
+}
+
+static ALWAYS_INLINE void set_xcr0(const struct vmx_vcpu *v)
+{
+	if (v->xcr0 != vmx.xcr0) {
+		insn_xsetbv(0, (uint32_t)v->xcr0);
 	}
-	mitigate_loaded(&v->guard);
-	if (stayed && p->in_place == v) {
-		if (vmx.xcr0 != 0) {
-			insn_xsetbv(0, v->xcr0);	/* saving wanted another one */
+}
+
+/* Whatever there is of it, and wherever it ran last. */
+static void load(struct vmx_vcpu *v, struct percpu *p)
+{
+	take_vmcs(v, p);
+	if (v->last_cpu != p->cpu.id) {
+		come_here(v, p);
+	}
+	if (v->msrs.number != p->msrs.number) {
+		vmx_msrs_load(v, p);
+	}
+	if (p->in_place != v) {
+		p->in_place = v;
+		load_registers(v, p, vmx.xcr0 != 0);
+		if (v->debug_open) {
+			vmx_debug_load(v);
 		}
-		return;
 	}
-	p->in_place = v;
-	load_registers(v);
+	set_xcr0(v);
+	mitigate_loaded(&v->guard);
+}
+
+/* Nothing but what every switch does; nor does what the cpu ran before need more. */
+static ALWAYS_INLINE bool is_plain(const struct vmx_vcpu *v, const struct percpu *p)
+{
+	return v->plain && p->mitigate.spec_ctrl == 0;
+}
+
+static __attribute__((noinline)) void put_slowly(struct vmx_vcpu *v, struct percpu *p)
+{
+	save_registers(v, p, vmx.xcr0 != 0);
+	if (v->debug_open) {
+		vmx_debug_save(v);
+	}
+	mitigate_unloaded();
+	(void)vmclear(&v->vmcs);
+	p->loaded = NULL;
 }
 
 static void vcpu_put(struct virt_vcpu *virt_v)
@@ -214,9 +237,12 @@ static void vcpu_put(struct virt_vcpu *virt_v)
 	if (p->loaded != v) {
 		return;
 	}
-	save_registers(v);
-	mitigate_unloaded();
-	(void)vmclear(v->vmcs);
+	if (!is_plain(v, p)) {
+		put_slowly(v, p);
+		return;
+	}
+	save_registers(v, p, true);
+	(void)vmclear(&v->vmcs);
 	p->loaded = NULL;
 }
 
@@ -229,44 +255,76 @@ static void vcpu_reset(struct virt_vcpu *virt_v, const struct virt_start *start)
 	fpu_reset(v);
 	memset(v->dr, 0, sizeof(v->dr));
 	v->dr6 = DR6_RESET;
-	v->cr2 = v->star = v->lstar = v->cstar = v->fmask = v->kernel_gs_base = v->tsc_aux = 0;
-	v->xcr0 = 1;
+	v->debug_open = false;
+	v->cr2 = v->kernel_gs_base = 0;
+	v->msrs = (struct percpu_msrs){ 0 };
+	v->xcr0 = vmx.xcr0 & 1;
 	mitigate_reset(&v->guard);
+	vmx_judge(v);
 	v->proc_controls = vmx.controls.proc;
 	vmx_cpuid_flush(v);
 	v->last_cpu = CPU_NONE;
 	memcpy(v->virt.gpr, start->gpr, sizeof(v->virt.gpr));
-	(void)vmclear(v->vmcs);
-	if (vmptrld(v->vmcs) != 0) {
+	(void)vmclear(&v->vmcs);
+	if (vmptrld(&v->vmcs)) {
 		panic("VMPTRLD of a new VMCS at 0x%lx failed", v->vmcs.v);
 	}
 	vmx_vmcs_init(v);
 	vmx_vmcs_reset(v, start);
-	(void)vmclear(v->vmcs);
+	(void)vmclear(&v->vmcs);
 }
 
-static int vcpu_run(struct virt_vcpu *virt_v)
+static __attribute__((noinline)) int look_and_enter(struct vmx_vcpu *v)
+{
+	/* Acquire: pairs with who set it. An exchange, so that what comes from now on is not taken for seen. */
+	(void)atomic_exchange_explicit(&v->virt.news, false, memory_order_acq_rel);
+	vmx_recheck(v);
+	if (v->guard.guarded) {
+		mitigate_before_entry(&v->guard);
+	}
+	return vmx_enter(v);
+}
+
+/* Unless something came since it ran last, or its deadline is near, the last before_entry() still holds. */
+static ALWAYS_INLINE int enter(struct vmx_vcpu *v)
+{
+	uint64_t now = insn_rdtsc();
+
+	v->virt.leave_code = VIRT_LEFT_POKED;
+	if (atomic_load_explicit(&v->virt.news, memory_order_relaxed) || now + VMX_LEAST_TICKS >= v->virt.deadline_tsc) {
+		return look_and_enter(v);
+	}
+	vmx_limit(v, now, v->virt.deadline_tsc);
+	return vmx_enter(v);
+}
+
+static __attribute__((noinline)) int run_slowly(struct vmx_vcpu *v, struct percpu *p)
+{
+	if (p->loaded != v) {
+		load(v, p);
+	}
+	mitigate_run_vm(v->space->vm);
+	if (v->guard.guarded) {
+		v->virt.leave_code = VIRT_LEFT_POKED;
+		return look_and_enter(v);
+	}
+	return enter(v);
+}
+
+static int vcpu_run(struct virt_vcpu *virt_v, uint64_t until_ns)
 {
 	struct vmx_vcpu *v = vmx_of(virt_v);
 	struct percpu *p = percpu_this();
 
-	if (p->loaded != v) {
-		vmx_load(v);
+	v->virt.until_tsc = tscclock_tsc(&time_clock, until_ns);
+	if (!is_plain(v, p) || p->in_place == v || v->last_cpu != p->cpu.id || v->msrs.number != p->msrs.number) {
+		return run_slowly(v, p);
 	}
-	mitigate_run_vm(v->space->vm);
-	do {
-		v->again = false;
-		v->virt.leave_code = VIRT_LEFT_POKED;
-		vmx_recheck(v);
-		if (v->guard.guarded) {
-			mitigate_before_entry(&v->guard);
-		}
-		vmx_enter(v);
-		if (v->guard.guarded) {
-			mitigate_loaded(&v->guard);	/* it may have come back without an exit */
-		}
-	} while (v->again);
-	return virt_v->leave_code;
+	take_vmcs(v, p);
+	p->in_place = v;
+	load_registers(v, p, true);
+	set_xcr0(v);
+	return enter(v);
 }
 
 static bool interrupts_on(struct virt_vcpu *v)
@@ -282,14 +340,6 @@ static bool can_inject(struct virt_vcpu *v)
 	       (vmread(VMCS_ENTRY_INTERRUPTION) & EVENT_VALID) == 0;
 }
 
-static void set_controls(struct vmx_vcpu *v, uint32_t controls)
-{
-	if (controls != v->proc_controls) {
-		v->proc_controls = controls;
-		vmwrite(VMCS_PROC_CONTROLS, controls);
-	}
-}
-
 static bool inject_nmi(struct virt_vcpu *virt_v)
 {
 	struct vmx_vcpu *v = vmx_of(virt_v);
@@ -300,7 +350,7 @@ static bool inject_nmi(struct virt_vcpu *virt_v)
 	if (now) {
 		vmwrite(VMCS_ENTRY_INTERRUPTION, EVENT_VALID | EVENT_TYPE_NMI | VECTOR_NMI);
 	}
-	set_controls(v, now ? v->proc_controls & ~PROC_NMI_WINDOW : v->proc_controls | PROC_NMI_WINDOW);
+	vmx_set_controls(v, now ? v->proc_controls & ~PROC_NMI_WINDOW : v->proc_controls | PROC_NMI_WINDOW);
 	return now;
 }
 
@@ -330,7 +380,7 @@ static void want_window(struct virt_vcpu *virt_v, bool on)
 {
 	struct vmx_vcpu *v = vmx_of(virt_v);
 
-	set_controls(v, on ? v->proc_controls | PROC_INTERRUPT_WINDOW : v->proc_controls & ~PROC_INTERRUPT_WINDOW);
+	vmx_set_controls(v, on ? v->proc_controls | PROC_INTERRUPT_WINDOW : v->proc_controls & ~PROC_INTERRUPT_WINDOW);
 }
 
 static void get_state(struct virt_vcpu *v, struct virt_state *s)
@@ -407,8 +457,8 @@ static void write_spec_ctrl(struct virt_vcpu *virt_v, uint64_t value)
 	struct vmx_vcpu *v = vmx_of(virt_v);
 
 	mitigate_written(&v->guard, value);
+	vmx_judge(v);
 	vmx_vmcs_guard(v);
-	v->again = true;
 }
 
 static void dump(struct virt_vcpu *virt_v, struct text *t)
@@ -465,6 +515,7 @@ const struct virt_ops vmx_ops = {
 	.set_tsc_offset = set_tsc_offset,
 	.write_efer = vmx_write_efer,
 	.read_efer = vmx_read_efer,
+	.write_msr = vmx_write_msr,
 	.write_xcr0 = write_xcr0,
 	.read_xcr0 = read_xcr0,
 	.read_spec_ctrl = read_spec_ctrl,

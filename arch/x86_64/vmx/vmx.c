@@ -87,20 +87,17 @@ static void open_commands(uint8_t *bitmap)
 	}
 }
 
-/* MSRs that a guest may touch directly: those in the VMCS, and those that vmx_load() and put switch. */
+/* MSRs that a guest may touch directly: those in the VMCS, and those that are switched with it (kept.c). */
 static void open_switched(uint8_t *bitmap)
 {
 	static const uint32_t open[] = {
-		MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_PAT, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_FMASK,
-		MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+		MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_PAT, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(open); i++) {
 		vmx_msr_open(bitmap, open[i], VMX_MSR_READ | VMX_MSR_WRITE);
 	}
-	if (vmx.has_tsc_aux) {
-		vmx_msr_open(bitmap, MSR_TSC_AUX, VMX_MSR_READ | VMX_MSR_WRITE);
-	}
+	vmx_msrs_open(bitmap);
 }
 
 static bool make_bitmaps(void)
@@ -174,6 +171,7 @@ enum err vmx_probe(struct text *why)
 	vmx.preemption_range = (uint64_t)UINT32_MAX << vmx.preemption_shift;
 	vmx.has_tsc_aux = (vmx.controls.proc2 & PROC2_RDTSCP) != 0;
 	vmx.cr0_guest_mask = CR0_NE | CR0_CD | CR0_NW | ~0xfffffffful;
+	vmx.linear_bits = insn_cpuid(0x80000008, 0).eax >> 8 & 0xff;
 	vmx.vpid_used[0] = 1;
 	vmx.has_insn_info = (vmx.caps.basic & VMX_BASIC_INSN_INFO) != 0;
 	vmx.xcr0 = xcr0_wanted();
@@ -201,6 +199,7 @@ enum err vmx_cpu_prepare(unsigned cpu, unsigned node)
 enum err vmx_cpu_on(struct text *why)
 {
 	struct percpu *p = percpu_this();
+	hpa_t region = arch_direct_hpa(p->vmx_region);
 
 	if (unlock(why) != ERR_OK) {
 		return ERR_NOTSUP;
@@ -208,11 +207,12 @@ enum err vmx_cpu_on(struct text *why)
 	enable_fpu();
 	insn_write_cr0((insn_read_cr0() | vmx.caps.cr0_fixed0) & vmx.caps.cr0_fixed1);
 	insn_write_cr4((insn_read_cr4() | vmx.caps.cr4_fixed0 | CR4_VMXE) & vmx.caps.cr4_fixed1);
-	if (vmxon(arch_direct_hpa(p->vmx_region)) != 0) {
+	if (vmxon(&region)) {
 		text_puts(why, "VMXON failed");
 		return ERR_NOTSUP;
 	}
 	mitigate_cpu_on();
+	vmx_msrs_on(p);
 	p->vmx_on = true;
 	return ERR_OK;
 }

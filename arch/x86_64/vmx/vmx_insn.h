@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The VMX instructions (SDM 3C 30), one function each. Those that can fail return 0, or 1 (VMfailInvalid), 2 (VMfailValid). */
+/* The VMX instructions (SDM 3C 30), one function each. Those that can fail tell whether they did (CF or ZF). */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernel/lib/addr.h"
 
 #define VMX_INSN_ON_ADDRESS(name) \
-	static inline unsigned name(hpa_t at) \
+	static inline bool name(const hpa_t *at) \
 	{ \
-		uint8_t invalid, valid; \
-		__asm__ volatile(#name " %2; setc %0; setz %1" \
-				 : "=q"(invalid), "=q"(valid) : "m"(at.v) : "cc", "memory"); \
-		return (unsigned)(invalid | valid << 1); \
+		bool failed; \
+		__asm__ volatile(#name " %1" : "=@ccbe"(failed) : "m"(at->v) : "memory"); \
+		return failed; \
 	}
 
 VMX_INSN_ON_ADDRESS(vmxon)

@@ -6,6 +6,9 @@
 #include "arch/x86_64/pure/mitigate_steps.h"
 #include "arch/x86_64/virt.h"
 #include "arch/x86_64/vmx/pure/controls.h"
+#include "arch/x86_64/vmx/vmx.h"
+#include "arch/x86_64/vmx/vmx_insn.h"
+#include "kernel/lib/util.h"
 
 /* Exceptions that exit. */
 #define VECTOR_DEBUG		1u
@@ -36,10 +39,13 @@ struct vmx_vcpu {
 	uint64_t cr4_allowed, xcr0_allowed;
 	uint64_t limit_tsc;		/* when the preemption timer ends this entry; at most its range away */
 	/* Guest state that is in registers while loaded, here while put. */
-	uint64_t cr2, dr[4], dr6;
-	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
+	uint64_t cr2, kernel_gs_base;
+	uint64_t dr[4], dr6;		/* in registers while debug_open only */
+	bool debug_open;		/* the guest has the debug registers; else naming one exits */
+	bool plain;			/* vmx_judge() */
+	/* Here always: writes exit. */
+	struct percpu_msrs msrs;
 	uint64_t xcr0;
-	bool again;			/* the guard changed: the next entry is a call's first */
 	struct mitigate_vcpu guard;	/* IA32_SPEC_CTRL, and whether exits and entries have measures to take */
 	void *fpu;			/* XSAVE area, 64-byte aligned, fpu_bytes */
 };
@@ -62,6 +68,7 @@ struct vmx_machine {
 	uint64_t xcr0;			/* host's full set; 0: no XSAVE */
 	size_t fpu_bytes;
 	bool has_tsc_aux;
+	unsigned linear_bits;		/* of a canonical address */
 	uint64_t cr0_guest_mask;	/* bits the host keeps */
 	uint64_t vpid_used[65536 / 64];	/* one bit each; 0 is the host's own */
 	bool has_insn_info;		/* INS and OUTS tell their address size (VMX_BASIC bit 54) */
@@ -75,10 +82,19 @@ void vmx_vmcs_reset(struct vmx_vcpu *v, const struct virt_start *start);
 /* Where exits arrive and which MSRs do: as v->guard says. */
 void vmx_vmcs_guard(const struct vmx_vcpu *v);
 void vmx_vmcs_msr_bitmap(const struct vmx_vcpu *v);	/* after apic_mode or guard.open changed */
-/* vcpu.c */
-void vmx_load(struct vmx_vcpu *v);
+/* kept.c */
+void vmx_msrs_on(struct percpu *p);		/* a cpu's start: its MSRs get a known value */
+void vmx_msrs_open(uint8_t *bitmap);
+void vmx_msrs_load(struct vmx_vcpu *v, struct percpu *p);	/* where the numbers differ */
+enum err vmx_write_msr(struct virt_vcpu *v, uint32_t msr, uint64_t value);
+/* The debug registers become the guest's, which named one, or whose #DB sets DR6. */
+void vmx_debug_open(struct vmx_vcpu *v);
+void vmx_debug_load(const struct vmx_vcpu *v);	/* while open */
+void vmx_debug_save(struct vmx_vcpu *v);
+/* Of that on which it depends something changed: is there nothing to switch but what every switch does, and no measure to take? */
+void vmx_judge(struct vmx_vcpu *v);
 /* exit.c */
-enum vmx_after { VMX_ENTER_AGAIN, VMX_LEAVE, VMX_NEED_ALL };	/* values known to enter.asm */
+enum vmx_after { VMX_ENTER_AGAIN, VMX_LEAVE, VMX_NEED_ALL, VMX_ENTER_GUARDED };	/* values known to enter.asm */
 unsigned vmx_exit_fast(struct vmx_vcpu *v);
 unsigned vmx_exit_full(struct vmx_vcpu *v);
 unsigned vmx_entry_failed(struct vmx_vcpu *v);
@@ -111,16 +127,43 @@ void vmx_read_apic_access(struct vmx_vcpu *v);
 /* vmx.c */
 enum vmx_msr_access { VMX_MSR_READ = 1, VMX_MSR_WRITE = 2 };
 void vmx_msr_open(uint8_t *bitmap, uint32_t msr, unsigned access);
-/* enter.asm */
-void vmx_enter(struct vmx_vcpu *v);
+/* enter.asm: returns leave_code. */
+int vmx_enter(struct vmx_vcpu *v);
 /* before_entry() is due, and then what limits the coming entries. */
 void vmx_recheck(struct vmx_vcpu *v);
+
+/* Of an entry: two of the preemption timer where it counts every 32nd of the TSC's. */
+#define VMX_LEAST_TICKS		64ul
+
+/*
+ * Sets the absolute end of the coming entries: of its turn, or its deadline; at most the timer's 32 bits away: where that is
+ * earlier than asked, the handler finds nothing due and the limit is set anew.
+ */
+static inline void vmx_limit(struct vmx_vcpu *v, uint64_t now, uint64_t deadline_tsc)
+{
+	uint64_t limit = MIN(v->virt.until_tsc, deadline_tsc), left = limit > now ? limit - now : 0;
+
+	if (__builtin_expect(left > vmx.preemption_range, 0)) {
+		left = vmx.preemption_range;
+		limit = now + left;
+	}
+	v->limit_tsc = limit;
+	vmwrite(VMCS_PREEMPTION_TIMER, left >> vmx.preemption_shift);
+}
 
 /* Forgets the kept answers to CPUID: something they depend on changed. */
 static inline void vmx_cpuid_flush(struct vmx_vcpu *v)
 {
 	for (unsigned i = 0; i < VIRT_CPUID_SLOTS; i++) {
 		v->virt.cpuid[i].leaf = VIRT_CPUID_EMPTY;
+	}
+}
+
+static inline void vmx_set_controls(struct vmx_vcpu *v, uint32_t controls)
+{
+	if (controls != v->proc_controls) {
+		v->proc_controls = controls;
+		vmwrite(VMCS_PROC_CONTROLS, controls);
 	}
 }
 

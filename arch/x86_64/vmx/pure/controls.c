@@ -37,7 +37,7 @@ static const struct control proc_controls[] = {
 	{ PROC_CR3_STORE,		NEED_OFF, "guests without CR3-store exiting" },
 	{ PROC_CR8_LOAD,		NEED_ON, "CR8-load exiting" },
 	{ PROC_CR8_STORE,		NEED_ON, "CR8-store exiting" },
-	{ PROC_MOV_DR,			NEED_OFF, "guests without MOV-DR exiting" },
+	{ PROC_MOV_DR,			NEED_ON, "MOV-DR exiting" },
 	{ PROC_IO_BITMAPS,		NEED_ON, "I/O bitmaps" },
 	{ PROC_MSR_BITMAPS,		NEED_ON, "MSR bitmaps" },
 	{ PROC_MONITOR,			NEED_ON, "MONITOR exiting" },
