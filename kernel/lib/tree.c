@@ -180,7 +180,7 @@ struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t wanted)
 
 struct tree_node *tree_first_fit(const struct tree *t, uint64_t wanted)
 {
-	return (t->end.masks[TREE_LEVELS - 1] & wanted) == 0 ? NULL : tree_next_fit(&t->end, wanted);
+	return (tree_masks(t) & wanted) == 0 ? NULL : tree_next_fit(&t->end, wanted);
 }
 
 /* --- The checker. */

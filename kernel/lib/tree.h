@@ -49,6 +49,12 @@ static inline struct tree_node *tree_first(const struct tree *t)
 	return tree_next(&t->end);
 }
 
+/* Of a summed set: the masks of all. */
+static inline uint64_t tree_masks(const struct tree *t)
+{
+	return t->end.masks[TREE_LEVELS - 1];
+}
+
 void tree_init(struct tree *t, bool summed);
 void tree_insert(struct tree *t, struct tree_node *n);
 void tree_remove(struct tree *t, struct tree_node *n);

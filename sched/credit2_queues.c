@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* credit2: its values; queues and slots come and go, entities belong to one; what it is as text, and checked. */
+/* credit2: its values; queues and slots come and go, entities belong to one, and move; what it is as text, and checked. */
 #include "sched/credit2.h"
 
-const char *const c2_runqueue_words[] = {
+#define MOVED_LAGS	10u			/* so many times that is what a moved one brings along */
+#define WEIGHT_MAX	65535
+
+enum { BY_CPU, BY_CORE, BY_LLC, BY_NODE, BY_ALL };
+static const char *const kinds[] = {
 	[BY_CPU] = "cpu", [BY_CORE] = "core", [BY_LLC] = "llc", [BY_NODE] = "node", [BY_ALL] = "all", NULL,
 };
 
@@ -24,12 +28,105 @@ const struct sched_tunable c2_tunables[C2_TUNABLES] = {
 		.min = NS_PER_MS, .max = NS_PER_S, .def = 10 * NS_PER_MS, .help = "over which a cap holds",
 	},
 	[C2_RUNQUEUE] = {
-		.name = "runqueue", .type = SCHED_ENUM, .scope = SCHED_POOL,
-		.max = BY_ALL, .def = BY_LLC, .words = c2_runqueue_words, .help = "which cpus share a queue, 16 at most",
+		.name = "runqueue", .type = SCHED_ENUM, .scope = SCHED_POOL, .max = BY_ALL, .def = BY_LLC,
+		.words = kinds, .help = "which cpus share a queue, 16 at most",
 	},
 };
 
-/* --- Homes: which queue an entity belongs to. All domains are held, or, in pull, both. */
+/* --- Between queues. */
+
+/* The least served waiter of q, or of its strays, that may run on slot, of that domain. Looks at no more than SLOTS restricted ones. */
+static struct c2_entity *first_movable(struct c2_queue *q, unsigned domain, unsigned slot, bool stray)
+{
+	const uint64_t wanted = stray ? STRAY : moves_of(1ul << domain);
+	struct c2_entity *a = stray ? NULL : entity_of(tree_first(&q->full)), *b;
+	struct tree_node *n = tree_first_fit(&q->some, wanted);
+
+	for (unsigned i = 0; n != NULL && i < SLOTS; i++, n = tree_next_fit(n, wanted)) {
+		b = entity_of(n);
+		if (cpuset_has(&b->entity->hard, slot)) {
+			return a != NULL && a->vt <= b->vt ? a : b;
+		}
+	}
+	return a;
+}
+
+/* slot shall pull from q. */
+static void call(struct sched *s, const struct c2_queue *q, unsigned slot, struct sched_out *out)
+{
+	atomic_fetch_or(&slot_of(s, slot)->calls, 1ul << q->domain);
+	sched_poke(out, slot);
+}
+
+/* The stray re needs a slot of its own set. */
+void c2_call_for(struct sched *s, const struct c2_entity *re, struct sched_out *out)
+{
+	const struct c2_queue *q = &((struct c2_sched *)s->priv)->queue[first_bit(re->domains)];
+
+	for (uint32_t m = q->members; m != 0; m &= m - 1) {
+		if (cpuset_has(&re->entity->hard, q->slot[first_bit(m)])) {
+			call(s, re->queue, q->slot[first_bit(m)], out);
+			return;
+		}
+	}
+}
+
+/*
+ * An idle slot of another queue is called to pull re, or, for NULL, any waiter. We do not hold that queue: what we read of it
+ * may be old, and then its slot sees that we are loaded.
+ */
+bool c2_call_idle(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
+{
+	struct c2_sched *c2 = s->priv;
+	uint64_t domains = atomic_load(&c2->idle) & ~(1ul << q->domain) & (re != NULL ? re->domains : get(&q->moves));
+
+	for (; domains != 0; domains &= domains - 1) {
+		const struct c2_queue *other = &c2->queue[first_bit(domains)];
+
+		for (uint64_t m = get(&other->idle); m != 0; m &= m - 1) {
+			unsigned slot = other->slot[first_bit(m)];
+
+			if (re == NULL ? first_movable(q, other->domain, slot, false) != NULL :
+			    re->full || cpuset_has(&re->entity->hard, slot)) {
+				call(s, q, slot, out);
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* Once in BALANCE_NS: the queue whose clock is furthest behind ours, where ours leads by as much as it moves in that, and gains. */
+const struct c2_queue *c2_behind(struct c2_sched *c2, struct c2_queue *q, uint64_t now_ns)
+{
+	const uint64_t clock = get(&q->clock), span_ns = now_ns - q->seen_ns + 1;
+	const struct c2_queue *last = NULL;
+
+	if (c2->queue_count == 1) {
+		q->balance_ns = NS_NEVER;		/* new_queue() sets it */
+		return NULL;
+	}
+	put(&q->pace, (get(&q->pace) + MIN(clock - q->seen_clock, 1ul << 40) * BALANCE_NS / span_ns) / 2);
+	q->seen_ns = now_ns;
+	q->seen_clock = clock;
+	q->balance_ns = now_ns + BALANCE_NS;
+	for (uint64_t m = get(&c2->loaded) & ~(1ul << q->domain); m != 0; m &= m - 1) {
+		const struct c2_queue *o = &c2->queue[first_bit(m)];
+
+		if (get(&o->pace) < get(&q->pace) && (last == NULL || get(&o->clock) < get(&last->clock))) {
+			last = o;
+		}
+	}
+	return last != NULL && minus(clock, get(&last->clock)) > get(&last->pace) ? last : NULL;
+}
+
+/* What re had beyond the clock, or missed, is worth that many lags at most from now on. */
+static void bind(struct c2_entity *re, unsigned lags)
+{
+	uint64_t clock = get(&re->queue->clock), most = lags * re->lag;
+
+	re->vt = MIN(MAX(re->vt, minus(clock, most)), clock + most);
+}
 
 /* The places in its queue that re may use and would rather. */
 static void find_places(struct c2_entity *re)
@@ -43,6 +140,60 @@ static void find_places(struct c2_entity *re)
 	}
 	re->soft = (re->soft & re->hard) != 0 ? re->soft & re->hard : re->hard;
 }
+
+/* re, in no tree and off every slot, belongs to slot from now on; none of the pool: SCHED_NO_SLOT. */
+static void set_home(struct sched *s, struct c2_entity *re, unsigned slot)
+{
+	struct c2_queue *q = slot == SCHED_NO_SLOT ? NULL : slot_of(s, slot)->queue;
+
+	sched_set_slot(re->entity, slot);
+	if (q == re->queue) {
+		return;
+	}
+	if (re->queue != NULL) {
+		re->queue->homed -= re->weight;
+	}
+	re->queue = q;
+	if (q != NULL) {
+		q->homed += re->weight;
+		bind(re, MOVED_LAGS);
+		find_places(re);
+	}
+}
+
+/* What `to` comes for: a stray that may run there, or the least served where it lacks work or is ahead. Others are called for the rest. */
+void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns, struct sched_out *out)
+{
+	struct c2_sched *c2 = s->priv;
+	struct c2_slot *sl = slot_of(s, to);
+	struct c2_queue *q = sl->queue, *other = slot_of(s, from)->queue;
+	struct c2_entity *re;
+
+	if (other == q) {
+		return;
+	}
+	atomic_fetch_and(&sl->calls, ~(1ul << other->domain));
+	re = first_movable(other, q->domain, to, true);
+	if (re != NULL) {
+		call(s, other, to, out);		/* there may be more of them */
+	} else if (sl->balancing ? now_ns >= other->gave_ns + BALANCE_NS : (get(&q->idle) >> sl->index & 1) != 0) {
+		re = first_movable(other, q->domain, to, false);
+	}
+	if (re != NULL) {
+		other->gave_ns = now_ns;
+		if (!any_waits(q) && get(&q->clock) < get(&other->clock)) {
+			q->seen_clock += get(&other->clock) - get(&q->clock);
+			put(&q->clock, get(&other->clock));
+		}
+		c2_dequeue(c2, other, re);
+		set_home(s, re, to);
+		c2_enqueue(q, re);
+		(void)c2_set_idle(c2, q, sl->index, false);
+	}
+	(void)c2_call_idle(s, other, NULL, out);
+}
+
+/* --- Homes. All domains are held. */
 
 static void find_domains(struct sched *s, struct c2_entity *re, const struct cpuset *slots)
 {
@@ -80,37 +231,7 @@ static unsigned choose_home(struct sched *s, const struct c2_entity *re, const s
 	return at;
 }
 
-/* What re had beyond the clock, or missed, is worth that many lags at most from now on. */
-static void bind(struct c2_entity *re, unsigned lags)
-{
-	uint64_t clock = get(&re->queue->clock), most = lags * lag_of(re);
-
-	re->vt = MIN(MAX(re->vt, minus(clock, most)), clock + most);
-}
-
-/* re, in no tree and off every slot, belongs to slot from now on; none of the pool: SCHED_NO_SLOT. */
-void c2_set_home(struct sched *s, struct c2_entity *re, unsigned slot)
-{
-	struct c2_queue *q = slot == SCHED_NO_SLOT ? NULL : slot_of(s, slot)->queue;
-
-	sched_set_slot(re->entity, slot);
-	if (q == re->queue) {
-		return;
-	}
-	if (re->queue != NULL) {
-		c2_count_weight(re, false);
-		re->queue->homed -= re->weight;
-	}
-	re->queue = q;
-	if (q != NULL) {
-		bind(re, MOVED_LAGS);
-		q->homed += re->weight;
-		c2_count_weight(re, re->entity->runnable);
-		find_places(re);
-	}
-}
-
-/* slots or re's sets changed. It keeps its queue where that has a slot for it. */
+/* slots, or re's sets or values, changed. It keeps its queue where that has a slot for it. */
 static void rehome(struct sched *s, struct c2_entity *re, const struct cpuset *slots, uint64_t now_ns, struct sched_out *out)
 {
 	struct sched_entity *e = re->entity;
@@ -122,7 +243,7 @@ static void rehome(struct sched *s, struct c2_entity *re, const struct cpuset *s
 	}
 	if (e->parked != SCHED_NOT_PARKED) {
 		c2_unpark(re->queue, re);
-	} else if (e->runnable && re->queue != NULL) {
+	} else if (re->node.linked) {
 		c2_dequeue(s->priv, re->queue, re);
 	}
 	find_domains(s, re, slots);
@@ -133,7 +254,7 @@ static void rehome(struct sched *s, struct c2_entity *re, const struct cpuset *s
 		}
 	}
 	if (re->queue == NULL || re->queue->count == 0 || re->hard == 0) {
-		c2_set_home(s, re, choose_home(s, re, slots));
+		set_home(s, re, choose_home(s, re, slots));
 	}
 	if (e->runnable && re->queue != NULL) {
 		c2_queue_up(s, re, now_ns, out);
@@ -142,28 +263,9 @@ static void rehome(struct sched *s, struct c2_entity *re, const struct cpuset *s
 
 static void rehome_all(struct sched *s, const struct cpuset *slots, uint64_t now_ns, struct sched_out *out)
 {
-	struct c2_sched *c2 = s->priv;
-
-	LIST_FOREACH(node, &c2->entities) {
+	LIST_FOREACH(node, &((struct c2_sched *)s->priv)->entities) {
 		rehome(s, LIST_ENTRY(node, struct c2_entity, link), slots, now_ns, out);
 	}
-}
-
-enum err c2_init(struct sched *s)
-{
-	struct c2_sched *c2 = s->priv;
-
-	list_init(&c2->entities);
-	return ERR_OK;
-}
-
-static unsigned number_by(unsigned kind, unsigned slot, const struct sched_place *p)
-{
-	const unsigned number[] = {
-		[BY_CPU] = slot, [BY_CORE] = p->core, [BY_LLC] = p->llc, [BY_NODE] = p->node, [BY_ALL] = 0,
-	};
-
-	return number[kind];
 }
 
 static struct c2_queue *new_queue(struct c2_sched *c2, unsigned kind, unsigned number, uint64_t now_ns)
@@ -175,13 +277,13 @@ static struct c2_queue *new_queue(struct c2_sched *c2, unsigned kind, unsigned n
 		d++;
 	}
 	q = &c2->queue[d];
-	*q = (struct c2_queue){ .domain = d, .kind = kind, .number = number, .carrier = NOBODY, .carried_ns = NS_NEVER };
-	q->seen_ns = now_ns;
+	*q = (struct c2_queue){
+		.domain = d, .kind = kind, .number = number, .seen_ns = now_ns, .parked_ns = NS_NEVER, .clock = LAG_NS * VT_PER_NS,
+	};
 	for (d = 0; d < QUEUES; d++) {
-		c2->queue[d].balance_ns = now_ns;
+		c2->queue[d].balance_ns = c2->queue[d].event_ns = now_ns;
 	}
 	list_init(&q->runs);
-	put(&q->clock, LAG_NS * VT_PER_NS);
 	tree_init(&q->full, false);
 	tree_init(&q->some, true);
 	tree_init(&q->parked, false);
@@ -190,42 +292,42 @@ static struct c2_queue *new_queue(struct c2_sched *c2, unsigned kind, unsigned n
 }
 
 /* The queue for a slot at that place: of its like, with room; a new one; or, where 64 are there, the smallest. */
-static struct c2_queue *find_queue(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns)
+static struct c2_queue *find_queue(struct sched *s, unsigned slot, const struct sched_place *p, uint64_t now_ns)
 {
 	struct c2_sched *c2 = s->priv;
-	unsigned kind = (unsigned)s->values.v[C2_RUNQUEUE], number = number_by(kind, slot, place);
+	const unsigned kind = (unsigned)s->values.v[C2_RUNQUEUE];
+	const unsigned number[] = {
+		[BY_CPU] = slot, [BY_CORE] = p->core, [BY_LLC] = p->llc, [BY_NODE] = p->node, [BY_ALL] = 0,
+	};
 	struct c2_queue *smallest = NULL;
 
 	for (unsigned d = 0; d < QUEUES; d++) {
 		struct c2_queue *q = &c2->queue[d];
 
-		if (q->count > 0 && q->kind == kind && q->number == number && q->count < SLOTS) {
+		if (q->count > 0 && q->kind == kind && q->number == number[kind] && q->count < SLOTS) {
 			return q;
 		}
 		if (q->count > 0 && (smallest == NULL || q->count < smallest->count)) {
 			smallest = q;
 		}
 	}
-	return c2->queue_count < QUEUES ? new_queue(c2, kind, number, now_ns) : smallest;
+	return c2->queue_count < QUEUES ? new_queue(c2, kind, number[kind], now_ns) : smallest;
 }
 
-/* The slots of slot's core that its queue has. */
-static void find_mates(struct sched *s, struct c2_queue *q, unsigned core)
+/* The slots of each core that a queue has. */
+static void find_mates(struct sched *s, struct c2_queue *q)
 {
-	uint32_t mates = 0;
-
 	for (uint32_t m = q->members; m != 0; m &= m - 1) {
-		mates |= slot_of(s, q->slot[first_bit(m)])->core == core ? m & -m : 0;
+		uint32_t *mates = &q->mates[first_bit(m)];
+
+		*mates = 0;
+		for (uint32_t w = q->members; w != 0; w &= w - 1) {
+			*mates |= slot_of(s, q->slot[first_bit(w)])->core == slot_of(s, q->slot[first_bit(m)])->core ? w & -w : 0;
+		}
 	}
-	for (uint32_t m = mates; m != 0; m &= m - 1) {
-		q->mates[first_bit(m)] = mates;
-	}
-	q->whole &= ~mates;
-	q->whole |= (atomic_load_explicit(&q->idle, memory_order_relaxed) & mates) == mates ? mates : 0;
 }
 
-unsigned c2_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
-		 struct sched_out *out)
+unsigned c2_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_slot *sl = slot_of(s, slot);
 	struct c2_queue *q = find_queue(s, slot, place, now_ns);
@@ -234,11 +336,11 @@ unsigned c2_join(struct sched *s, unsigned slot, const struct sched_place *place
 	sl->queue = q;
 	sl->index = i;
 	sl->core = place->core;
+	list_init(&sl->link);
 	q->members |= 1u << i;
 	q->slot[i] = slot;
 	q->count++;
-	list_init(&sl->link);
-	find_mates(s, q, sl->core);
+	find_mates(s, q);
 	rehome_all(s, &s->slots, now_ns, out);
 	sched_poke(out, slot);
 	return q->domain;
@@ -253,50 +355,60 @@ void c2_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out 
 
 	cpuset_del(&rest, slot);
 	(void)c2_set_idle(c2, q, sl->index, false);
+	list_remove(&sl->link);
 	q->members &= ~(1u << sl->index);
 	q->alone &= q->members;
 	q->count--;
-	if (q->count > 0) {
-		find_mates(s, q, sl->core);
-	}
-	if (q->carrier == sl->index) {
-		q->carrier = NOBODY;
-		q->carried_ns = NS_NEVER;
-	}
+	find_mates(s, q);
 	rehome_all(s, &rest, now_ns, out);
-	c2_set_loaded(c2, q, any_waits(q));
 	if (q->count == 0) {
 		c2->queue_count--;
 	} else {
-		sched_poke(out, q->slot[first_bit(q->members)]);	/* carries now, if anything is to be carried */
+		sched_poke(out, q->slot[first_bit(q->members)]);	/* sees to the parked now */
 	}
+}
+
+/* --- Entities and values. */
+
+static void start_period(struct c2_group *g, uint64_t now_ns)
+{
+	g->epoch_ns = now_ns;
+	put(&g->pot, 0);
 }
 
 static void set_weight(struct sched *s, struct c2_entity *re)
 {
 	struct c2_sched *c2 = s->priv;
 	uint32_t weight = (uint32_t)re->entity->group->values.v[C2_WEIGHT];
-	bool counted = re->counted;
 
+	c2->weight = c2->weight + weight - re->weight;
 	if (re->queue != NULL) {
-		c2_count_weight(re, false);
-		re->queue->homed = re->queue->homed - re->weight + weight;
+		re->queue->homed = re->queue->homed + weight - re->weight;
 	}
-	c2->weight = c2->weight - re->weight + weight;
 	re->weight = weight;
 	re->inverse = ((uint64_t)VT_PER_NS << INV_BITS) / weight;
+	re->lag = vt_in(re, LAG_NS);
 	re->capped = re->entity->group->values.v[C2_CAP] != 0;
 	re->rest = 0;
 	if (re->queue != NULL) {
-		c2_count_weight(re, counted);
 		bind(re, 1);
 	}
 }
 
-static void start_period(struct c2_group *g, uint64_t now_ns)
+static void set_slices(struct sched *s)
 {
-	g->epoch_ns = now_ns;
-	put(&g->pot, ~POT_MASK);		/* of the period before: the first one has its full budget */
+	struct c2_sched *c2 = s->priv;
+
+	c2->ratelimit_ns = (uint64_t)s->values.v[C2_RATELIMIT];
+	c2->least_ns = MAX(c2->ratelimit_ns, SLICE_MIN_NS);
+	c2->most_ns = MAX(c2->ratelimit_ns, SLICE_MAX_NS) + LAG_NS;
+}
+
+enum err c2_init(struct sched *s)
+{
+	list_init(&((struct c2_sched *)s->priv)->entities);
+	set_slices(s);
+	return ERR_OK;
 }
 
 void c2_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -339,15 +451,11 @@ void c2_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, s
 	}
 }
 
-/* --- Values, standing, and what others may know. */
-
-void c2_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns,
-		    struct sched_out *out)
+void c2_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
-	struct c2_sched *c2 = s->priv;
-
 	(void)e;
-	LIST_FOREACH(node, &c2->entities) {
+	set_slices(s);
+	LIST_FOREACH(node, &((struct c2_sched *)s->priv)->entities) {
 		struct c2_entity *re = LIST_ENTRY(node, struct c2_entity, link);
 
 		if (g != NULL && re->entity->group != g) {
@@ -355,8 +463,6 @@ void c2_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uin
 		}
 		set_weight(s, re);
 		start_period(re->entity->group->priv, now_ns);
-		re->period = 0;
-		re->budget_ns = 0;
 		rehome(s, re, &s->slots, now_ns, out);	/* parked ones try again */
 		if (re->entity->on_slot) {
 			sched_poke(out, re->entity->slot);
@@ -373,18 +479,16 @@ void c2_export(struct sched *s, const struct sched_entity *e, struct sched_snaps
 
 void c2_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
 {
+	int64_t *v = e->group->values.v;
+
 	(void)now_ns;
-	if (from->weight > 0) {
-		e->group->values.v[C2_WEIGHT] = MIN(from->weight, (int64_t)WEIGHT_MAX);
-	}
-	if (from->cap > 0) {
-		e->group->values.v[C2_CAP] = MIN(from->cap, c2_tunables[C2_CAP].max);
-	}
+	v[C2_WEIGHT] = from->weight > 0 ? MIN(from->weight, (int64_t)WEIGHT_MAX) : v[C2_WEIGHT];
+	v[C2_CAP] = from->cap > 0 ? MIN(from->cap, c2_tunables[C2_CAP].max) : v[C2_CAP];
 	set_weight(s, e->priv);
 }
 
 /*
- * Everybody else may have to catch up with what e had: a slice and twice the lag, in virtual time; and each runs a slice
+ * Everybody else may have to catch up with what e had: a slice and the lag, in virtual time; and each runs a slice
  * more than that.
  */
 uint64_t c2_wait_bound_ns(struct sched *s, const struct sched_entity *e)
@@ -409,17 +513,14 @@ static void describe_tree(const struct tree *t, const char *what, struct text *t
 
 void c2_describe(struct sched *s, uint64_t now_ns, struct text *to)
 {
-	struct c2_sched *c2 = s->priv;
-
 	(void)now_ns;
 	for (unsigned d = 0; d < QUEUES; d++) {
-		const struct c2_queue *q = &c2->queue[d];
+		const struct c2_queue *q = &((struct c2_sched *)s->priv)->queue[d];
 
 		if (q->count == 0) {
 			continue;
 		}
-		text_printf(to, "queue %u, %s %u: clock %lu, weight %lu\n", d, c2_runqueue_words[q->kind], q->number,
-			    get(&q->clock), get(&q->weight));
+		text_printf(to, "queue %u, %s %u: clock %lu\n", d, kinds[q->kind], q->number, get(&q->clock));
 		for (uint32_t m = q->members; m != 0; m &= m - 1) {
 			const struct c2_entity *re = slot_of(s, q->slot[first_bit(m)])->on;
 
@@ -432,51 +533,41 @@ void c2_describe(struct sched *s, uint64_t now_ns, struct text *to)
 		}
 		describe_tree(&q->full, "waits", to);
 		describe_tree(&q->some, "waits", to);
+		describe_tree(&q->parked, "is parked", to);
 	}
-}
-
-static bool wrong(struct sched_reason *why, const struct c2_entity *re, const char *what)
-{
-	return sched_refuse(ERR_STATE, why, "%s.%u: %s", re->entity->group->name, re->entity->number, what) == ERR_OK;
 }
 
 static bool check_entity(struct sched *s, const struct c2_entity *re, struct sched_reason *why)
 {
 	const struct sched_entity *e = re->entity;
+	const bool parked = e->parked != SCHED_NOT_PARKED, waits = e->runnable && !e->on_slot;
+	const char *wrong = NULL;
 
 	if ((e->slot == SCHED_NO_SLOT) != (re->queue == NULL) ||
 	    (re->queue != NULL && slot_of(s, e->slot)->queue != re->queue)) {
-		return wrong(why, re, "belongs to another queue than its slot");
+		wrong = "belongs to another queue than its slot";
+	} else if (re->queue != NULL && re->node.linked != (parked || waits)) {
+		wrong = "in a queue and should not be, or not in one and should";
+	} else if (waits && re->queue == NULL && cpuset_intersects(&e->hard, &s->slots)) {
+		wrong = "has no queue, and a slot";
 	}
-	if (re->queue != NULL &&
-	    re->node.linked != (e->parked != SCHED_NOT_PARKED || (e->runnable && !e->on_slot))) {
-		return wrong(why, re, "in a queue and should not be, or not in one and should");
-	}
-	if (re->counted != (re->queue != NULL && e->runnable && e->parked == SCHED_NOT_PARKED)) {
-		return wrong(why, re, "its weight is counted wrongly");
-	}
-	if (e->runnable && !e->on_slot && re->queue == NULL && cpuset_intersects(&e->hard, &s->slots)) {
-		return wrong(why, re, "has no queue, and a slot");
-	}
-	return true;
+	return wrong == NULL || sched_refuse(ERR_STATE, why, "%s.%u: %s", e->group->name, e->number, wrong) == ERR_OK;
 }
 
 static bool check_queue(struct sched *s, const struct c2_queue *q, struct sched_reason *why)
 {
 	struct c2_sched *c2 = s->priv;
-	uint64_t weight = 0, homed = 0;
+	uint64_t homed = 0;
 	unsigned slots = 0, full = 0, some = 0, parked = 0;
 
 	LIST_FOREACH(node, &c2->entities) {
 		const struct c2_entity *re = LIST_ENTRY(node, struct c2_entity, link);
+		const bool waits = re->node.linked && re->entity->parked == SCHED_NOT_PARKED;
 
-		if (re->queue == q) {
-			homed += re->weight;
-			weight += re->counted ? re->weight : 0;
-			parked += re->entity->parked != SCHED_NOT_PARKED;
-			full += re->node.linked && re->entity->parked == SCHED_NOT_PARKED && re->full;
-			some += re->node.linked && re->entity->parked == SCHED_NOT_PARKED && !re->full;
-		}
+		homed += re->queue == q ? re->weight : 0;
+		parked += re->queue == q && re->entity->parked != SCHED_NOT_PARKED;
+		full += re->queue == q && waits && re->full;
+		some += re->queue == q && waits && !re->full;
 	}
 	CPUSET_FOREACH(slot, &s->slots) {
 		const struct c2_slot *sl = slot_of(s, slot);
@@ -487,12 +578,11 @@ static bool check_queue(struct sched *s, const struct c2_queue *q, struct sched_
 			return sched_refuse(ERR_STATE, why, "slot %u runs one that cannot be there", slot) == ERR_OK;
 		}
 	}
-	if (weight != get(&q->weight) || homed != q->homed || slots != q->count ||
-	    !tree_check(&q->full, full) || !tree_check(&q->some, some) ||
+	if (homed != q->homed || slots != q->count || !tree_check(&q->full, full) || !tree_check(&q->some, some) ||
 	    !tree_check(&q->parked, parked)) {
 		return sched_refuse(ERR_STATE, why, "queue %u: miscounted", q->domain) == ERR_OK;
 	}
-	if (q->loaded != ((c2->loaded >> q->domain & 1) != 0) || (q->idle != 0) != ((c2->idle >> q->domain & 1) != 0)) {
+	if ((get(&q->moves) != 0) != ((c2->loaded >> q->domain & 1) != 0) || (q->idle != 0) != ((c2->idle >> q->domain & 1) != 0)) {
 		return sched_refuse(ERR_STATE, why, "queue %u: not told as it is", q->domain) == ERR_OK;
 	}
 	return true;
@@ -501,16 +591,13 @@ static bool check_queue(struct sched *s, const struct c2_queue *q, struct sched_
 bool c2_check(struct sched *s, struct sched_reason *why)
 {
 	struct c2_sched *c2 = s->priv;
+	bool right = true;
 
 	LIST_FOREACH(node, &c2->entities) {
-		if (!check_entity(s, LIST_ENTRY(node, struct c2_entity, link), why)) {
-			return false;
-		}
+		right = right && check_entity(s, LIST_ENTRY(node, struct c2_entity, link), why);
 	}
 	for (unsigned d = 0; d < QUEUES; d++) {
-		if (c2->queue[d].count > 0 && !check_queue(s, &c2->queue[d], why)) {
-			return false;
-		}
+		right = right && (c2->queue[d].count == 0 || check_queue(s, &c2->queue[d], why));
 	}
-	return true;
+	return right;
 }
