@@ -276,16 +276,12 @@ static inline uint64_t carry(const struct c2_queue *q, uint64_t until_ns, uint64
 	return MIN(until_ns, MAX(q->parked_ns, now_ns + 1));
 }
 
-/* Those whose period is over, a batch of them; the rest when slot picks again, at once. */
-static void unpark_due(struct sched *s, struct c2_queue *q, unsigned slot, uint64_t now_ns, struct sched_out *out)
+/* Those whose period is over, a batch of them; carry() sees to the rest. */
+static void unpark_due(struct sched *s, struct c2_queue *q, uint64_t now_ns, struct sched_out *out)
 {
-	for (unsigned i = 0; now_ns >= q->parked_ns; i++) {
+	for (unsigned i = 0; i < BATCH && now_ns >= q->parked_ns; i++) {
 		struct c2_entity *re = entity_of(tree_first(&q->parked));
 
-		if (i == BATCH) {
-			sched_poke(out, slot);
-			return;
-		}
 		c2_unpark(q, re);
 		if (!re->entity->on_slot) {
 			c2_queue_up(s, re, now_ns, out);
@@ -324,7 +320,7 @@ static void c2_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, s
 static void c2_yield(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	(void)now_ns, (void)out;
-	slot_of(s, e->slot)->yielded = true;
+	slot_of(s, e->slot)->state |= YIELDED;
 }
 
 static void c2_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns, struct sched_out *out)
@@ -332,7 +328,7 @@ static void c2_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, 
 	struct c2_entity *re = e->priv;
 	/* What a cpu that was held up ran past the slice is no debt for ever. */
 	const uint64_t counts_ns = MIN(ran_ns, ((struct c2_sched *)s->priv)->most_ns);
-	unsigned __int128 vt = (unsigned __int128)counts_ns * re->inverse + re->rest;
+	const unsigned __int128 vt = (unsigned __int128)counts_ns * re->inverse + re->rest;
 
 	(void)out;
 	re->vt += (uint64_t)(vt >> INV_BITS);
@@ -342,41 +338,48 @@ static void c2_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, 
 	}
 }
 
+static APART void wait_on(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
+{
+	c2_enqueue(re->queue, re);
+	find_slot(s, re->queue, re, now_ns, out);
+}
+
 static void c2_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
 	struct c2_entity *re = e->priv;
 	struct c2_queue *q = re->queue;
 
-	if (!e->runnable || e->parked != SCHED_NOT_PARKED) {
+	if (!e->runnable || RARE(e->parked != SCHED_NOT_PARKED)) {
 		return;
 	}
-	c2_enqueue(q, re);
-	/* Slices of others were set with it in mind, unless it was not allowed there. */
+	/* Slices of others were set with it in mind, unless nobody waited, or it was not allowed there. */
 	if (RARE(!re->full || get(&c2->idle) != 0 || q->alone != 0 || (re->domains & ~get(&q->moves)) != 0)) {
-		find_slot(s, q, re, now_ns, out);
+		wait_on(s, re, now_ns, out);
+		return;
 	}
+	re->node.key = re->vt;
+	tree_insert(&q->full, &re->node);
 }
 
 /* --- Picking. */
 
 /* True: *p asks to pull from q before sl picks. */
-static bool ask(struct c2_slot *sl, const struct c2_queue *q, bool balancing, struct sched_pick *p)
+static bool ask(struct c2_slot *sl, const struct c2_queue *q, unsigned why, struct sched_pick *p)
 {
-	sl->asked = true;
-	sl->balancing = balancing;
+	sl->state = (sl->state & ~BALANCES) | ASKED | why;
 	*p = (struct sched_pick){ .until_ns = NS_NEVER, .pull = true, .from = q->slot[first_bit(q->members)] };
 	return true;
 }
 
 /* sl may have been called. True: it asks to pull; but no pick does so twice. */
-static bool answer(struct sched *s, struct c2_slot *sl, unsigned slot, bool asked, struct sched_out *out, struct sched_pick *p)
+static bool answer(struct sched *s, struct c2_slot *sl, unsigned slot, struct sched_out *out, struct sched_pick *p)
 {
 	for (uint64_t calls = atomic_load(&sl->calls); calls != 0; calls &= calls - 1) {
 		const struct c2_queue *q = &((struct c2_sched *)s->priv)->queue[first_bit(calls)];
 
-		if (q->count > 0 && !asked) {
-			return ask(sl, q, false, p);
+		if (q->count > 0 && (sl->state & ASKED) == 0) {
+			return ask(sl, q, 0, p);
 		}
 		if (q->count > 0) {
 			sched_poke(out, slot);
@@ -394,16 +397,16 @@ static APART bool attend(struct sched *s, struct c2_slot *sl, unsigned slot, uin
 	struct c2_queue *q = sl->queue;
 	const struct c2_queue *behind;
 
-	unpark_due(s, q, slot, now_ns, out);
-	if (answer(s, sl, slot, sl->asked, out, p)) {
+	unpark_due(s, q, now_ns, out);
+	if (answer(s, sl, slot, out, p)) {
 		return true;
 	}
-	if (now_ns < q->balance_ns || sl->asked) {
+	if (now_ns < q->balance_ns || (sl->state & ASKED) != 0) {
 		return false;
 	}
 	behind = c2_behind(s->priv, q, now_ns);
 	set_parked(q);
-	return behind != NULL && ask(sl, behind, true, p);
+	return behind != NULL && ask(sl, behind, BALANCES, p);
 }
 
 /* Nothing to run: other queues are asked that have waiters for this one. */
@@ -412,11 +415,9 @@ static APART struct sched_pick go_idle(struct sched *s, struct c2_slot *sl, unsi
 	struct c2_sched *c2 = s->priv;
 	struct c2_queue *q = sl->queue;
 	struct sched_pick p = { .until_ns = carry(q, NS_NEVER, now_ns) };
-	const bool asked = sl->asked;
 
 	list_remove(&sl->link);
 	sl->on = NULL;
-	sl->asked = false;
 	q->alone &= ~(1u << sl->index);
 	if (c2_set_idle(c2, q, sl->index, true)) {
 		for (uint64_t m = atomic_load(&c2->loaded) & ~(1ul << q->domain); m != 0; m &= m - 1) {
@@ -425,16 +426,19 @@ static APART struct sched_pick go_idle(struct sched *s, struct c2_slot *sl, unsi
 			atomic_fetch_or(&sl->calls, there << first_bit(m));
 		}
 	}
-	(void)answer(s, sl, slot, asked, out, &p);
+	if (!answer(s, sl, slot, out, &p)) {
+		sl->state = IDLED;
+	}
 	return p;
 }
 
-/* The one that goes first: on, who runs on sl, or the least served waiter. */
-static inline struct c2_entity *first_of(const struct c2_slot *sl, struct c2_entity *on, uint64_t now_ns)
+/* The one that goes first: on, who runs on sl, or first, the least served waiter. */
+static inline struct c2_entity *choose(const struct c2_slot *sl, struct c2_entity *on, struct c2_entity *first, uint64_t now_ns)
 {
-	struct c2_entity *first = first_for(sl->queue, sl->index);
-
-	return first == NULL || (on != NULL && !sl->yielded && (now_ns < sl->keep_ns || on->vt < first->vt)) ? on : first;
+	if (first == NULL || (on != NULL && (sl->state & YIELDED) == 0 && (now_ns < sl->keep_ns || on->vt < first->vt))) {
+		return on;
+	}
+	return first;
 }
 
 /* next has a cap: it goes first if it may; else it is parked, and the next one asked. */
@@ -448,7 +452,7 @@ static APART struct c2_entity *choose_funded(struct sched *s, struct c2_slot *sl
 		}
 		park(s, sl->queue, next);
 		*on = *on == next ? NULL : *on;
-		next = first_of(sl, *on, now_ns);
+		next = choose(sl, *on, first_for(sl->queue, sl->index), now_ns);
 	}
 	return next;
 }
@@ -466,53 +470,60 @@ static inline void go_on(struct c2_queue *q, struct c2_entity *re, const struct 
 	}
 }
 
-/* re is taken out of q, and comes to sl. */
-static inline void start(struct c2_sched *c2, struct c2_queue *q, struct c2_slot *sl, struct c2_entity *re, uint64_t now_ns)
+/* re, in no queue any more, comes to sl. */
+static inline void start(struct c2_queue *q, struct c2_slot *sl, struct c2_entity *re, uint64_t keep_ns)
 {
-	c2_dequeue(c2, q, re);
 	re->start_vt = re->vt;
 	put(&q->clock, MAX(get(&q->clock), re->vt));
 	sl->on = re;
-	sl->keep_ns = now_ns + c2->ratelimit_ns;
+	sl->keep_ns = keep_ns;
 	list_remove(&sl->link);
 	list_push_back(&q->runs, &sl->link);
 }
 
-/* How long re runs: until it has had what the next one has had, and last, who leaves for it and comes back (NULL: nobody). */
+/*
+ * How long re runs: until it has had what the next one has had, and last, who leaves for it and comes back (NULL: nobody);
+ * least_ns at least.
+ */
 static inline uint64_t slice_ns(struct c2_queue *q, unsigned i, const struct c2_entity *re, const struct c2_entity *first,
-				const struct c2_entity *last)
+				const struct c2_entity *last, uint64_t least_ns)
 {
 	uint64_t vt = first != NULL ? first->vt : UINT64_MAX;
 
 	vt = last != NULL ? MIN(vt, last->vt) : vt;
-	q->alone &= ~(1u << i);
-	if (vt == UINT64_MAX) {
-		q->alone |= 1u << i;
-		return SLICE_MAX_NS;
+	if (RARE(q->alone != 0)) {
+		q->alone &= ~(1u << i);
 	}
-	vt = MIN(minus(vt, re->vt), SLICE_MAX_NS * VT_PER_NS);
-	return MIN(vt * re->weight / VT_PER_NS, SLICE_MAX_NS);
+	if (vt <= re->vt) {
+		return least_ns;
+	}
+	if (RARE(vt == UINT64_MAX)) {
+		q->alone |= 1u << i;
+	}
+	vt = MIN(vt - re->vt, SLICE_MAX_NS * VT_PER_NS);
+	return MAX(MIN(vt * re->weight / VT_PER_NS, SLICE_MAX_NS), least_ns);
 }
 
-static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+/* There is something to see to beside the next one. */
+static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
 	struct c2_slot *sl = slot_of(s, slot);
 	struct c2_queue *q = sl->queue;
 	struct c2_entity *last = sl->on, *next;
-	const bool idled = list_empty(&sl->link), asked = sl->asked;
 	uint64_t least_ns = c2->least_ns;
 	struct sched_pick p;
+	unsigned state;
 
-	if (RARE(now_ns >= q->event_ns || get(&sl->calls) != 0) && attend(s, sl, slot, now_ns, out, &p)) {
+	if ((now_ns >= q->event_ns || get(&sl->calls) != 0) && attend(s, sl, slot, now_ns, out, &p)) {
 		return p;
 	}
-	if (last != NULL && RARE((last->soft >> sl->index & 1) == 0) &&
+	if (last != NULL && (last->soft >> sl->index & 1) == 0 &&
 	    ((last->hard >> sl->index & 1) == 0 || (get(&q->idle) & last->soft) != 0)) {
 		last = NULL;				/* released() finds it another slot */
 	}
-	next = first_of(sl, last, now_ns);
-	if (next != NULL && RARE(next->capped)) {
+	next = choose(sl, last, first_for(q, sl->index), now_ns);
+	if (next != NULL && next->capped) {
 		next = choose_funded(s, sl, next, &last, now_ns, out);
 	}
 	if (next == NULL) {
@@ -523,22 +534,52 @@ static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns
 		least_ns = MAX(SLICE_MIN_NS, minus(sl->keep_ns, now_ns));
 		go_on(q, next, first_for(q, sl->index));
 	} else {
-		start(c2, q, sl, next, now_ns);
+		c2_dequeue(c2, q, next);
+		start(q, sl, next, now_ns + c2->ratelimit_ns);
 	}
+	state = sl->state;
 	sl->picked_ns = now_ns;
-	sl->yielded = sl->asked = false;
-	least_ns = MAX(slice_ns(q, sl->index, next, first_for(q, sl->index), last), least_ns);
+	sl->state = 0;
+	least_ns = slice_ns(q, sl->index, next, first_for(q, sl->index), last, least_ns);
 	p = (struct sched_pick){ .entity = next->entity, .until_ns = carry(q, now_ns + least_ns, now_ns) };
-	if (RARE(next->capped)) {
+	if (next->capped) {
 		p.until_ns = MIN(p.until_ns, next->funded_ns);
 	}
-	if (RARE(idled)) {
+	if ((state & IDLED) != 0) {
 		(void)c2_set_idle(c2, q, sl->index, false);
 	}
-	if (RARE(idled || asked || get(&q->idle) != 0 || get(&q->moves) == 0) && any_waits(q)) {
+	if ((state & (IDLED | ASKED)) != 0 && any_waits(q)) {
 		poke_for_waiters(s, q, out);
 	}
 	return p;
+}
+
+static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	const struct c2_sched *c2 = s->priv;
+	struct c2_slot *sl = slot_of(s, slot);
+	struct c2_queue *q = sl->queue;
+	struct c2_entity *last = sl->on, *first = entity_of(tree_first(&q->full)), *second;
+	uint64_t ns;
+
+	if (RARE(now_ns >= q->event_ns || get(&sl->calls) != 0 || sl->state != 0 || tree_masks(&q->some) != 0 || first == NULL ||
+		 !first->plain || (last != NULL && !last->plain))) {
+		return pick_any(s, slot, now_ns, out);
+	}
+	second = entity_of(tree_next(&first->node));
+	if (RARE(second == NULL)) {
+		return pick_any(s, slot, now_ns, out);
+	}
+	sl->picked_ns = now_ns;
+	if (choose(sl, last, first, now_ns) == last) {
+		go_on(q, last, first);
+		ns = slice_ns(q, sl->index, last, first, NULL, MAX(SLICE_MIN_NS, minus(sl->keep_ns, now_ns)));
+		return (struct sched_pick){ .entity = last->entity, .until_ns = MIN(now_ns + ns, q->parked_ns) };
+	}
+	tree_unlink(&first->node);
+	start(q, sl, first, now_ns + c2->ratelimit_ns);
+	ns = slice_ns(q, sl->index, first, second, last, c2->least_ns);
+	return (struct sched_pick){ .entity = first->entity, .until_ns = MIN(now_ns + ns, q->parked_ns) };
 }
 
 SCHED_POLICY(sched_credit2,

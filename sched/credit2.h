@@ -16,8 +16,6 @@
 #define SLICE_MAX_NS	(10 * NS_PER_MS)
 #define STRAY		(1ul << SLOTS)		/* in c2_entity.node.mask, after hard: its queue has no slot for it */
 #define BALANCE_NS	(3 * NS_PER_MS)		/* how often, and from which lead on */
-#define RARE(x)		__builtin_expect((x), 0)
-#define APART		__attribute__((noinline))	/* keeps what is rare from costing what is not */
 
 enum { C2_WEIGHT, C2_CAP, C2_RATELIMIT, C2_CAP_PERIOD, C2_RUNQUEUE, C2_TUNABLES };
 
@@ -50,13 +48,15 @@ struct c2_sched {
 	struct c2_queue queue[QUEUES];	/* by domain; which there are, and the rest, changes with all domains held */
 };
 
+enum { IDLED = 1, YIELDED = 2, ASKED = 4, BALANCES = 8 };	/* its last pick found nothing, or asked to pull, why */
+
 struct c2_slot {
 	struct c2_queue *queue;
 	struct c2_entity *on;		/* who runs; NULL also when it has blocked */
 	unsigned index, core;
 	struct list link;		/* in runs */
 	uint64_t keep_ns, picked_ns;	/* its ratelimit ends; it was picked last */
-	bool yielded, asked, balancing;	/* asked: to pull, and is picking for the second time */
+	unsigned state;			/* of the flags below; rarely any */
 	_Atomic uint64_t calls;		/* domains to pull from: set by all, cleared here */
 };
 
@@ -75,6 +75,7 @@ struct c2_entity {
 	uint32_t weight, rest;		/* rest: a fraction of vt */
 	uint32_t hard, soft;		/* places in its queue; soft is within hard, and all of it when it would be empty */
 	bool full, capped;		/* may run on all slots */
+	bool plain;			/* full, would as soon run on each of them, and is not capped */
 	uint64_t funded_ns;		/* of a capped one: it may run, or is parked, until then */
 	uint64_t domains;		/* queues that have a slot for it */
 	struct list link;

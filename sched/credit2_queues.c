@@ -139,6 +139,7 @@ static void find_places(struct c2_entity *re)
 		re->soft |= cpuset_has(&re->entity->soft, slot) ? m & -m : 0;
 	}
 	re->soft = (re->soft & re->hard) != 0 ? re->soft & re->hard : re->hard;
+	re->plain = re->full && re->soft == re->hard && !re->capped;
 }
 
 /* re, in no tree and off every slot, belongs to slot from now on; none of the pool: SCHED_NO_SLOT. */
@@ -176,7 +177,7 @@ void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns, struc
 	re = first_movable(other, q->domain, to, true);
 	if (re != NULL) {
 		call(s, other, to, out);		/* there may be more of them */
-	} else if (sl->balancing ? now_ns >= other->gave_ns + BALANCE_NS : (get(&q->idle) >> sl->index & 1) != 0) {
+	} else if ((sl->state & BALANCES) != 0 ? now_ns >= other->gave_ns + BALANCE_NS : (get(&q->idle) >> sl->index & 1) != 0) {
 		re = first_movable(other, q->domain, to, false);
 	}
 	if (re != NULL) {
@@ -389,6 +390,7 @@ static void set_weight(struct sched *s, struct c2_entity *re)
 	re->inverse = ((uint64_t)VT_PER_NS << INV_BITS) / weight;
 	re->lag = vt_in(re, LAG_NS);
 	re->capped = re->entity->group->values.v[C2_CAP] != 0;
+	re->plain = re->full && re->soft == re->hard && !re->capped;
 	re->rest = 0;
 	if (re->queue != NULL) {
 		bind(re, 1);

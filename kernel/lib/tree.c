@@ -2,8 +2,6 @@
 /* Ordered sets: see tree.h. */
 #include "kernel/lib/tree.h"
 
-#define APART	__attribute__((noinline))	/* keeps what is rare from costing what is not */
-
 void tree_init(struct tree *t, bool summed)
 {
 	*t = (struct tree){ .random = 0x9e3779b9u, .summed = summed, .end.height = TREE_LEVELS };
@@ -151,13 +149,7 @@ void tree_insert(struct tree *t, struct tree_node *n)
 
 void tree_remove(struct tree *t, struct tree_node *n)
 {
-	unsigned l = 0;
-
-	n->linked = false;
-	do {
-		n->prev[l]->next[l] = n->next[l];
-		n->next[l]->prev[l] = n->prev[l];
-	} while (++l < n->height);
+	tree_unlink(n);
 	if (t->summed) {
 		sum_without(n->prev[0], n->height);
 	}

@@ -58,6 +58,19 @@ static inline uint64_t tree_masks(const struct tree *t)
 void tree_init(struct tree *t, bool summed);
 void tree_insert(struct tree *t, struct tree_node *n);
 void tree_remove(struct tree *t, struct tree_node *n);
+
+/* The same where n's set is not summed. */
+static inline void tree_unlink(struct tree_node *n)
+{
+	unsigned l = 0;
+
+	n->linked = false;
+	do {
+		n->prev[l]->next[l] = n->next[l];
+		n->next[l]->prev[l] = n->prev[l];
+	} while (RARE(++l < n->height));
+}
+
 /* In a summed set: the first in order with mask & wanted; NULL: there is none. And the next such after n. */
 struct tree_node *tree_first_fit(const struct tree *t, uint64_t wanted);
 struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t wanted);
