@@ -110,16 +110,19 @@ static void poke_idle_here(struct c2_sched *c2, struct c2_queue *q, const struct
 }
 
 /* Pokes whoever runs longest in places, if it was served more than re by RESIST_NS. */
-static bool preempt_in(struct c2_queue *q, const struct c2_entity *re, uint32_t places, uint64_t now_ns, struct sched_out *out)
+static inline bool preempt_in(struct c2_queue *q, const struct c2_entity *re, uint32_t places, uint64_t now_ns,
+			      struct sched_out *out)
 {
 	LIST_FOREACH(node, &q->runs) {
 		const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
 		const struct c2_entity *on = sl->on;
+		int64_t more_ns;
 
 		if ((places >> sl->index & 1) == 0 || on == NULL) {
 			continue;
 		}
-		if (on->vt + vt_in(on, ns_since(sl->picked_ns, now_ns)) <= re->vt + vt_in(on, RESIST_NS)) {
+		more_ns = (int64_t)(now_ns - sl->picked_ns) - (int64_t)RESIST_NS;
+		if ((int64_t)(on->vt - re->vt) + (int64_t)((__int128)more_ns * (int64_t)on->inverse >> INV_BITS) <= 0) {
 			return false;
 		}
 		q->alone &= ~(1u << sl->index);
@@ -291,13 +294,27 @@ static void unpark_due(struct sched *s, struct c2_queue *q, uint64_t now_ns, str
 
 /* --- What entities do. */
 
+/* re may run anywhere, nobody idles or has an endless slice, and other queues know that such wait here. */
+static inline bool is_quiet(const struct c2_sched *c2, const struct c2_queue *q, const struct c2_entity *re)
+{
+	return re->plain && get(&c2->idle) == 0 && q->alone == 0 && (re->domains & ~get(&q->moves)) == 0;
+}
+
 static void c2_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_entity *re = e->priv;
+	struct c2_queue *q = re->queue;
 
-	if (re->queue != NULL && !e->on_slot) {		/* else a slot comes that it may use, or released() will */
-		c2_queue_up(s, re, now_ns, out);
+	if (q == NULL || e->on_slot) {
+		return;				/* until a slot comes that it may use, or released() follows */
 	}
+	if (RARE(!is_quiet(s->priv, q, re))) {
+		c2_queue_up(s, re, now_ns, out);
+		return;
+	}
+	re->node.key = re->vt = MAX(re->vt, minus(get(&q->clock), re->lag));
+	(void)preempt_in(q, re, re->hard, now_ns, out);
+	tree_insert(&q->full, &re->node);
 }
 
 static void c2_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -346,20 +363,17 @@ static APART void wait_on(struct sched *s, struct c2_entity *re, uint64_t now_ns
 
 static void c2_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
-	struct c2_sched *c2 = s->priv;
 	struct c2_entity *re = e->priv;
-	struct c2_queue *q = re->queue;
 
 	if (!e->runnable || RARE(e->parked != SCHED_NOT_PARKED)) {
 		return;
 	}
-	/* Slices of others were set with it in mind, unless nobody waited, or it was not allowed there. */
-	if (RARE(!re->full || get(&c2->idle) != 0 || q->alone != 0 || (re->domains & ~get(&q->moves)) != 0)) {
+	if (RARE(!is_quiet(s->priv, re->queue, re))) {
 		wait_on(s, re, now_ns, out);
 		return;
 	}
-	re->node.key = re->vt;
-	tree_insert(&q->full, &re->node);
+	re->node.key = re->vt;			/* slices of those that run were set with it in mind */
+	tree_insert(&re->queue->full, &re->node);
 }
 
 /* --- Picking. */

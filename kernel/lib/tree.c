@@ -93,33 +93,44 @@ static inline void link(struct tree_node *n, struct tree_node *next, int l)
 	next->prev[l] = n;
 }
 
-/* The one behind which key belongs is before this one at level l, or is reached from it further down. */
-static inline struct tree_node *back(struct tree_node *at, int l, uint64_t key)
+/*
+ * n belongs somewhere inside. From the end that is nearer by key, up until a list has nobody between that end and n, and
+ * down from there.
+ */
+static inline void link_before(struct tree_node *at, struct tree_node *n, uint64_t key)
 {
 	struct tree_node *prev;
-
-	while ((prev = at->prev[l])->key > key) {
-		at = prev;
-	}
-	return at;
-}
-
-/* There are some with keys above n's: up from the end, until a list has none of them, and down from there. */
-static inline void link_inside(struct tree *t, struct tree_node *n)
-{
-	const uint64_t key = n->key;
-	struct tree_node *at = &t->end;
 	int l = 0, height = n->height;
 
 	while (at->prev[l + 1]->key > key) {
 		l++;
 	}
-	for (l = MAX(l, height - 1); l >= height; l--) {
-		at = back(at, l, key);
+	for (l = MAX(l, height - 1); l >= 0; l--) {
+		while ((prev = at->prev[l])->key > key) {
+			at = prev;
+		}
+		if (l < height) {
+			link(n, at, l);
+		}
 	}
-	for (; l >= 0; l--) {
-		at = back(at, l, key);
-		link(n, at, l);
+}
+
+static inline void link_behind(struct tree_node *at, struct tree_node *n, uint64_t key)
+{
+	const struct tree_node *end = at;
+	struct tree_node *next;
+	int l = 0, height = n->height;
+
+	while ((next = at->next[l + 1]) != end && next->key <= key) {
+		l++;
+	}
+	for (l = MAX(l, height - 1); l >= 0; l--) {
+		while ((next = at->next[l]) != end && next->key <= key) {
+			at = next;
+		}
+		if (l < height) {
+			link(n, next, l);
+		}
 	}
 }
 
@@ -135,12 +146,10 @@ void tree_insert(struct tree *t, struct tree_node *n)
 		do {
 			link(n, &t->end, l);
 		} while (++l < n->height);
-	} else if (n->key < t->end.next[0]->key) {
-		do {
-			link(n, t->end.next[l], l);
-		} while (++l < n->height);
+	} else if (n->key - t->end.next[0]->key < t->end.prev[0]->key - n->key) {
+		link_behind(&t->end, n, n->key);
 	} else {
-		link_inside(t, n);
+		link_before(&t->end, n, n->key);
 	}
 	if (t->summed) {
 		sum_with(n);
