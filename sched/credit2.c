@@ -116,13 +116,10 @@ static inline bool preempt_in(struct c2_queue *q, const struct c2_entity *re, ui
 	LIST_FOREACH(node, &q->runs) {
 		const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
 		const struct c2_entity *on = sl->on;
-		int64_t more_ns;
-
 		if ((places >> sl->index & 1) == 0 || on == NULL) {
 			continue;
 		}
-		more_ns = (int64_t)(now_ns - sl->picked_ns) - (int64_t)RESIST_NS;
-		if ((int64_t)(on->vt - re->vt) + (int64_t)((__int128)more_ns * (int64_t)on->inverse >> INV_BITS) <= 0) {
+		if (on->vt + vt_in(on, MIN(ns_since(sl->picked_ns, now_ns), NS_PER_S)) <= re->vt + vt_in(on, RESIST_NS)) {
 			return false;
 		}
 		q->alone &= ~(1u << sl->index);
@@ -345,11 +342,11 @@ static void c2_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, 
 	struct c2_entity *re = e->priv;
 	/* What a cpu that was held up ran past the slice is no debt for ever. */
 	const uint64_t counts_ns = MIN(ran_ns, ((struct c2_sched *)s->priv)->most_ns);
-	const unsigned __int128 vt = (unsigned __int128)counts_ns * re->inverse + re->rest;
+	const uint64_t vt = counts_ns * re->inverse + re->rest;
 
 	(void)out;
-	re->vt += (uint64_t)(vt >> INV_BITS);
-	re->rest = (uint32_t)vt;
+	re->vt += vt >> INV_BITS;
+	re->rest = vt & ((1u << INV_BITS) - 1);
 	if (RARE(re->capped)) {
 		(void)spend(s, e->group, now_ns - ran_ns, counts_ns);
 	}

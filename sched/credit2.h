@@ -9,7 +9,7 @@
 
 #define SLOTS		16u			/* of a queue, at most */
 #define QUEUES		64u			/* of a pool: with SLOTS each enough for CPU_MAX */
-#define INV_BITS	32u			/* of a fraction, in c2_entity.inverse */
+#define INV_BITS	28u			/* of a fraction, in c2_entity.inverse: 1 s at weight 1 fits 64 bits */
 #define VT_PER_NS	32u			/* virtual time of weight 1: lasts 18 years, and 65535 still has 2 us */
 #define LAG_NS		(10500 * NS_PER_US)
 #define SLICE_MIN_NS	(500 * NS_PER_US)
@@ -107,10 +107,10 @@ static inline unsigned first_bit(uint64_t w)
 	return (unsigned)__builtin_ctzl(w);
 }
 
-/* By how much ns of running move re's virtual time. */
+/* By how much up to a second of running moves re's virtual time. */
 static inline uint64_t vt_in(const struct c2_entity *re, uint64_t ns)
 {
-	return (uint64_t)((unsigned __int128)ns * re->inverse >> INV_BITS);
+	return ns * re->inverse >> INV_BITS;
 }
 
 /* Domains as they are in c2_entity.node.mask, two of them to a bit where there are many. And which may be meant by mask. */

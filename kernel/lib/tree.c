@@ -93,63 +93,65 @@ static inline void link(struct tree_node *n, struct tree_node *next, int l)
 	next->prev[l] = n;
 }
 
-/*
- * n belongs somewhere inside. From the end that is nearer by key, up until a list has nobody between that end and n, and
- * down from there.
- */
-static inline void link_before(struct tree_node *at, struct tree_node *n, uint64_t key)
+/* What is next to at in list l, towards the other end. */
+static INLINE struct tree_node *step(const struct tree_node *at, int l, bool back)
 {
-	struct tree_node *prev;
-	int l = 0, height = n->height;
-
-	while (at->prev[l + 1]->key > key) {
-		l++;
-	}
-	for (l = MAX(l, height - 1); l >= 0; l--) {
-		while ((prev = at->prev[l])->key > key) {
-			at = prev;
-		}
-		if (l < height) {
-			link(n, at, l);
-		}
-	}
+	return back ? at->prev[l] : at->next[l];
 }
 
-static inline void link_behind(struct tree_node *at, struct tree_node *n, uint64_t key)
+/* Is key beyond that of n? The end is beyond all. */
+static INLINE bool passes(uint64_t key, const struct tree_node *n, bool back)
 {
-	const struct tree_node *end = at;
-	struct tree_node *next;
-	int l = 0, height = n->height;
+	return back ? key < n->key : key >= n->key;
+}
 
-	while ((next = at->next[l + 1]) != end && next->key <= key) {
+/* n, which is neither first nor last: up from an end, until a list has nobody between that and n, and down from there. */
+static INLINE void link_inside(struct tree *t, struct tree_node *n, bool back)
+{
+	const uint64_t key = n->key;
+	const int height = n->height;
+	struct tree_node *at = &t->end, *far;
+	int l = 0;
+
+	t->end.key = back ? 0 : UINT64_MAX;	/* nobody passes it: key is neither */
+	while (passes(key, step(at, l + 1, back), back)) {
 		l++;
 	}
-	for (l = MAX(l, height - 1); l >= 0; l--) {
-		while ((next = at->next[l]) != end && next->key <= key) {
-			at = next;
-		}
-		if (l < height) {
-			link(n, next, l);
+	for (l = MAX(l, height - 1); l >= height; l--) {
+		while (passes(key, far = step(at, l, back), back)) {
+			at = far;
 		}
 	}
+	for (; l >= 0; l--) {
+		while (passes(key, far = step(at, l, back), back)) {
+			at = far;
+		}
+		link(n, back ? at : far, l);
+	}
+	t->end.key = 0;
 }
 
 void tree_insert(struct tree *t, struct tree_node *n)
 {
+	const uint64_t key = n->key;
 	int l = 0;
 
 	if (n->height == 0) {
 		draw_height(t, n);
 	}
 	n->linked = true;
-	if (n->key >= t->end.prev[0]->key) {
+	if (key >= t->end.prev[0]->key) {
 		do {
 			link(n, &t->end, l);
 		} while (++l < n->height);
-	} else if (n->key - t->end.next[0]->key < t->end.prev[0]->key - n->key) {
-		link_behind(&t->end, n, n->key);
+	} else if (key < t->end.next[0]->key) {
+		do {
+			link(n, t->end.next[l], l);
+		} while (++l < n->height);
+	} else if (t->end.prev[0]->key - key < key - t->end.next[0]->key) {
+		link_inside(t, n, true);
 	} else {
-		link_before(&t->end, n, n->key);
+		link_inside(t, n, false);
 	}
 	if (t->summed) {
 		sum_with(n);

@@ -26,7 +26,7 @@ struct tree_node {
 
 	bool linked;
 	uint8_t height;				/* lists that it is in: random, and its own for good */
-	struct tree_node *prev[TREE_LEVELS], *next[TREE_LEVELS];
+	struct tree_node *next[TREE_LEVELS], *prev[TREE_LEVELS];
 	uint64_t masks[TREE_LEVELS];		/* up to next, in a summed set */
 };
 
