@@ -168,16 +168,23 @@ void tree_remove(struct tree *t, struct tree_node *n)
 
 /* --- Searches. */
 
+/* Up, passing over what has none of wanted, until there is some before the next; and down from there. */
 struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t wanted)
 {
-	do {
-		unsigned l = 0;
+	unsigned l = 0;
 
-		while (l + 1 < n->height && (n->masks[l + 1] & wanted) == 0) {
+	for (n = n->next[0]; n->linked && (n->masks[l] & wanted) == 0;) {
+		if (l + 1 < n->height) {
 			l++;
+		} else {
+			n = n->next[l];
 		}
-		n = n->next[l];
-	} while (n->linked && (n->mask & wanted) == 0);
+	}
+	while (n->linked && l-- > 0) {
+		while ((n->masks[l] & wanted) == 0) {
+			n = n->next[l];
+		}
+	}
 	return n->linked ? (struct tree_node *)(uintptr_t)n : NULL;
 }
 
