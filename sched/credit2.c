@@ -2,34 +2,39 @@
 /*
  * credit2: proportional share by weight, with caps, over run queues of neighbouring slots.
  *
- * Each entity has a virtual time: what it ran, divided by its weight. A queue serves up to 16 slots and is one lock domain; its
- * waiters lie in order of virtual time, and a slot takes the first at the end of each slice, unless the one it runs is served
- * less. A slice lasts until the runner has been served as the next waiter has. There is no credit to hand out, so no epoch:
- * nothing ever walks a queue.
+ * Each entity has a virtual time: what it ran, divided by its weight. A queue serves up to 16 slots
+ * and is one lock domain; its waiters lie in order of virtual time, and a slot takes the first at the
+ * end of each slice, unless the one it runs is served less. A slice lasts until the runner has been
+ * served as the next waiter has. There is no credit to hand out, so no epoch: nothing ever walks a
+ * queue.
  *
- * The queue's clock is the highest virtual time that anybody started at. It only goes forward, and is what bounds lag: who
- * comes back from sleep is put no further behind it than 10.5 ms of running, so sleep saves no more than that. Who goes on
- * since nobody else may or wants to run there takes the clock along; a weight whose share is above one slot is put no
- * further behind than that where the first waiter last started. So nobody's past can starve anybody.
+ * The queue's clock is the highest virtual time that anybody started at, in turn. It only goes forward,
+ * and is what bounds lag: who comes back from sleep is put no further behind it than 10.5 ms of running, so
+ * sleep saves no more than that. Who goes on since nobody else may or wants to run there takes the
+ * clock along; a weight whose share is above one slot is put no further behind than that where the
+ * first waiter last started. So nobody's past can starve anybody.
  *
- * Clocks of all queues of a pool are one time, as far as c2_behind() can keep them together: where the clock leads by 3 ms of
- * running and is faster, the slot that finds this pulls one waiter from the queue furthest behind. An idle slot pulls at
- * once. Who is pulled keeps its virtual time, so what it missed in the slow queue it gets in the fast one.
+ * Clocks of all queues of a pool are one time, as far as c2_compare_clocks() can keep them together:
+ * where the clock leads by 3 ms of the other's and is faster, the slot that finds this pulls one
+ * waiter from the queue furthest behind. An idle slot pulls at once. Who is pulled keeps its virtual
+ * time, so what it missed in the slow queue it gets in the fast one.
  *
- * Cap: what a group used of its budget is one atomic word together with the number of the period, so entities in several
- * domains draw on it with no lock. Each run is limited to a fair part of what is left, and what was overdrawn is taken from
- * the next period. Who finds nothing left is parked until the period ends, which is part of each later `until` of its queue.
+ * Cap: what a group used of its budget is one atomic word together with the number of the period, so
+ * entities in several domains draw on it with no lock. A run is limited to a fair part of what is
+ * left; what was overdrawn is taken from the next period. Who finds nothing left is parked until the
+ * period ends, which every later `until` of its queue includes.
  *
- * Where Xen is unclear: queues take slots in the order of joining, 16 at most, siblings together while there is room; beyond 64
- * queues new slots share the smallest. Soft affinity is asked for placement, idle slots and preemption, not for balance.
- * Weight is per entity of the group, as in Xen; a capped group's first period starts when its first entity comes.
+ * Where Xen is unclear: queues take slots in the order of joining, 16 at most, siblings together while
+ * there is room; beyond 64 queues new slots share the smallest. Soft affinity is asked for placement,
+ * idle slots and preemption, not for balance. Weight is per entity of the group, as in Xen; a capped
+ * group's first period starts when its first entity comes.
  */
 #include "sched/credit2.h"
 
 #define BATCH		8u			/* entities parked or unparked in one op */
-#define RESIST_NS	(500 * NS_PER_US)	/* a waker must be that much less served than whom it preempts */
+#define RESIST_NS	(500 * NS_PER_US)	/* a waker must have had that much less than whom it preempts */
 #define QUOTA_MIN_NS	(500 * NS_PER_US)
-#define POT_BITS	40u
+#define POT_BITS	40u			/* of c2_group.pot: what was used */
 #define POT_MASK	((1ul << POT_BITS) - 1)
 #define PERIOD_MASK	(UINT64_MAX >> POT_BITS)
 
@@ -37,7 +42,7 @@
 
 static APART void enqueue_some(struct c2_queue *q, struct c2_entity *re)
 {
-	re->node.mask = re->hard | (re->hard == 0 ? STRAY : 0) | moves_of(re->domains);
+	re->node.mask = re->hard | (re->hard == 0 ? STRAY : 0) | mask_of(re->domains);
 	tree_insert(&q->some, &re->node);
 }
 
@@ -51,31 +56,30 @@ inline void c2_enqueue(struct c2_queue *q, struct c2_entity *re)
 	}
 }
 
-inline void c2_dequeue(struct c2_sched *c2, struct c2_queue *q, struct c2_entity *re)
+void c2_dequeue(struct c2_sched *c2, struct c2_entity *re)
 {
-	tree_remove(RARE(!re->full) ? &q->some : &q->full, &re->node);
+	struct c2_queue *q = re->queue;
+
+	tree_remove(re->full ? &q->full : &q->some, &re->node);
 	if (!any_waits(q) && get(&q->moves) != 0) {
 		put(&q->moves, 0);
 		atomic_fetch_and(&c2->loaded, ~(1ul << q->domain));
 	}
 }
 
-static APART struct c2_entity *first_of_both(const struct c2_queue *q, unsigned i)
+/* The least served waiter of q that may run at place i. */
+static struct c2_entity *first_for(const struct c2_queue *q, unsigned i)
 {
-	struct c2_entity *a = entity_of(tree_first(&q->full)), *b = entity_of(tree_first_fit(&q->some, 1ul << i));
+	struct c2_entity *a = entity_of(tree_first(&q->full)), *b;
 
+	b = entity_of(tree_first_fit(&q->some, 1ul << i));
 	return b == NULL || (a != NULL && a->vt <= b->vt) ? a : b;
 }
 
-/* The least served waiter of q that may run at place i. */
-static inline struct c2_entity *first_for(const struct c2_queue *q, unsigned i)
-{
-	return RARE((tree_masks(&q->some) >> i & 1) != 0) ? first_of_both(q, i) : entity_of(tree_first(&q->full));
-}
+/* --- Who should run re, which waits. What tells others of idle slots and of waiters is changed by
+ * read-modify-writes: of two that cross one sees the other. */
 
-/* --- Who should run re, which was just queued. Both words of c2 are changed by read-modify-writes: of two that cross one sees the other. */
-
-APART bool c2_set_idle(struct c2_sched *c2, struct c2_queue *q, unsigned i, bool idle)
+bool c2_set_idle(struct c2_sched *c2, struct c2_queue *q, unsigned i, bool idle)
 {
 	uint64_t was = get(&q->idle), is = idle ? was | 1ul << i : was & ~(1ul << i);
 
@@ -91,45 +95,7 @@ APART bool c2_set_idle(struct c2_sched *c2, struct c2_queue *q, unsigned i, bool
 	return true;
 }
 
-/* One of its soft set, where its whole core idles, and where it was last, in this order of importance. */
-static void poke_idle_here(struct c2_sched *c2, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
-{
-	const uint64_t idle = get(&q->idle), from = (idle & re->soft) != 0 ? idle & re->soft : idle & re->hard;
-	unsigned best = 0, most = 0;
-
-	for (uint64_t m = from; m != 0; m &= m - 1) {
-		unsigned i = first_bit(m), rank = 1 + 2 * ((q->mates[i] & ~idle) == 0) + (q->slot[i] == re->entity->slot);
-
-		if (rank > most) {
-			most = rank;
-			best = i;
-		}
-	}
-	(void)c2_set_idle(c2, q, best, false);
-	sched_poke(out, q->slot[best]);
-}
-
-/* Pokes whoever runs longest in places, if it was served more than re by RESIST_NS. */
-static inline bool preempt_in(struct c2_queue *q, const struct c2_entity *re, uint32_t places, uint64_t now_ns,
-			      struct sched_out *out)
-{
-	LIST_FOREACH(node, &q->runs) {
-		const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
-		const struct c2_entity *on = sl->on;
-		if ((places >> sl->index & 1) == 0 || on == NULL) {
-			continue;
-		}
-		if (on->vt + vt_in(on, MIN(ns_since(sl->picked_ns, now_ns), NS_PER_S)) <= re->vt + vt_in(on, RESIST_NS)) {
-			return false;
-		}
-		q->alone &= ~(1u << sl->index);
-		sched_poke(out, q->slot[sl->index]);
-		return true;
-	}
-	return false;
-}
-
-/* Some wait that may run on those domains. */
+/* Some wait that may run in those domains. */
 static void tell(struct c2_sched *c2, struct c2_queue *q, uint64_t domains)
 {
 	if ((domains & ~get(&q->moves)) != 0) {
@@ -138,46 +104,72 @@ static void tell(struct c2_sched *c2, struct c2_queue *q, uint64_t domains)
 	}
 }
 
-/* An idle slot, else whom re preempts, else one whose slice was set when nobody waited, so that it is set anew. */
-static APART void find_slot(struct sched *s, struct c2_queue *q, const struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
+/* Of the soft set, where its whole core idles, and where it was last, in this order of importance. */
+static void poke_idle(struct c2_sched *c2, struct c2_queue *q, const struct c2_entity *re,
+		      struct sched_out *out)
+{
+	const uint64_t idle = get(&q->idle) & re->hard;
+	unsigned best = 0, most = 0;
+
+	for (uint64_t m = (idle & re->soft) != 0 ? idle & re->soft : idle; m != 0; m &= m - 1) {
+		unsigned i = first_bit(m), good = 1 + (q->slot[i] == re->entity->slot);
+
+		good += (q->mates[i] & ~get(&q->idle)) == 0 ? 2 : 0;
+		best = good > most ? i : best;
+		most = MAX(most, good);
+	}
+	(void)c2_set_idle(c2, q, best, false);
+	sched_poke(out, q->slot[best]);
+}
+
+/* Pokes whoever runs longest in places, if it was served more than re by RESIST_NS. */
+static inline bool preempt(struct c2_queue *q, const struct c2_entity *re, uint32_t places,
+			   uint64_t now_ns, struct sched_out *out)
+{
+	LIST_FOREACH(node, &q->runs) {
+		const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
+		const struct c2_entity *on = sl->on;
+		uint64_t ran_ns = MIN(ns_since(sl->picked_ns, now_ns), NS_PER_S);
+
+		if ((places >> sl->index & 1) != 0 && on != NULL) {
+			if (on->vt + vt_in(on, ran_ns) <= re->vt + vt_in(on, RESIST_NS)) {
+				return false;
+			}
+			q->alone &= ~(1u << sl->index);
+			sched_poke(out, q->slot[sl->index]);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* An idle slot, one that re preempts, or one whose slice was set when nobody waited, to be set anew. */
+static APART void find_slot(struct sched *s, struct c2_queue *q, const struct c2_entity *re,
+			    uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
-	uint32_t alone = q->alone & re->hard;
+	const uint32_t alone = q->alone & re->hard;
 
 	if ((get(&q->idle) & re->hard) != 0) {
-		poke_idle_here(c2, q, re, out);
+		poke_idle(c2, q, re, out);
 		return;
 	}
 	tell(c2, q, re->domains);
-	if ((get(&c2->idle) & re->domains & ~(1ul << q->domain)) != 0 && c2_call_idle(s, q, re, out)) {
-		return;
-	}
-	if (RARE(re->hard == 0 && re->domains != 0)) {
-		c2_call_for(s, re, out);
-	} else if (!preempt_in(q, re, re->soft, now_ns, out) &&
-		   (re->soft == re->hard || !preempt_in(q, re, re->hard & ~re->soft, now_ns, out)) && alone != 0) {
+	if (!c2_call(s, q, re, out) && !preempt(q, re, re->soft, now_ns, out) &&
+	    !preempt(q, re, re->hard & ~re->soft, now_ns, out) && alone != 0) {
 		q->alone &= ~(alone & -alone);
 		sched_poke(out, q->slot[first_bit(alone)]);
 	}
 }
 
-/* Waiters are left after the pick of a slot that idled, or beside one: an idle slot is told, and it the next. */
-static APART void poke_for_waiters(struct sched *s, struct c2_queue *q, struct sched_out *out)
+/* re may run anywhere, nobody idles or has an endless slice, and others know that such wait here. */
+static inline bool is_quiet(const struct c2_sched *c2, const struct c2_queue *q,
+			    const struct c2_entity *re)
 {
-	const struct c2_entity *full = entity_of(tree_first(&q->full));
-
-	tell(s->priv, q, domains_in(tree_masks(&q->some)) | (full != NULL ? full->domains : 0));
-	for (uint64_t idle = get(&q->idle); idle != 0; idle &= idle - 1) {
-		if (first_for(q, first_bit(idle)) != NULL) {
-			(void)c2_set_idle(s->priv, q, first_bit(idle), false);
-			sched_poke(out, q->slot[first_bit(idle)]);
-			return;
-		}
-	}
-	(void)c2_call_idle(s, q, NULL, out);
+	return re->plain && get(&c2->idle) == 0 && q->alone == 0 && (re->domains & ~get(&q->moves)) == 0;
 }
 
-/* The clock for re, which may not run everywhere: that of the least served that it may run beside, or its queue's. */
+/* The clock for re, which may not run everywhere: of the least served that it may run beside. */
 static APART uint64_t clock_for(const struct c2_queue *q, const struct c2_entity *re)
 {
 	uint64_t least = get(&q->clock);
@@ -193,13 +185,33 @@ static APART uint64_t clock_for(const struct c2_queue *q, const struct c2_entity
 }
 
 /* re waits from now on. The past it did not use is worth LAG_NS at most. */
-void c2_queue_up(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
+void c2_wait(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_queue *q = re->queue;
 
 	re->vt = MAX(re->vt, minus(re->full ? get(&q->clock) : clock_for(q, re), re->lag));
 	c2_enqueue(q, re);
-	find_slot(s, q, re, now_ns, out);
+	if (is_quiet(s->priv, q, re)) {
+		(void)preempt(q, re, re->hard, now_ns, out);
+	} else {
+		find_slot(s, q, re, now_ns, out);
+	}
+}
+
+/* Waiters are left after the pick of a slot that idled, or pulled: an idle one is told, and it the next. */
+static APART void poke_for_waiters(struct sched *s, struct c2_queue *q, struct sched_out *out)
+{
+	const struct c2_entity *full = entity_of(tree_first(&q->full));
+
+	tell(s->priv, q, domains_in(tree_masks(&q->some)) | (full != NULL ? full->domains : 0));
+	for (uint64_t idle = get(&q->idle); idle != 0; idle &= idle - 1) {
+		if (first_for(q, first_bit(idle)) != NULL) {
+			(void)c2_set_idle(s->priv, q, first_bit(idle), false);
+			sched_poke(out, q->slot[first_bit(idle)]);
+			return;
+		}
+	}
+	(void)c2_call(s, q, NULL, out);
 }
 
 /* --- Caps. */
@@ -210,13 +222,15 @@ static uint64_t period_of(const struct sched *s, const struct c2_group *g, uint6
 }
 
 /*
- * One of the group ran that long from at_ns on. Returns what is left of that period's budget. No lock covers the pot; another
- * cpu, with a clock a little ahead, may be in the next period already: then that one pays.
+ * One of the group ran that long from at_ns on. Returns what is left of that period's budget. No lock
+ * covers the pot; where another cpu, with a clock a little ahead, began the next period, that one pays.
  */
-static APART uint64_t spend(const struct sched *s, const struct sched_group *group, uint64_t at_ns, uint64_t ran_ns)
+static APART uint64_t spend(const struct sched *s, const struct sched_group *group, uint64_t at_ns,
+			    uint64_t ran_ns)
 {
 	struct c2_group *g = group->priv;
-	const uint64_t period = period_of(s, g, at_ns), total_ns = (uint64_t)(s->values.v[C2_CAP_PERIOD] * group->values.v[C2_CAP] / 100);
+	const int64_t budget_ns = s->values.v[C2_CAP_PERIOD] * group->values.v[C2_CAP] / 100;
+	const uint64_t period = period_of(s, g, at_ns), total_ns = (uint64_t)budget_ns;
 	uint64_t old = get(&g->pot), used_ns, passed;
 
 	do {
@@ -225,55 +239,47 @@ static APART uint64_t spend(const struct sched *s, const struct sched_group *gro
 		used_ns = old & POT_MASK;
 		used_ns = used_ns / total_ns < passed ? 0 : used_ns - passed * total_ns;
 		used_ns = MIN(used_ns + ran_ns, POT_MASK);
-	} while (!atomic_compare_exchange_weak(&g->pot, &old, (((old >> POT_BITS) + passed) << POT_BITS) | used_ns));
+	} while (!atomic_compare_exchange_weak(&g->pot, &old,
+					       ((old >> POT_BITS) + passed) << POT_BITS | used_ns));
 	return minus(total_ns, used_ns);
 }
 
-/* May the capped re run, and until when? */
+/* Until when may the capped re run? False: it is parked until then. */
 static bool fund(const struct sched *s, struct c2_entity *re, uint64_t now_ns)
 {
 	const struct c2_group *g = re->entity->group->priv;
 	uint64_t left_ns = spend(s, re->entity->group, now_ns, 0);
-	uint64_t end_ns = g->epoch_ns + (period_of(s, g, now_ns) + 1) * (uint64_t)s->values.v[C2_CAP_PERIOD];
 
+	re->funded_ns = g->epoch_ns + (period_of(s, g, now_ns) + 1) * (uint64_t)s->values.v[C2_CAP_PERIOD];
+	if (left_ns == 0) {
+		return false;
+	}
 	left_ns = MIN(left_ns, MAX(left_ns / g->entities, QUOTA_MIN_NS));
-	re->funded_ns = left_ns > 0 ? MIN(end_ns, now_ns + left_ns) : end_ns;
-	return left_ns > 0;
+	re->funded_ns = MIN(re->funded_ns, now_ns + left_ns);
+	return true;
 }
 
-static void set_parked(struct c2_queue *q)
+void c2_set_parked(struct c2_entity *re, bool parked)
 {
-	const struct tree_node *n = tree_first(&q->parked);
+	struct c2_queue *q = re->queue;
+	const struct tree_node *n;
 
+	re->entity->parked = parked ? SCHED_PARK_CAP : SCHED_NOT_PARKED;
+	if (parked) {
+		re->entity->parked_until_ns = re->node.key = re->funded_ns;
+		tree_insert(&q->parked, &re->node);
+	} else {
+		tree_unlink(&re->node);
+	}
+	n = tree_first(&q->parked);
 	q->parked_ns = n != NULL ? n->key : NS_NEVER;
 	q->event_ns = MIN(q->parked_ns, q->balance_ns);
-}
-
-/* re has nothing left; it runs, or waits. */
-static void park(struct sched *s, struct c2_queue *q, struct c2_entity *re)
-{
-	struct sched_entity *e = re->entity;
-
-	if (!e->on_slot) {
-		c2_dequeue(s->priv, q, re);
-	}
-	e->parked = SCHED_PARK_CAP;
-	e->parked_until_ns = re->node.key = re->funded_ns;
-	tree_insert(&q->parked, &re->node);
-	set_parked(q);
-}
-
-void c2_unpark(struct c2_queue *q, struct c2_entity *re)
-{
-	re->entity->parked = SCHED_NOT_PARKED;
-	tree_remove(&q->parked, &re->node);
-	set_parked(q);
 }
 
 /* until_ns, and not later than when the next park ends. */
 static inline uint64_t carry(const struct c2_queue *q, uint64_t until_ns, uint64_t now_ns)
 {
-	return MIN(until_ns, MAX(q->parked_ns, now_ns + 1));
+	return MAX(MIN(until_ns, q->parked_ns), now_ns + 1);
 }
 
 /* Those whose period is over, a batch of them; carry() sees to the rest. */
@@ -282,36 +288,22 @@ static void unpark_due(struct sched *s, struct c2_queue *q, uint64_t now_ns, str
 	for (unsigned i = 0; i < BATCH && now_ns >= q->parked_ns; i++) {
 		struct c2_entity *re = entity_of(tree_first(&q->parked));
 
-		c2_unpark(q, re);
+		c2_set_parked(re, false);
 		if (!re->entity->on_slot) {
-			c2_queue_up(s, re, now_ns, out);
+			c2_wait(s, re, now_ns, out);
 		}
 	}
 }
 
 /* --- What entities do. */
 
-/* re may run anywhere, nobody idles or has an endless slice, and other queues know that such wait here. */
-static inline bool is_quiet(const struct c2_sched *c2, const struct c2_queue *q, const struct c2_entity *re)
-{
-	return re->plain && get(&c2->idle) == 0 && q->alone == 0 && (re->domains & ~get(&q->moves)) == 0;
-}
-
 static void c2_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_entity *re = e->priv;
-	struct c2_queue *q = re->queue;
 
-	if (q == NULL || e->on_slot) {
-		return;				/* until a slot comes that it may use, or released() follows */
+	if (re->queue != NULL && !e->on_slot) {	/* else a slot comes for it, or released() */
+		c2_wait(s, re, now_ns, out);
 	}
-	if (RARE(!is_quiet(s->priv, q, re))) {
-		c2_queue_up(s, re, now_ns, out);
-		return;
-	}
-	re->node.key = re->vt = MAX(re->vt, minus(get(&q->clock), re->lag));
-	(void)preempt_in(q, re, re->hard, now_ns, out);
-	tree_insert(&q->full, &re->node);
 }
 
 static void c2_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -320,13 +312,11 @@ static void c2_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, s
 
 	(void)now_ns, (void)out;
 	if (e->parked != SCHED_NOT_PARKED) {
-		c2_unpark(re->queue, re);
-	} else if (e->on_slot) {
-		struct c2_slot *sl = slot_of(s, e->slot);
-
-		sl->on = sl->on == re ? NULL : sl->on;
-	} else if (re->queue != NULL) {
-		c2_dequeue(s->priv, re->queue, re);
+		c2_set_parked(re, false);
+	} else if (!e->on_slot && re->queue != NULL) {
+		c2_dequeue(s->priv, re);
+	} else if (e->on_slot && slot_of(s, e->slot)->on == re) {
+		slot_of(s, e->slot)->on = NULL;
 	}
 }
 
@@ -337,7 +327,8 @@ static void c2_yield(struct sched *s, struct sched_entity *e, uint64_t now_ns, s
 	slot_of(s, e->slot)->state |= YIELDED;
 }
 
-static void c2_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns, struct sched_out *out)
+static void c2_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns,
+		      struct sched_out *out)
 {
 	struct c2_entity *re = e->priv;
 	/* What a cpu that was held up ran past the slice is no debt for ever. */
@@ -375,53 +366,41 @@ static void c2_released(struct sched *s, struct sched_entity *e, uint64_t now_ns
 
 /* --- Picking. */
 
-/* True: *p asks to pull from q before sl picks. */
-static bool ask(struct c2_slot *sl, const struct c2_queue *q, unsigned why, struct sched_pick *p)
-{
-	sl->state = (sl->state & ~BALANCES) | ASKED | why;
-	*p = (struct sched_pick){ .until_ns = NS_NEVER, .pull = true, .from = q->slot[first_bit(q->members)] };
-	return true;
-}
-
-/* sl may have been called. True: it asks to pull; but no pick does so twice. */
-static bool answer(struct sched *s, struct c2_slot *sl, unsigned slot, struct sched_out *out, struct sched_pick *p)
+/* sl may have been called. True: *p asks to pull; but no pick does so twice. */
+static bool answer(struct sched *s, struct c2_slot *sl, struct sched_out *out, struct sched_pick *p)
 {
 	for (uint64_t calls = atomic_load(&sl->calls); calls != 0; calls &= calls - 1) {
 		const struct c2_queue *q = &((struct c2_sched *)s->priv)->queue[first_bit(calls)];
 
-		if (q->count > 0 && (sl->state & ASKED) == 0) {
-			return ask(sl, q, 0, p);
-		}
-		if (q->count > 0) {
-			sched_poke(out, slot);
+		if (q->count == 0) {		/* its slots have left */
+			atomic_fetch_and(&sl->calls, ~(calls & -calls));
+		} else if ((sl->state & ASKED) != 0) {
+			sched_poke(out, sl->queue->slot[sl->index]);
 			return false;
+		} else {
+			sl->state |= ASKED;
+			*p = (struct sched_pick){ .until_ns = NS_NEVER, .pull = true };
+			p->from = q->slot[first_bit(q->members)];
+			return true;
 		}
-		atomic_fetch_and(&sl->calls, ~(calls & -calls));	/* all its slots have left */
 	}
 	return false;
 }
 
-/* A park is over, sl was called to pull, or it is time to compare clocks. True: *p asks to pull. */
-static APART bool attend(struct sched *s, struct c2_slot *sl, unsigned slot, uint64_t now_ns, struct sched_out *out,
+/* A park is over, it is time to compare clocks, or sl was called. True: *p asks to pull. */
+static APART bool attend(struct sched *s, struct c2_slot *sl, uint64_t now_ns, struct sched_out *out,
 			 struct sched_pick *p)
 {
-	struct c2_queue *q = sl->queue;
-	const struct c2_queue *behind;
-
-	unpark_due(s, q, now_ns, out);
-	if (answer(s, sl, slot, out, p)) {
-		return true;
+	unpark_due(s, sl->queue, now_ns, out);
+	if (now_ns >= sl->queue->balance_ns && (sl->state & ASKED) == 0) {
+		c2_compare_clocks(s->priv, sl, now_ns);
 	}
-	if (now_ns < q->balance_ns || (sl->state & ASKED) != 0) {
-		return false;
-	}
-	behind = c2_behind(s->priv, q, now_ns);
-	set_parked(q);
-	return behind != NULL && ask(sl, behind, BALANCES, p);
+	return answer(s, sl, out, p);
 }
 
-/* Nothing to run: other queues are asked that have waiters for this one. */
-static APART struct sched_pick go_idle(struct sched *s, struct c2_slot *sl, unsigned slot, uint64_t now_ns, struct sched_out *out)
+/* Nothing to run: queues are asked that have waiters for this one. */
+static APART struct sched_pick go_idle(struct sched *s, struct c2_slot *sl, uint64_t now_ns,
+				       struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
 	struct c2_queue *q = sl->queue;
@@ -431,131 +410,119 @@ static APART struct sched_pick go_idle(struct sched *s, struct c2_slot *sl, unsi
 	sl->on = NULL;
 	q->alone &= ~(1u << sl->index);
 	if (c2_set_idle(c2, q, sl->index, true)) {
-		for (uint64_t m = atomic_load(&c2->loaded) & ~(1ul << q->domain); m != 0; m &= m - 1) {
-			uint64_t there = get(&c2->queue[first_bit(m)].moves) >> q->domain & 1;
+		uint64_t from = atomic_load(&c2->loaded) & ~(1ul << q->domain), calls = 0;
 
-			atomic_fetch_or(&sl->calls, there << first_bit(m));
+		for (; from != 0; from &= from - 1) {
+			uint64_t moves = get(&c2->queue[first_bit(from)].moves);
+
+			calls |= (moves >> q->domain & 1) << first_bit(from);
 		}
+		atomic_fetch_or(&sl->calls, calls);
 	}
-	if (!answer(s, sl, slot, out, &p)) {
+	if (!answer(s, sl, out, &p)) {
 		sl->state = IDLED;
 	}
 	return p;
 }
 
-/* The one that goes first: on, who runs on sl, or first, the least served waiter. */
-static inline struct c2_entity *choose(const struct c2_slot *sl, struct c2_entity *on, struct c2_entity *first, uint64_t now_ns)
+/* Who goes first: on, who runs on sl, or first, the least served waiter. */
+static inline struct c2_entity *choose(const struct c2_slot *sl, struct c2_entity *on,
+				       struct c2_entity *first, uint64_t now_ns)
 {
-	if (first == NULL || (on != NULL && (sl->state & YIELDED) == 0 && (now_ns < sl->keep_ns || on->vt < first->vt))) {
+	if (first == NULL || (on != NULL && (sl->state & YIELDED) == 0 &&
+			      (now_ns < sl->keep_ns || on->vt < first->vt))) {
 		return on;
 	}
 	return first;
 }
 
 /* next has a cap: it goes first if it may; else it is parked, and the next one asked. */
-static APART struct c2_entity *choose_funded(struct sched *s, struct c2_slot *sl, struct c2_entity *next, struct c2_entity **on,
-					     uint64_t now_ns, struct sched_out *out)
+static APART struct c2_entity *choose_funded(struct sched *s, struct c2_slot *sl, struct c2_entity *next,
+					     struct c2_entity **on, uint64_t now_ns,
+					     struct sched_out *out)
 {
 	for (unsigned n = 0; next != NULL && next->capped && !fund(s, next, now_ns); n++) {
 		if (n == BATCH) {
 			sched_poke(out, sl->queue->slot[sl->index]);
 			return NULL;
 		}
-		park(s, sl->queue, next);
+		if (!next->entity->on_slot) {
+			c2_dequeue(s->priv, next);
+		}
+		c2_set_parked(next, true);
 		*on = *on == next ? NULL : *on;
 		next = choose(sl, *on, first_for(sl->queue, sl->index), now_ns);
 	}
 	return next;
 }
 
-/* re goes on. What it had while nobody else could or would run there is bounded, and so is what it missed. */
-static inline void go_on(struct c2_queue *q, struct c2_entity *re, const struct c2_entity *first)
-{
-	uint64_t clock = get(&q->clock);
-
-	if (first != NULL) {
-		re->vt = MAX(re->vt, minus(first->start_vt, re->lag));
-	} else {
-		re->vt = MAX(re->vt, minus(clock, re->lag));
-		put(&q->clock, MAX(clock, re->vt));
-	}
-}
-
-/* re, in no queue any more, comes to sl. */
-static inline void start(struct c2_queue *q, struct c2_slot *sl, struct c2_entity *re, uint64_t keep_ns)
-{
-	re->start_vt = re->vt;
-	put(&q->clock, MAX(get(&q->clock), re->vt));
-	sl->on = re;
-	sl->keep_ns = keep_ns;
-	list_remove(&sl->link);
-	list_push_back(&q->runs, &sl->link);
-}
-
 /*
- * How long re runs: until it has had what the next one has had, and last, who leaves for it and comes back (NULL: nobody);
- * least_ns at least.
+ * next runs on sl until it has had what the first waiter behind it has had, and last, who was there
+ * and comes back (NULL: nobody). Where it stays, what it had while nobody else could or would run is
+ * bounded, and so is what it missed.
  */
-static inline uint64_t slice_ns(struct c2_queue *q, unsigned i, const struct c2_entity *re, const struct c2_entity *first,
-				const struct c2_entity *last, uint64_t least_ns)
+static INLINE struct sched_pick run(const struct c2_sched *c2, struct c2_slot *sl, struct c2_entity *last,
+				    struct c2_entity *next, const struct c2_entity *behind,
+				    uint64_t now_ns)
 {
-	uint64_t vt = first != NULL ? first->vt : UINT64_MAX;
+	struct c2_queue *q = sl->queue;
+	uint64_t ns = c2->least_ns, clock = get(&q->clock), vt = behind != NULL ? behind->vt : UINT64_MAX;
 
-	vt = last != NULL ? MIN(vt, last->vt) : vt;
-	if (RARE(q->alone != 0)) {
-		q->alone &= ~(1u << i);
+	if (next == last) {
+		ns = MAX(SLICE_MIN_NS, minus(sl->keep_ns, now_ns));
+		next->vt = MAX(next->vt, minus(behind != NULL ? behind->start_vt : clock, next->lag));
+	} else {
+		vt = last != NULL ? MIN(vt, last->vt) : vt;
+		next->start_vt = next->vt;
+		sl->on = next;
+		sl->keep_ns = now_ns + c2->ratelimit_ns;
+		list_remove(&sl->link);
+		list_push_back(&q->runs, &sl->link);
 	}
-	if (vt <= re->vt) {
-		return least_ns;
+	put(&q->clock, MAX(clock, MIN(vt, next->vt)));
+	if (RARE(q->alone != 0 || vt == UINT64_MAX)) {
+		q->alone = (q->alone & ~(1u << sl->index)) | (uint32_t)(vt == UINT64_MAX) << sl->index;
 	}
-	if (RARE(vt == UINT64_MAX)) {
-		q->alone |= 1u << i;
+	if (vt > next->vt) {
+		vt = MIN(vt - next->vt, SLICE_MAX_NS * VT_PER_NS);
+		ns = MAX(MIN(vt * next->weight / VT_PER_NS, SLICE_MAX_NS), ns);
 	}
-	vt = MIN(vt - re->vt, SLICE_MAX_NS * VT_PER_NS);
-	return MAX(MIN(vt * re->weight / VT_PER_NS, SLICE_MAX_NS), least_ns);
+	sl->picked_ns = now_ns;
+	return (struct sched_pick){ .entity = next->entity, .until_ns = MIN(now_ns + ns, q->parked_ns) };
 }
 
-/* There is something to see to beside the next one. */
-static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+/* There is more to see to than who is next. */
+static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t now_ns,
+					struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
 	struct c2_slot *sl = slot_of(s, slot);
 	struct c2_queue *q = sl->queue;
 	struct c2_entity *last = sl->on, *next;
-	uint64_t least_ns = c2->least_ns;
 	struct sched_pick p;
 	unsigned state;
 
-	if ((now_ns >= q->event_ns || get(&sl->calls) != 0) && attend(s, sl, slot, now_ns, out, &p)) {
+	if ((now_ns >= q->event_ns || get(&sl->calls) != 0) && attend(s, sl, now_ns, out, &p)) {
 		return p;
 	}
 	if (last != NULL && (last->soft >> sl->index & 1) == 0 &&
 	    ((last->hard >> sl->index & 1) == 0 || (get(&q->idle) & last->soft) != 0)) {
-		last = NULL;				/* released() finds it another slot */
+		last = NULL;			/* released() finds it another slot */
 	}
 	next = choose(sl, last, first_for(q, sl->index), now_ns);
 	if (next != NULL && next->capped) {
 		next = choose_funded(s, sl, next, &last, now_ns, out);
 	}
 	if (next == NULL) {
-		return go_idle(s, sl, slot, now_ns, out);
+		return go_idle(s, sl, now_ns, out);
 	}
-	if (next == last) {
-		last = NULL;
-		least_ns = MAX(SLICE_MIN_NS, minus(sl->keep_ns, now_ns));
-		go_on(q, next, first_for(q, sl->index));
-	} else {
-		c2_dequeue(c2, q, next);
-		start(q, sl, next, now_ns + c2->ratelimit_ns);
+	if (next != last) {
+		c2_dequeue(c2, next);
 	}
+	p = run(c2, sl, last, next, first_for(q, sl->index), now_ns);
+	p.until_ns = carry(q, next->capped ? MIN(p.until_ns, next->funded_ns) : p.until_ns, now_ns);
 	state = sl->state;
-	sl->picked_ns = now_ns;
 	sl->state = 0;
-	least_ns = slice_ns(q, sl->index, next, first_for(q, sl->index), last, least_ns);
-	p = (struct sched_pick){ .entity = next->entity, .until_ns = carry(q, now_ns + least_ns, now_ns) };
-	if (next->capped) {
-		p.until_ns = MIN(p.until_ns, next->funded_ns);
-	}
 	if ((state & IDLED) != 0) {
 		(void)c2_set_idle(c2, q, sl->index, false);
 	}
@@ -567,42 +534,37 @@ static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t
 
 static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
-	const struct c2_sched *c2 = s->priv;
 	struct c2_slot *sl = slot_of(s, slot);
 	struct c2_queue *q = sl->queue;
 	struct c2_entity *last = sl->on, *first = entity_of(tree_first(&q->full)), *second;
-	uint64_t ns;
 
-	if (RARE(now_ns >= q->event_ns || get(&sl->calls) != 0 || sl->state != 0 || tree_masks(&q->some) != 0 || first == NULL ||
-		 !first->plain || (last != NULL && !last->plain))) {
+	if (RARE(now_ns >= q->event_ns || get(&sl->calls) != 0 || sl->state != 0 ||
+		 tree_masks(&q->some) != 0 || first == NULL || !first->plain ||
+		 (last != NULL && !last->plain))) {
 		return pick_any(s, slot, now_ns, out);
 	}
 	second = entity_of(tree_next(&first->node));
 	if (RARE(second == NULL)) {
 		return pick_any(s, slot, now_ns, out);
 	}
-	sl->picked_ns = now_ns;
 	if (choose(sl, last, first, now_ns) == last) {
-		go_on(q, last, first);
-		ns = slice_ns(q, sl->index, last, first, NULL, MAX(SLICE_MIN_NS, minus(sl->keep_ns, now_ns)));
-		return (struct sched_pick){ .entity = last->entity, .until_ns = MIN(now_ns + ns, q->parked_ns) };
+		return run(s->priv, sl, last, last, first, now_ns);
 	}
 	tree_unlink(&first->node);
-	start(q, sl, first, now_ns + c2->ratelimit_ns);
-	ns = slice_ns(q, sl->index, first, second, last, c2->least_ns);
-	return (struct sched_pick){ .entity = first->entity, .until_ns = MIN(now_ns + ns, q->parked_ns) };
+	return run(s->priv, sl, last, first, second, now_ns);
 }
 
 SCHED_POLICY(sched_credit2,
 	.name = "credit2",
 	.summary = "proportional share by weight, with caps; a queue per LLC",
-	.honours = SCHED_HONOURS_WEIGHT | SCHED_HONOURS_CAP | SCHED_HONOURS_HARD_AFFINITY | SCHED_HONOURS_SOFT_AFFINITY |
-		   SCHED_HONOURS_YIELD | SCHED_WORK_CONSERVING,
-	.tunables = c2_tunables, .tunable_count = ARRAY_SIZE(c2_tunables),
+	.honours = SCHED_HONOURS_WEIGHT | SCHED_HONOURS_CAP | SCHED_HONOURS_HARD_AFFINITY |
+		   SCHED_HONOURS_SOFT_AFFINITY | SCHED_HONOURS_YIELD | SCHED_WORK_CONSERVING,
+	.tunables = c2_tunables, .tunable_count = C2_TUNABLES,
 	.object_size = sizeof(struct c2_sched), .slot_size = sizeof(struct c2_slot),
 	.group_size = sizeof(struct c2_group), .entity_size = sizeof(struct c2_entity),
 	.init = c2_init, .join = c2_join, .leave = c2_leave, .add = c2_add, .remove = c2_remove,
-	.set_affinity = c2_set_affinity, .wake = c2_wake, .block = c2_block, .yield = c2_yield, .charge = c2_charge,
-	.pick = c2_pick, .released = c2_released, .tune = c2_tune, .export = c2_export, .import = c2_import,
-	.describe = c2_describe, .check = c2_check, .wait_bound_ns = c2_wait_bound_ns, .pull = c2_pull,
+	.set_affinity = c2_set_affinity, .wake = c2_wake, .block = c2_block, .yield = c2_yield,
+	.charge = c2_charge, .pick = c2_pick, .released = c2_released, .tune = c2_tune,
+	.export = c2_export, .import = c2_import, .describe = c2_describe, .check = c2_check,
+	.wait_bound_ns = c2_wait_bound_ns, .pull = c2_pull,
 );

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files of credit2 share. The essay is in credit2.c. */
+/* What the two files of credit2 share. The essay is in credit2.c. */
 #pragma once
 
 #include <stdatomic.h>
@@ -7,61 +7,60 @@
 #include "kernel/lib/tree.h"
 #include "sched/sched.h"
 
-#define SLOTS		16u			/* of a queue, at most */
-#define QUEUES		64u			/* of a pool: with SLOTS each enough for CPU_MAX */
-#define INV_BITS	28u			/* of a fraction, in c2_entity.inverse: 1 s at weight 1 fits 64 bits */
-#define VT_PER_NS	32u			/* virtual time of weight 1: lasts 18 years, and 65535 still has 2 us */
+#define SLOTS		16u		/* of a queue, at most */
+#define QUEUES		64u		/* of a pool: with SLOTS each enough for CPU_MAX */
+#define STRAY		(1ul << SLOTS)	/* in c2_entity.node.mask: its queue has no slot for it */
+#define INV_BITS	28u		/* of a fraction, in c2_entity.inverse */
+#define VT_PER_NS	32u		/* virtual time of weight 1: lasts 18 years; 65535 still has 2 us */
 #define LAG_NS		(10500 * NS_PER_US)
 #define SLICE_MIN_NS	(500 * NS_PER_US)
 #define SLICE_MAX_NS	(10 * NS_PER_MS)
-#define STRAY		(1ul << SLOTS)		/* in c2_entity.node.mask, after hard: its queue has no slot for it */
-#define BALANCE_NS	(3 * NS_PER_MS)		/* how often, and from which lead on */
+#define BALANCE_NS	(3 * NS_PER_MS)	/* how often clocks are compared, and from which lead on it matters */
 
 enum { C2_WEIGHT, C2_CAP, C2_RATELIMIT, C2_CAP_PERIOD, C2_RUNQUEUE, C2_TUNABLES };
-
-extern const struct sched_tunable c2_tunables[C2_TUNABLES];
 
 /* Bits of idle, members, alone and mates are places of slots in the queue. */
 struct c2_queue {
 	/* Written under the domain, read by others without it. */
 	_Atomic uint64_t clock, pace;	/* pace: by how much the clock moves in BALANCE_NS */
-	_Atomic uint64_t moves;		/* where those may run that waited since there last was none of them; 0: none waits */
-	_Atomic uint64_t idle;		/* found nothing and was not poked since */
+	_Atomic uint64_t moves;		/* domains where those may run that wait, or did since none did */
+	_Atomic uint64_t idle;		/* found nothing, and was not poked since */
 
-	struct tree full, some, parked;	/* waiters that may run on every slot of the pool, others; who is parked, until when */
-	uint64_t event_ns, parked_ns;	/* when to compare clocks, or parked_ns: when the first is to go on */
-	uint64_t balance_ns, gave_ns, seen_ns, seen_clock;
-	uint32_t members, alone;	/* alone: slice set with nobody waiting */
+	struct tree full, some, parked;	/* waiters that may run on every slot, others; until when */
+	uint64_t parked_ns;		/* when the first of the parked goes on */
+	uint64_t balance_ns, event_ns;	/* when clocks are compared next; the earlier of both */
+	uint64_t seen_ns, seen_clock;	/* when they were last */
 	struct list runs;		/* slots that run somebody, the one first that does so longest */
 	unsigned slot[SLOTS];
-	uint32_t mates[SLOTS];		/* the places of its core */
-	uint64_t homed;			/* weight of all entities that belong here */
-	unsigned count, domain, kind, number;	/* count 0: there is no such queue. Else for slots of `number` of that kind */
+	uint32_t mates[SLOTS];		/* all of its core */
+	uint32_t members, alone;	/* alone: its slice was set with nobody waiting */
+	unsigned count, homed;		/* members; entities that belong here. count 0: no such queue */
+	unsigned domain, kind, number;	/* constant: for slots of `number` of that kind */
 };
 
+/* Queues, and what is not atomic here, change with all domains held. */
 struct c2_sched {
-	_Atomic uint64_t loaded, idle;	/* by domain: moves is not 0; idle is not */
-	uint64_t ratelimit_ns, least_ns, most_ns;	/* slices: at least; what a run counts at most */
-	uint64_t weight;		/* of all, and how many they are */
-	struct list entities;
+	_Atomic uint64_t loaded, idle;	/* by domain: moves, idle is not 0 */
+	uint64_t ratelimit_ns, least_ns, most_ns;	/* slices at least; a run counts at most */
+	uint64_t weight;		/* of all entities */
 	unsigned entity_count, queue_count;
-	struct c2_queue queue[QUEUES];	/* by domain; which there are, and the rest, changes with all domains held */
+	struct list entities;
+	struct c2_queue queue[QUEUES];	/* by domain */
 };
 
-enum { IDLED = 1, YIELDED = 2, ASKED = 4, BALANCES = 8 };	/* its last pick found nothing, or asked to pull, why */
+enum { IDLED = 1, YIELDED = 2, ASKED = 4 };	/* its last pick found nothing, or asked to pull */
 
 struct c2_slot {
 	struct c2_queue *queue;
 	struct c2_entity *on;		/* who runs; NULL also when it has blocked */
-	unsigned index, core;
-	struct list link;		/* in runs */
-	uint64_t keep_ns, picked_ns;	/* its ratelimit ends; it was picked last */
-	unsigned state;			/* of the flags below; rarely any */
+	unsigned index, core, state;	/* its place; state: rarely anything */
 	_Atomic uint64_t calls;		/* domains to pull from: set by all, cleared here */
+	uint64_t keep_ns, picked_ns;	/* the ratelimit ends; it was picked last */
+	struct list link;		/* in runs */
 };
 
 struct c2_group {
-	_Atomic uint64_t pot;		/* of its cap: what it used, and, above POT_BITS, the number of that period */
+	_Atomic uint64_t pot;		/* what it used of its cap, and the number of that period */
 	uint64_t epoch_ns;		/* when its first period began */
 	unsigned entities;
 };
@@ -73,17 +72,21 @@ struct c2_entity {
 	uint64_t vt, start_vt;		/* virtual time, and at its last start */
 	uint64_t inverse, lag;		/* virtual time of a ns, with a fraction; and of LAG_NS */
 	uint32_t weight, rest;		/* rest: a fraction of vt */
-	uint32_t hard, soft;		/* places in its queue; soft is within hard, and all of it when it would be empty */
-	bool full, capped;		/* may run on all slots */
-	bool plain;			/* full, would as soon run on each of them, and is not capped */
-	uint64_t funded_ns;		/* of a capped one: it may run, or is parked, until then */
+	uint32_t hard, soft;		/* places in its queue; soft is within hard, and never empty alone */
+	bool full, capped, plain;	/* full: may run on all slots. plain: and has no soft set nor cap */
 	uint64_t domains;		/* queues that have a slot for it */
-	struct list link;
+	uint64_t funded_ns;		/* of a capped one: it may run, or is parked, until then */
+	struct list link;		/* in c2_sched.entities */
 };
 
 static inline struct c2_slot *slot_of(const struct sched *s, unsigned slot)
 {
 	return s->slot_priv[slot];
+}
+
+static inline struct c2_entity *entity_of(struct tree_node *n)
+{
+	return n == NULL ? NULL : TREE_ENTRY(n, struct c2_entity, node);
 }
 
 /* For what is read by others and written under a lock only. */
@@ -113,22 +116,15 @@ static inline uint64_t vt_in(const struct c2_entity *re, uint64_t ns)
 	return ns * re->inverse >> INV_BITS;
 }
 
-/* Domains as they are in c2_entity.node.mask, two of them to a bit where there are many. And which may be meant by mask. */
-static inline uint64_t moves_of(uint64_t domains)
+/* Domains as they are in c2_entity.node.mask, some two to a bit; and all that those may mean. */
+static inline uint64_t mask_of(uint64_t domains)
 {
 	return (domains | domains >> (63 - SLOTS)) << (SLOTS + 1);
 }
 
 static inline uint64_t domains_in(uint64_t mask)
 {
-	uint64_t low = mask >> (SLOTS + 1);
-
-	return low | low << (63 - SLOTS);
-}
-
-static inline struct c2_entity *entity_of(struct tree_node *n)
-{
-	return n == NULL ? NULL : TREE_ENTRY(n, struct c2_entity, node);
+	return mask >> (SLOTS + 1) | mask >> (SLOTS + 1) << (63 - SLOTS);
 }
 
 static inline bool any_waits(const struct c2_queue *q)
@@ -139,24 +135,27 @@ static inline bool any_waits(const struct c2_queue *q)
 /* --- credit2.c */
 bool c2_set_idle(struct c2_sched *c2, struct c2_queue *q, unsigned i, bool idle);
 void c2_enqueue(struct c2_queue *q, struct c2_entity *re);
-void c2_dequeue(struct c2_sched *c2, struct c2_queue *q, struct c2_entity *re);
-void c2_unpark(struct c2_queue *q, struct c2_entity *re);
-void c2_queue_up(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out);
+void c2_dequeue(struct c2_sched *c2, struct c2_entity *re);
+void c2_set_parked(struct c2_entity *re, bool parked);
+void c2_wait(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out);
 
-/* --- credit2_queues.c: between queues, and ops */
-void c2_call_for(struct sched *s, const struct c2_entity *re, struct sched_out *out);
-bool c2_call_idle(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out);
-const struct c2_queue *c2_behind(struct c2_sched *c2, struct c2_queue *q, uint64_t now_ns);
+/* --- credit2_queues.c: between queues, and ops. */
+extern const struct sched_tunable c2_tunables[C2_TUNABLES];
+bool c2_call(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out);
+void c2_compare_clocks(struct c2_sched *c2, struct c2_slot *sl, uint64_t now_ns);
 void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns, struct sched_out *out);
 enum err c2_init(struct sched *s);
-unsigned c2_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out);
+unsigned c2_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
+		 struct sched_out *out);
 void c2_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);
 void c2_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
 void c2_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
 void c2_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
-void c2_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+void c2_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns,
+	     struct sched_out *out);
 void c2_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to);
-void c2_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns);
+void c2_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from,
+	       uint64_t now_ns);
 uint64_t c2_wait_bound_ns(struct sched *s, const struct sched_entity *e);
 void c2_describe(struct sched *s, uint64_t now_ns, struct text *to);
 bool c2_check(struct sched *s, struct sched_reason *why);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* credit2: its values; queues and slots come and go, entities belong to one, and move; what it is as text, and checked. */
+/* credit2: values; queues and slots come and go, entities belong to one, and move; as text; checked. */
 #include "sched/credit2.h"
 
-#define MOVED_LAGS	10u			/* so many times that is what a moved one brings along */
+#define MOVED_LAGS	2u			/* so many times that is what a moved one brings along */
 #define WEIGHT_MAX	65535
 
 enum { BY_CPU, BY_CORE, BY_LLC, BY_NODE, BY_ALL };
@@ -13,15 +13,18 @@ static const char *const kinds[] = {
 const struct sched_tunable c2_tunables[C2_TUNABLES] = {
 	[C2_WEIGHT] = {
 		.name = "weight", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true,
-		.min = 1, .max = WEIGHT_MAX, .def = 256, .help = "share of each vCPU, against the other vCPUs' weights",
+		.min = 1, .max = WEIGHT_MAX, .def = 256,
+		.help = "share of each vCPU, against the other vCPUs' weights",
 	},
 	[C2_CAP] = {
 		.name = "cap", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true, .unit = "%",
-		.min = 0, .max = 100 * CPU_MAX, .def = 0, .help = "most that the VM gets, of one cpu; 0: no limit",
+		.min = 0, .max = 100 * CPU_MAX, .def = 0,
+		.help = "most that the VM gets, of one cpu; 0: no limit",
 	},
 	[C2_RATELIMIT] = {
 		.name = "ratelimit", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
-		.min = 0, .max = 500 * NS_PER_MS, .def = NS_PER_MS, .help = "how long a vCPU runs before another may preempt it",
+		.min = 0, .max = 500 * NS_PER_MS, .def = NS_PER_MS,
+		.help = "how long a vCPU runs before another may preempt it",
 	},
 	[C2_CAP_PERIOD] = {
 		.name = "cap-period", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
@@ -35,10 +38,10 @@ const struct sched_tunable c2_tunables[C2_TUNABLES] = {
 
 /* --- Between queues. */
 
-/* The least served waiter of q, or of its strays, that may run on slot, of that domain. Looks at no more than SLOTS restricted ones. */
+/* The least served waiter of q, or the first stray, that may run on slot. Looks at SLOTS restricted ones. */
 static struct c2_entity *first_movable(struct c2_queue *q, unsigned domain, unsigned slot, bool stray)
 {
-	const uint64_t wanted = stray ? STRAY : moves_of(1ul << domain);
+	const uint64_t wanted = stray ? STRAY : mask_of(1ul << domain);
 	struct c2_entity *a = stray ? NULL : entity_of(tree_first(&q->full)), *b;
 	struct tree_node *n = tree_first_fit(&q->some, wanted);
 
@@ -51,44 +54,27 @@ static struct c2_entity *first_movable(struct c2_queue *q, unsigned domain, unsi
 	return a;
 }
 
-/* slot shall pull from q. */
-static void call(struct sched *s, const struct c2_queue *q, unsigned slot, struct sched_out *out)
-{
-	atomic_fetch_or(&slot_of(s, slot)->calls, 1ul << q->domain);
-	sched_poke(out, slot);
-}
-
-/* The stray re needs a slot of its own set. */
-void c2_call_for(struct sched *s, const struct c2_entity *re, struct sched_out *out)
-{
-	const struct c2_queue *q = &((struct c2_sched *)s->priv)->queue[first_bit(re->domains)];
-
-	for (uint32_t m = q->members; m != 0; m &= m - 1) {
-		if (cpuset_has(&re->entity->hard, q->slot[first_bit(m)])) {
-			call(s, re->queue, q->slot[first_bit(m)], out);
-			return;
-		}
-	}
-}
-
 /*
- * An idle slot of another queue is called to pull re, or, for NULL, any waiter. We do not hold that queue: what we read of it
- * may be old, and then its slot sees that we are loaded.
+ * Calls an idle slot of another queue to pull re, or, for NULL, any waiter; for a stray any slot. We do
+ * not hold that queue: what we read of it may be old, and then its slot sees that we are loaded.
  */
-bool c2_call_idle(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
+bool c2_call(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
-	uint64_t domains = atomic_load(&c2->idle) & ~(1ul << q->domain) & (re != NULL ? re->domains : get(&q->moves));
+	const bool stray = re != NULL && re->hard == 0;
+	uint64_t domains = (stray ? ~0ul : atomic_load(&c2->idle)) & ~(1ul << q->domain);
 
+	domains &= re != NULL ? re->domains : get(&q->moves);
 	for (; domains != 0; domains &= domains - 1) {
-		const struct c2_queue *other = &c2->queue[first_bit(domains)];
+		const struct c2_queue *to = &c2->queue[first_bit(domains)];
 
-		for (uint64_t m = get(&other->idle); m != 0; m &= m - 1) {
-			unsigned slot = other->slot[first_bit(m)];
+		for (uint64_t m = stray ? to->members : get(&to->idle); m != 0; m &= m - 1) {
+			unsigned slot = to->slot[first_bit(m)];
 
-			if (re == NULL ? first_movable(q, other->domain, slot, false) != NULL :
+			if (re == NULL ? first_movable(q, to->domain, slot, false) != NULL :
 			    re->full || cpuset_has(&re->entity->hard, slot)) {
-				call(s, q, slot, out);
+				atomic_fetch_or(&slot_of(s, slot)->calls, 1ul << q->domain);
+				sched_poke(out, slot);
 				return true;
 			}
 		}
@@ -96,28 +82,31 @@ bool c2_call_idle(struct sched *s, struct c2_queue *q, const struct c2_entity *r
 	return false;
 }
 
-/* Once in BALANCE_NS: the queue whose clock is furthest behind ours, where ours leads by as much as it moves in that, and gains. */
-const struct c2_queue *c2_behind(struct c2_sched *c2, struct c2_queue *q, uint64_t now_ns)
+static bool leads(const struct c2_queue *q, const struct c2_queue *other)
 {
-	const uint64_t clock = get(&q->clock), span_ns = now_ns - q->seen_ns + 1;
+	return get(&q->clock) > get(&other->clock) + get(&other->pace) && get(&q->pace) > get(&other->pace);
+}
+
+/* Once in BALANCE_NS: sl shall pull from the queue furthest behind those that its own one leads. */
+void c2_compare_clocks(struct c2_sched *c2, struct c2_slot *sl, uint64_t now_ns)
+{
+	struct c2_queue *q = sl->queue;
+	const uint64_t moved = MIN(get(&q->clock) - q->seen_clock, 1ul << 40);
 	const struct c2_queue *last = NULL;
 
-	if (c2->queue_count == 1) {
-		q->balance_ns = NS_NEVER;		/* new_queue() sets it */
-		return NULL;
-	}
-	put(&q->pace, (get(&q->pace) + MIN(clock - q->seen_clock, 1ul << 40) * BALANCE_NS / span_ns) / 2);
+	put(&q->pace, (get(&q->pace) + moved * BALANCE_NS / (now_ns - q->seen_ns + 1)) / 2);
 	q->seen_ns = now_ns;
-	q->seen_clock = clock;
-	q->balance_ns = now_ns + BALANCE_NS;
+	q->seen_clock = get(&q->clock);
+	q->balance_ns = c2->queue_count > 1 ? now_ns + BALANCE_NS : NS_NEVER;	/* until new_queue() */
+	q->event_ns = MIN(q->parked_ns, q->balance_ns);
 	for (uint64_t m = get(&c2->loaded) & ~(1ul << q->domain); m != 0; m &= m - 1) {
 		const struct c2_queue *o = &c2->queue[first_bit(m)];
 
-		if (get(&o->pace) < get(&q->pace) && (last == NULL || get(&o->clock) < get(&last->clock))) {
+		if (leads(q, o) && (last == NULL || get(&o->clock) < get(&last->clock))) {
 			last = o;
 		}
 	}
-	return last != NULL && minus(clock, get(&last->clock)) > get(&last->pace) ? last : NULL;
+	atomic_fetch_or(&sl->calls, last != NULL ? 1ul << last->domain : 0);
 }
 
 /* What re had beyond the clock, or missed, is worth that many lags at most from now on. */
@@ -139,6 +128,7 @@ static void find_places(struct c2_entity *re)
 		re->soft |= cpuset_has(&re->entity->soft, slot) ? m & -m : 0;
 	}
 	re->soft = (re->soft & re->hard) != 0 ? re->soft & re->hard : re->hard;
+	re->capped = re->entity->group->values.v[C2_CAP] != 0;
 	re->plain = re->full && re->soft == re->hard && !re->capped;
 }
 
@@ -148,21 +138,18 @@ static void set_home(struct sched *s, struct c2_entity *re, unsigned slot)
 	struct c2_queue *q = slot == SCHED_NO_SLOT ? NULL : slot_of(s, slot)->queue;
 
 	sched_set_slot(re->entity, slot);
-	if (q == re->queue) {
-		return;
-	}
 	if (re->queue != NULL) {
-		re->queue->homed -= re->weight;
+		re->queue->homed--;
 	}
 	re->queue = q;
 	if (q != NULL) {
-		q->homed += re->weight;
+		q->homed++;
 		bind(re, MOVED_LAGS);
 		find_places(re);
 	}
 }
 
-/* What `to` comes for: a stray that may run there, or the least served where it lacks work or is ahead. Others are called for the rest. */
+/* Fetches a stray, or, where `to` idles or is ahead, the least served. Others are called for the rest. */
 void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
@@ -170,95 +157,85 @@ void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns, struc
 	struct c2_queue *q = sl->queue, *other = slot_of(s, from)->queue;
 	struct c2_entity *re;
 
+	(void)now_ns;
 	if (other == q) {
 		return;
 	}
-	atomic_fetch_and(&sl->calls, ~(1ul << other->domain));
 	re = first_movable(other, q->domain, to, true);
-	if (re != NULL) {
-		call(s, other, to, out);		/* there may be more of them */
-	} else if ((sl->state & BALANCES) != 0 ? now_ns >= other->gave_ns + BALANCE_NS : (get(&q->idle) >> sl->index & 1) != 0) {
-		re = first_movable(other, q->domain, to, false);
+	if (re == NULL) {			/* else there may be more of them */
+		atomic_fetch_and(&sl->calls, ~(1ul << other->domain));
+		if ((get(&q->idle) >> sl->index & 1) != 0 || leads(q, other)) {
+			re = first_movable(other, q->domain, to, false);
+		}
 	}
 	if (re != NULL) {
-		other->gave_ns = now_ns;
-		if (!any_waits(q) && get(&q->clock) < get(&other->clock)) {
-			q->seen_clock += get(&other->clock) - get(&q->clock);
-			put(&q->clock, get(&other->clock));
+		if (!any_waits(q)) {
+			put(&q->clock, MAX(get(&q->clock), get(&other->clock)));
 		}
-		c2_dequeue(c2, other, re);
+		c2_dequeue(c2, re);
 		set_home(s, re, to);
 		c2_enqueue(q, re);
 		(void)c2_set_idle(c2, q, sl->index, false);
 	}
-	(void)c2_call_idle(s, other, NULL, out);
+	(void)c2_call(s, other, NULL, out);
 }
 
 /* --- Homes. All domains are held. */
 
-static void find_domains(struct sched *s, struct c2_entity *re, const struct cpuset *slots)
+/* Where re may run. Returns a slot of the queue with fewest entities a slot, in its soft set if it can be. */
+static unsigned find_domains(struct sched *s, struct c2_entity *re, const struct cpuset *slots)
 {
-	struct cpuset rest = *slots;
-
-	cpuset_andnot(&rest, &re->entity->hard);
-	re->full = cpuset_empty(&rest);
-	re->domains = 0;
-	CPUSET_FOREACH(slot, slots) {
-		if (re->full || cpuset_has(&re->entity->hard, slot)) {
-			re->domains |= 1ul << slot_of(s, slot)->queue->domain;
-		}
-	}
-}
-
-/* A slot of the queue that has least weight a slot, of those in re's soft set if there is one, else in its hard set. */
-static unsigned choose_home(struct sched *s, const struct c2_entity *re, const struct cpuset *slots)
-{
+	const struct sched_entity *e = re->entity;
 	const struct c2_queue *best = NULL;
 	unsigned at = SCHED_NO_SLOT;
+	bool soft = false;
 
-	for (unsigned soft = 1; soft != UINT32_MAX && at == SCHED_NO_SLOT; soft--) {
-		CPUSET_FOREACH(slot, slots) {
-			const struct c2_queue *q = slot_of(s, slot)->queue;
+	re->full = true;
+	re->domains = 0;
+	CPUSET_FOREACH(slot, slots) {
+		const struct c2_queue *q = slot_of(s, slot)->queue;
+		const bool is_soft = cpuset_has(&e->soft, slot);
 
-			if (!cpuset_has(&re->entity->hard, slot) || (soft && !cpuset_has(&re->entity->soft, slot))) {
-				continue;
-			}
-			if (best == NULL || q->homed * best->count < best->homed * q->count) {
-				best = q;
-				at = slot;
-			}
+		if (!cpuset_has(&e->hard, slot)) {
+			re->full = false;
+			continue;
+		}
+		re->domains |= 1ul << q->domain;
+		if (best == NULL || (is_soft != soft ? is_soft : q->homed * best->count < best->homed * q->count)) {
+			best = q;
+			at = slot;
+			soft = is_soft;
 		}
 	}
 	return at;
 }
 
 /* slots, or re's sets or values, changed. It keeps its queue where that has a slot for it. */
-static void rehome(struct sched *s, struct c2_entity *re, const struct cpuset *slots, uint64_t now_ns, struct sched_out *out)
+static void rehome(struct sched *s, struct c2_entity *re, const struct cpuset *slots, uint64_t now_ns,
+		   struct sched_out *out)
 {
 	struct sched_entity *e = re->entity;
+	unsigned home;
 
-	if (e->on_slot) {
-		find_domains(s, re, slots);
+	if (e->parked != SCHED_NOT_PARKED) {
+		c2_set_parked(re, false);
+	} else if (re->node.linked) {
+		c2_dequeue(s->priv, re);
+	}
+	home = find_domains(s, re, slots);
+	if (re->queue != NULL) {
 		find_places(re);
+	}
+	if (e->on_slot) {
 		return;
 	}
-	if (e->parked != SCHED_NOT_PARKED) {
-		c2_unpark(re->queue, re);
-	} else if (re->node.linked) {
-		c2_dequeue(s->priv, re->queue, re);
-	}
-	find_domains(s, re, slots);
-	if (re->queue != NULL && re->queue->count > 0) {
-		find_places(re);
-		if (!cpuset_has(slots, e->slot) && re->hard != 0) {
-			sched_set_slot(e, re->queue->slot[first_bit(re->hard)]);
-		}
-	}
-	if (re->queue == NULL || re->queue->count == 0 || re->hard == 0) {
-		set_home(s, re, choose_home(s, re, slots));
+	if (re->queue == NULL || re->hard == 0) {
+		set_home(s, re, home);
+	} else if (!cpuset_has(slots, e->slot)) {
+		sched_set_slot(e, re->queue->slot[first_bit(re->hard)]);
 	}
 	if (e->runnable && re->queue != NULL) {
-		c2_queue_up(s, re, now_ns, out);
+		c2_wait(s, re, now_ns, out);
 	}
 }
 
@@ -271,19 +248,18 @@ static void rehome_all(struct sched *s, const struct cpuset *slots, uint64_t now
 
 static struct c2_queue *new_queue(struct c2_sched *c2, unsigned kind, unsigned number, uint64_t now_ns)
 {
-	unsigned d = 0;
-	struct c2_queue *q;
+	struct c2_queue *q = c2->queue;
 
-	while (c2->queue[d].count > 0) {
-		d++;
-	}
-	q = &c2->queue[d];
-	*q = (struct c2_queue){
-		.domain = d, .kind = kind, .number = number, .seen_ns = now_ns, .parked_ns = NS_NEVER, .clock = LAG_NS * VT_PER_NS,
-	};
-	for (d = 0; d < QUEUES; d++) {
+	for (unsigned d = 0; d < QUEUES; d++) {
 		c2->queue[d].balance_ns = c2->queue[d].event_ns = now_ns;
 	}
+	while (q->count > 0) {
+		q++;
+	}
+	*q = (struct c2_queue){
+		.domain = (unsigned)(q - c2->queue), .kind = kind, .number = number, .seen_ns = now_ns,
+		.parked_ns = NS_NEVER, .clock = LAG_NS * VT_PER_NS,
+	};
 	list_init(&q->runs);
 	tree_init(&q->full, false);
 	tree_init(&q->some, true);
@@ -292,8 +268,9 @@ static struct c2_queue *new_queue(struct c2_sched *c2, unsigned kind, unsigned n
 	return q;
 }
 
-/* The queue for a slot at that place: of its like, with room; a new one; or, where 64 are there, the smallest. */
-static struct c2_queue *find_queue(struct sched *s, unsigned slot, const struct sched_place *p, uint64_t now_ns)
+/* For a slot at that place: a queue of its like, with room; a new one; or, of 64, the smallest. */
+static struct c2_queue *find_queue(struct sched *s, unsigned slot, const struct sched_place *p,
+				   uint64_t now_ns)
 {
 	struct c2_sched *c2 = s->priv;
 	const unsigned kind = (unsigned)s->values.v[C2_RUNQUEUE];
@@ -302,9 +279,7 @@ static struct c2_queue *find_queue(struct sched *s, unsigned slot, const struct 
 	};
 	struct c2_queue *smallest = NULL;
 
-	for (unsigned d = 0; d < QUEUES; d++) {
-		struct c2_queue *q = &c2->queue[d];
-
+	for (struct c2_queue *q = c2->queue; q < c2->queue + QUEUES; q++) {
 		if (q->count > 0 && q->kind == kind && q->number == number[kind] && q->count < SLOTS) {
 			return q;
 		}
@@ -315,33 +290,33 @@ static struct c2_queue *find_queue(struct sched *s, unsigned slot, const struct 
 	return c2->queue_count < QUEUES ? new_queue(c2, kind, number[kind], now_ns) : smallest;
 }
 
-/* The slots of each core that a queue has. */
-static void find_mates(struct sched *s, struct c2_queue *q)
+/* Who of q shares that core now. */
+static void find_mates(struct sched *s, struct c2_queue *q, unsigned core)
 {
-	for (uint32_t m = q->members; m != 0; m &= m - 1) {
-		uint32_t *mates = &q->mates[first_bit(m)];
+	uint32_t mates = 0;
 
-		*mates = 0;
-		for (uint32_t w = q->members; w != 0; w &= w - 1) {
-			*mates |= slot_of(s, q->slot[first_bit(w)])->core == slot_of(s, q->slot[first_bit(m)])->core ? w & -w : 0;
-		}
+	for (uint32_t m = q->members; m != 0; m &= m - 1) {
+		mates |= slot_of(s, q->slot[first_bit(m)])->core == core ? m & -m : 0;
+	}
+	for (uint32_t m = mates; m != 0; m &= m - 1) {
+		q->mates[first_bit(m)] = mates;
 	}
 }
 
-unsigned c2_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out)
+unsigned c2_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
+		 struct sched_out *out)
 {
 	struct c2_slot *sl = slot_of(s, slot);
 	struct c2_queue *q = find_queue(s, slot, place, now_ns);
-	unsigned i = first_bit(~q->members);
 
 	sl->queue = q;
-	sl->index = i;
+	sl->index = first_bit(~q->members);
 	sl->core = place->core;
 	list_init(&sl->link);
-	q->members |= 1u << i;
-	q->slot[i] = slot;
+	q->members |= 1u << sl->index;
+	q->slot[sl->index] = slot;
 	q->count++;
-	find_mates(s, q);
+	find_mates(s, q, sl->core);
 	rehome_all(s, &s->slots, now_ns, out);
 	sched_poke(out, slot);
 	return q->domain;
@@ -360,7 +335,7 @@ void c2_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out 
 	q->members &= ~(1u << sl->index);
 	q->alone &= q->members;
 	q->count--;
-	find_mates(s, q);
+	find_mates(s, q, sl->core);
 	rehome_all(s, &rest, now_ns, out);
 	if (q->count == 0) {
 		c2->queue_count--;
@@ -371,30 +346,25 @@ void c2_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out 
 
 /* --- Entities and values. */
 
-static void start_period(struct c2_group *g, uint64_t now_ns)
-{
-	g->epoch_ns = now_ns;
-	put(&g->pot, 0);
-}
-
 static void set_weight(struct sched *s, struct c2_entity *re)
 {
 	struct c2_sched *c2 = s->priv;
 	uint32_t weight = (uint32_t)re->entity->group->values.v[C2_WEIGHT];
 
 	c2->weight = c2->weight + weight - re->weight;
-	if (re->queue != NULL) {
-		re->queue->homed = re->queue->homed + weight - re->weight;
-	}
 	re->weight = weight;
 	re->inverse = ((uint64_t)VT_PER_NS << INV_BITS) / weight;
 	re->lag = vt_in(re, LAG_NS);
-	re->capped = re->entity->group->values.v[C2_CAP] != 0;
-	re->plain = re->full && re->soft == re->hard && !re->capped;
 	re->rest = 0;
 	if (re->queue != NULL) {
 		bind(re, 1);
 	}
+}
+
+static void start_period(struct c2_group *g, uint64_t now_ns)
+{
+	g->epoch_ns = now_ns;
+	put(&g->pot, 0);
 }
 
 static void set_slices(struct sched *s)
@@ -403,7 +373,7 @@ static void set_slices(struct sched *s)
 
 	c2->ratelimit_ns = (uint64_t)s->values.v[C2_RATELIMIT];
 	c2->least_ns = MAX(c2->ratelimit_ns, SLICE_MIN_NS);
-	c2->most_ns = MAX(c2->ratelimit_ns, SLICE_MAX_NS) + LAG_NS;
+	c2->most_ns = MAX(c2->ratelimit_ns, SLICE_MAX_NS) * 9 / 8;
 }
 
 enum err c2_init(struct sched *s)
@@ -437,12 +407,12 @@ void c2_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct 
 
 	(void)now_ns, (void)out;
 	if (re->queue != NULL) {
-		re->queue->homed -= re->weight;
+		re->queue->homed--;
 	}
 	c2->weight -= re->weight;
+	c2->entity_count--;
 	((struct c2_group *)e->group->priv)->entities--;
 	list_remove(&re->link);
-	c2->entity_count--;
 }
 
 void c2_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -453,7 +423,8 @@ void c2_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, s
 	}
 }
 
-void c2_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+void c2_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns,
+	     struct sched_out *out)
 {
 	(void)e;
 	set_slices(s);
@@ -482,55 +453,60 @@ void c2_export(struct sched *s, const struct sched_entity *e, struct sched_snaps
 void c2_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
 {
 	int64_t *v = e->group->values.v;
+	struct sched_out none;
 
-	(void)now_ns;
+	sched_out_init(&none);
 	v[C2_WEIGHT] = from->weight > 0 ? MIN(from->weight, (int64_t)WEIGHT_MAX) : v[C2_WEIGHT];
 	v[C2_CAP] = from->cap > 0 ? MIN(from->cap, c2_tunables[C2_CAP].max) : v[C2_CAP];
 	set_weight(s, e->priv);
+	rehome(s, e->priv, &s->slots, now_ns, &none);
 }
 
 /*
- * Everybody else may have to catch up with what e had: a slice and the lag, in virtual time; and each runs a slice
- * more than that.
+ * At worst e ran for as long as counts while all others slept, who then come as far behind it as can be:
+ * each catches up with e, by weight, has its lag, and the last slice goes past that by least_ns. And
+ * somebody's slice was set before e came.
  */
 uint64_t c2_wait_bound_ns(struct sched *s, const struct sched_entity *e)
 {
 	const struct c2_sched *c2 = s->priv;
-	uint64_t slice_ns = MAX(SLICE_MAX_NS, (uint64_t)s->values.v[C2_RATELIMIT]);
+	const uint64_t weight = (uint64_t)e->group->values.v[C2_WEIGHT];
+	const uint64_t lag_ns = (c2->queue_count > 1 ? MOVED_LAGS : 1) * LAG_NS;
 
-	return (slice_ns + 2 * LAG_NS) * (c2->weight / (uint64_t)e->group->values.v[C2_WEIGHT] + c2->entity_count + 1);
+	return c2->most_ns * (c2->weight - weight) / weight + (lag_ns + c2->least_ns) * (c2->entity_count - 1) +
+	       c2->most_ns;
 }
 
 /* --- As text, and the invariants. */
 
+static void describe_entity(const struct c2_entity *re, const char *what, struct text *to)
+{
+	text_printf(to, "  %s %s.%u weight %u vt %lu\n", what, re->entity->group->name, re->entity->number,
+		    re->weight, re->vt);
+}
+
 static void describe_tree(const struct tree *t, const char *what, struct text *to)
 {
 	for (struct tree_node *n = tree_first(t); n != NULL; n = tree_next(n)) {
-		const struct c2_entity *re = entity_of(n);
-
-		text_printf(to, "  %s %s.%u weight %u vt %lu\n", what, re->entity->group->name, re->entity->number, re->weight,
-			    re->vt);
+		describe_entity(entity_of(n), what, to);
 	}
 }
 
 void c2_describe(struct sched *s, uint64_t now_ns, struct text *to)
 {
 	(void)now_ns;
-	for (unsigned d = 0; d < QUEUES; d++) {
-		const struct c2_queue *q = &((struct c2_sched *)s->priv)->queue[d];
-
+	for (const struct c2_queue *q = ((struct c2_sched *)s->priv)->queue, *end = q + QUEUES; q < end; q++) {
 		if (q->count == 0) {
 			continue;
 		}
-		text_printf(to, "queue %u, %s %u: clock %lu\n", d, kinds[q->kind], q->number, get(&q->clock));
-		for (uint32_t m = q->members; m != 0; m &= m - 1) {
-			const struct c2_entity *re = slot_of(s, q->slot[first_bit(m)])->on;
+		text_printf(to, "queue %u, %s %u: %u slots, clock %lu\n", q->domain, kinds[q->kind], q->number,
+			    q->count, get(&q->clock));
+		LIST_FOREACH(node, &q->runs) {
+			const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
 
-			text_printf(to, "  slot %u: ", q->slot[first_bit(m)]);
-			if (re == NULL) {
-				text_puts(to, "idle\n");
-			} else {
-				text_printf(to, "%s.%u vt %lu\n", re->entity->group->name, re->entity->number, re->vt);
+			if (sl->on != NULL) {
+				text_printf(to, "  slot %u:", q->slot[sl->index]);
+				describe_entity(sl->on, "", to);
 			}
 		}
 		describe_tree(&q->full, "waits", to);
@@ -543,49 +519,50 @@ static bool check_entity(struct sched *s, const struct c2_entity *re, struct sch
 {
 	const struct sched_entity *e = re->entity;
 	const bool parked = e->parked != SCHED_NOT_PARKED, waits = e->runnable && !e->on_slot;
-	const char *wrong = NULL;
+	const struct c2_queue *q = e->slot == SCHED_NO_SLOT ? NULL : slot_of(s, e->slot)->queue;
 
-	if ((e->slot == SCHED_NO_SLOT) != (re->queue == NULL) ||
-	    (re->queue != NULL && slot_of(s, e->slot)->queue != re->queue)) {
-		wrong = "belongs to another queue than its slot";
-	} else if (re->queue != NULL && re->node.linked != (parked || waits)) {
-		wrong = "in a queue and should not be, or not in one and should";
-	} else if (waits && re->queue == NULL && cpuset_intersects(&e->hard, &s->slots)) {
-		wrong = "has no queue, and a slot";
+	if (re->queue != q || (q == NULL && waits && cpuset_intersects(&e->hard, &s->slots))) {
+		return sched_refuse(ERR_STATE, why, "%s.%u: belongs to the wrong queue", e->group->name,
+				    e->number) == ERR_OK;
 	}
-	return wrong == NULL || sched_refuse(ERR_STATE, why, "%s.%u: %s", e->group->name, e->number, wrong) == ERR_OK;
+	if (q != NULL && re->node.linked != (parked || waits)) {
+		return sched_refuse(ERR_STATE, why, "%s.%u: in a queue and should not be, or not in one and should",
+				    e->group->name, e->number) == ERR_OK;
+	}
+	return true;
 }
 
 static bool check_queue(struct sched *s, const struct c2_queue *q, struct sched_reason *why)
 {
 	struct c2_sched *c2 = s->priv;
-	uint64_t homed = 0;
-	unsigned slots = 0, full = 0, some = 0, parked = 0;
+	const uint64_t here = 1ul << q->domain;
+	unsigned homed = 0, slots = 0, full = 0, some = 0, parked = 0;
 
 	LIST_FOREACH(node, &c2->entities) {
 		const struct c2_entity *re = LIST_ENTRY(node, struct c2_entity, link);
-		const bool waits = re->node.linked && re->entity->parked == SCHED_NOT_PARKED;
+		const bool is_parked = re->entity->parked != SCHED_NOT_PARKED;
 
-		homed += re->queue == q ? re->weight : 0;
-		parked += re->queue == q && re->entity->parked != SCHED_NOT_PARKED;
-		full += re->queue == q && waits && re->full;
-		some += re->queue == q && waits && !re->full;
-	}
-	CPUSET_FOREACH(slot, &s->slots) {
-		const struct c2_slot *sl = slot_of(s, slot);
-		const struct sched_entity *on = sl->on == NULL ? NULL : sl->on->entity;
-
-		slots += sl->queue == q && q->slot[sl->index] == slot && (q->members >> sl->index & 1) != 0;
-		if (sl->queue == q && on != NULL && ((q->idle >> sl->index & 1) != 0 || !on->on_slot || on->slot != slot)) {
-			return sched_refuse(ERR_STATE, why, "slot %u runs one that cannot be there", slot) == ERR_OK;
+		if (re->queue == q) {
+			homed++;
+			parked += is_parked;
+			full += re->node.linked && !is_parked && re->full;
+			some += re->node.linked && !is_parked && !re->full;
 		}
 	}
-	if (homed != q->homed || slots != q->count || !tree_check(&q->full, full) || !tree_check(&q->some, some) ||
-	    !tree_check(&q->parked, parked)) {
-		return sched_refuse(ERR_STATE, why, "queue %u: miscounted", q->domain) == ERR_OK;
+	LIST_FOREACH(node, &q->runs) {
+		const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
+		const struct sched_entity *on = sl->on == NULL ? NULL : sl->on->entity;
+
+		slots++;
+		if (on != NULL && ((q->idle >> sl->index & 1) != 0 || !on->on_slot || on->slot != q->slot[sl->index])) {
+			return sched_refuse(ERR_STATE, why, "slot %u runs one that cannot be there",
+					    q->slot[sl->index]) == ERR_OK;
+		}
 	}
-	if ((get(&q->moves) != 0) != ((c2->loaded >> q->domain & 1) != 0) || (q->idle != 0) != ((c2->idle >> q->domain & 1) != 0)) {
-		return sched_refuse(ERR_STATE, why, "queue %u: not told as it is", q->domain) == ERR_OK;
+	if (homed != q->homed || slots > q->count || !tree_check(&q->full, full) ||
+	    !tree_check(&q->some, some) || !tree_check(&q->parked, parked) ||
+	    (get(&q->moves) != 0) != ((c2->loaded & here) != 0) || (q->idle != 0) != ((c2->idle & here) != 0)) {
+		return sched_refuse(ERR_STATE, why, "queue %u: miscounted", q->domain) == ERR_OK;
 	}
 	return true;
 }

@@ -188,11 +188,6 @@ struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t wanted)
 	return n->linked ? (struct tree_node *)(uintptr_t)n : NULL;
 }
 
-struct tree_node *tree_first_fit(const struct tree *t, uint64_t wanted)
-{
-	return (tree_masks(t) & wanted) == 0 ? NULL : tree_next_fit(&t->end, wanted);
-}
-
 /* --- The checker. */
 
 /* What is right of n, and to the left of its next ones. */

@@ -71,8 +71,14 @@ static inline void tree_unlink(struct tree_node *n)
 	} while (RARE(++l < n->height));
 }
 
-/* In a summed set: the first in order with mask & wanted; NULL: there is none. And the next such after n. */
-struct tree_node *tree_first_fit(const struct tree *t, uint64_t wanted);
+
+/* In a summed set: the next after n with mask & wanted; NULL: there is none. And the first. */
 struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t wanted);
+
+static inline struct tree_node *tree_first_fit(const struct tree *t, uint64_t wanted)
+{
+	return (tree_masks(t) & wanted) == 0 ? NULL : tree_next_fit(&t->end, wanted);
+}
+
 /* All links, orders and sums are right, and there are count nodes. */
 bool tree_check(const struct tree *t, unsigned count);
