@@ -506,7 +506,8 @@ static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t
 		return p;
 	}
 	if (last != NULL && (last->soft >> sl->index & 1) == 0 &&
-	    ((last->hard >> sl->index & 1) == 0 || (get(&q->idle) & last->soft) != 0)) {
+	    ((last->hard >> sl->index & 1) == 0 ||
+	     ((get(&q->idle) & last->soft) != 0 && now_ns > sl->keep_ns))) {
 		last = NULL;			/* released() finds it another slot */
 	}
 	next = choose(sl, last, first_for(q, sl->index), now_ns);

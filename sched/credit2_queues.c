@@ -109,12 +109,12 @@ void c2_compare_clocks(struct c2_sched *c2, struct c2_slot *sl, uint64_t now_ns)
 	atomic_fetch_or(&sl->calls, last != NULL ? 1ul << last->domain : 0);
 }
 
-/* What re had beyond the clock, or missed, is worth that many lags at most from now on. */
+/* What re had beyond the clock is worth a lag at most from now on, and what it missed that many. */
 static void bind(struct c2_entity *re, unsigned lags)
 {
-	uint64_t clock = get(&re->queue->clock), most = lags * re->lag;
+	uint64_t clock = get(&re->queue->clock);
 
-	re->vt = MIN(MAX(re->vt, minus(clock, most)), clock + most);
+	re->vt = MIN(MAX(re->vt, minus(clock, lags * re->lag)), clock + re->lag);
 }
 
 /* The places in its queue that re may use and would rather. */
