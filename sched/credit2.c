@@ -8,9 +8,9 @@
  * served as the next waiter has. There is no credit to hand out, so no epoch: nothing ever walks a
  * queue.
  *
- * The queue's clock is the highest virtual time that anybody started at, in turn. It only goes forward,
- * and is what bounds lag: who comes back from sleep is put no further behind it than 10.5 ms of running, so
- * sleep saves no more than that. Who goes on since nobody else may or wants to run there takes the
+ * The queue's clock is the highest virtual time that anybody ran at in turn, not for a yield or the
+ * ratelimit. It only goes forward, and bounds lag: who comes back from sleep is put no further behind
+ * it than 10.5 ms of running, so sleep saves no more than that. Who goes on since nobody else may or wants to run there takes the
  * clock along; a weight whose share is above one slot is put no further behind than that where the
  * first waiter last started. So nobody's past can starve anybody.
  *
@@ -32,7 +32,7 @@
 #include "sched/credit2.h"
 
 #define BATCH		8u			/* entities parked or unparked in one op */
-#define RESIST_NS	(500 * NS_PER_US)	/* a waker must have had that much less than whom it preempts */
+#define RESIST_NS	(500 * NS_PER_US)	/* whom a waker preempts has had that much more */
 #define QUOTA_MIN_NS	(500 * NS_PER_US)
 #define POT_BITS	40u			/* of c2_group.pot: what was used */
 #define POT_MASK	((1ul << POT_BITS) - 1)
@@ -104,21 +104,23 @@ static void tell(struct c2_sched *c2, struct c2_queue *q, uint64_t domains)
 	}
 }
 
-/* Of the soft set, where its whole core idles, and where it was last, in this order of importance. */
-static void poke_idle(struct c2_sched *c2, struct c2_queue *q, const struct c2_entity *re,
+/* Of the soft set, where its whole core idles, where it was last: in this order of importance. */
+static void poke_idle(struct sched *s, struct c2_queue *q, const struct c2_entity *re,
 		      struct sched_out *out)
 {
-	const uint64_t idle = get(&q->idle) & re->hard;
-	unsigned best = 0, most = 0;
+	const unsigned own = slot_of(s, re->entity->slot)->index;
+	const uint64_t idle = get(&q->idle);
+	uint64_t from = (idle & re->soft) != 0 ? idle & re->soft : idle & re->hard, whole = 0;
+	unsigned best = own;
 
-	for (uint64_t m = (idle & re->soft) != 0 ? idle & re->soft : idle; m != 0; m &= m - 1) {
-		unsigned i = first_bit(m), good = 1 + (q->slot[i] == re->entity->slot);
-
-		good += (q->mates[i] & ~get(&q->idle)) == 0 ? 2 : 0;
-		best = good > most ? i : best;
-		most = MAX(most, good);
+	if ((from >> own & 1) == 0 || (q->mates[own] & ~idle) != 0) {
+		for (uint64_t m = from; m != 0; m &= m - 1) {
+			whole |= (q->mates[first_bit(m)] & ~idle) == 0 ? m & -m : 0;
+		}
+		from = whole != 0 ? whole : from;
+		best = (from >> own & 1) != 0 ? own : first_bit(from);
 	}
-	(void)c2_set_idle(c2, q, best, false);
+	(void)c2_set_idle(s->priv, q, best, false);
 	sched_poke(out, q->slot[best]);
 }
 
@@ -143,7 +145,7 @@ static inline bool preempt(struct c2_queue *q, const struct c2_entity *re, uint3
 	return false;
 }
 
-/* An idle slot, one that re preempts, or one whose slice was set when nobody waited, to be set anew. */
+/* An idle slot, one that re preempts, or one whose slice was set when nobody waited: it is set anew. */
 static APART void find_slot(struct sched *s, struct c2_queue *q, const struct c2_entity *re,
 			    uint64_t now_ns, struct sched_out *out)
 {
@@ -151,7 +153,7 @@ static APART void find_slot(struct sched *s, struct c2_queue *q, const struct c2
 	const uint32_t alone = q->alone & re->hard;
 
 	if ((get(&q->idle) & re->hard) != 0) {
-		poke_idle(c2, q, re, out);
+		poke_idle(s, q, re, out);
 		return;
 	}
 	tell(c2, q, re->domains);
@@ -166,7 +168,8 @@ static APART void find_slot(struct sched *s, struct c2_queue *q, const struct c2
 static inline bool is_quiet(const struct c2_sched *c2, const struct c2_queue *q,
 			    const struct c2_entity *re)
 {
-	return re->plain && get(&c2->idle) == 0 && q->alone == 0 && (re->domains & ~get(&q->moves)) == 0;
+	return re->plain && get(&c2->idle) == 0 && q->alone == 0 &&
+	       (re->domains & ~get(&q->moves)) == 0;
 }
 
 /* The clock for re, which may not run everywhere: of the least served that it may run beside. */
@@ -198,7 +201,7 @@ void c2_wait(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sche
 	}
 }
 
-/* Waiters are left after the pick of a slot that idled, or pulled: an idle one is told, and it the next. */
+/* Waiters are left where a slot idled, or pulled: an idle one is told, and it tells the next. */
 static APART void poke_for_waiters(struct sched *s, struct c2_queue *q, struct sched_out *out)
 {
 	const struct c2_entity *full = entity_of(tree_first(&q->full));
@@ -248,9 +251,10 @@ static APART uint64_t spend(const struct sched *s, const struct sched_group *gro
 static bool fund(const struct sched *s, struct c2_entity *re, uint64_t now_ns)
 {
 	const struct c2_group *g = re->entity->group->priv;
+	const uint64_t period_ns = (uint64_t)s->values.v[C2_CAP_PERIOD];
 	uint64_t left_ns = spend(s, re->entity->group, now_ns, 0);
 
-	re->funded_ns = g->epoch_ns + (period_of(s, g, now_ns) + 1) * (uint64_t)s->values.v[C2_CAP_PERIOD];
+	re->funded_ns = g->epoch_ns + (period_of(s, g, now_ns) + 1) * period_ns;
 	if (left_ns == 0) {
 		return false;
 	}
@@ -437,9 +441,9 @@ static inline struct c2_entity *choose(const struct c2_slot *sl, struct c2_entit
 }
 
 /* next has a cap: it goes first if it may; else it is parked, and the next one asked. */
-static APART struct c2_entity *choose_funded(struct sched *s, struct c2_slot *sl, struct c2_entity *next,
-					     struct c2_entity **on, uint64_t now_ns,
-					     struct sched_out *out)
+static APART struct c2_entity *choose_funded(struct sched *s, struct c2_slot *sl,
+					     struct c2_entity *next, struct c2_entity **on,
+					     uint64_t now_ns, struct sched_out *out)
 {
 	for (unsigned n = 0; next != NULL && next->capped && !fund(s, next, now_ns); n++) {
 		if (n == BATCH) {
@@ -461,12 +465,13 @@ static APART struct c2_entity *choose_funded(struct sched *s, struct c2_slot *sl
  * and comes back (NULL: nobody). Where it stays, what it had while nobody else could or would run is
  * bounded, and so is what it missed.
  */
-static INLINE struct sched_pick run(const struct c2_sched *c2, struct c2_slot *sl, struct c2_entity *last,
-				    struct c2_entity *next, const struct c2_entity *behind,
-				    uint64_t now_ns)
+static INLINE struct sched_pick run(const struct c2_sched *c2, struct c2_slot *sl,
+				    struct c2_entity *last, struct c2_entity *next,
+				    const struct c2_entity *behind, uint64_t now_ns)
 {
 	struct c2_queue *q = sl->queue;
-	uint64_t ns = c2->least_ns, clock = get(&q->clock), vt = behind != NULL ? behind->vt : UINT64_MAX;
+	uint64_t ns = c2->least_ns, clock = get(&q->clock);
+	uint64_t vt = behind != NULL ? behind->vt : UINT64_MAX;
 
 	if (next == last) {
 		ns = MAX(SLICE_MIN_NS, minus(sl->keep_ns, now_ns));
@@ -488,7 +493,8 @@ static INLINE struct sched_pick run(const struct c2_sched *c2, struct c2_slot *s
 		ns = MAX(MIN(vt * next->weight / VT_PER_NS, SLICE_MAX_NS), ns);
 	}
 	sl->picked_ns = now_ns;
-	return (struct sched_pick){ .entity = next->entity, .until_ns = MIN(now_ns + ns, q->parked_ns) };
+	ns = MIN(now_ns + ns, q->parked_ns);
+	return (struct sched_pick){ .entity = next->entity, .until_ns = ns };
 }
 
 /* There is more to see to than who is next. */

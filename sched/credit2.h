@@ -11,11 +11,11 @@
 #define QUEUES		64u		/* of a pool: with SLOTS each enough for CPU_MAX */
 #define STRAY		(1ul << SLOTS)	/* in c2_entity.node.mask: its queue has no slot for it */
 #define INV_BITS	28u		/* of a fraction, in c2_entity.inverse */
-#define VT_PER_NS	32u		/* virtual time of weight 1: lasts 18 years; 65535 still has 2 us */
+#define VT_PER_NS	32u		/* for weight 1: lasts 18 years; 65535 still has 2 us */
 #define LAG_NS		(10500 * NS_PER_US)
 #define SLICE_MIN_NS	(500 * NS_PER_US)
 #define SLICE_MAX_NS	(10 * NS_PER_MS)
-#define BALANCE_NS	(3 * NS_PER_MS)	/* how often clocks are compared, and from which lead on it matters */
+#define BALANCE_NS	(3 * NS_PER_MS)	/* how often clocks are compared; the lead that matters */
 
 enum { C2_WEIGHT, C2_CAP, C2_RATELIMIT, C2_CAP_PERIOD, C2_RUNQUEUE, C2_TUNABLES };
 
@@ -23,18 +23,18 @@ enum { C2_WEIGHT, C2_CAP, C2_RATELIMIT, C2_CAP_PERIOD, C2_RUNQUEUE, C2_TUNABLES 
 struct c2_queue {
 	/* Written under the domain, read by others without it. */
 	_Atomic uint64_t clock, pace;	/* pace: by how much the clock moves in BALANCE_NS */
-	_Atomic uint64_t moves;		/* domains where those may run that wait, or did since none did */
+	_Atomic uint64_t moves;		/* domains where those may run that wait, or did */
 	_Atomic uint64_t idle;		/* found nothing, and was not poked since */
 
 	struct tree full, some, parked;	/* waiters that may run on every slot, others; until when */
 	uint64_t parked_ns;		/* when the first of the parked goes on */
 	uint64_t balance_ns, event_ns;	/* when clocks are compared next; the earlier of both */
 	uint64_t seen_ns, seen_clock;	/* when they were last */
-	struct list runs;		/* slots that run somebody, the one first that does so longest */
+	struct list runs;		/* slots that run somebody, the longest first */
 	unsigned slot[SLOTS];
 	uint32_t mates[SLOTS];		/* all of its core */
 	uint32_t members, alone;	/* alone: its slice was set with nobody waiting */
-	unsigned count, homed;		/* members; entities that belong here. count 0: no such queue */
+	unsigned count, homed;		/* members (0: no such queue); entities of it */
 	unsigned domain, kind, number;	/* constant: for slots of `number` of that kind */
 };
 
@@ -72,8 +72,8 @@ struct c2_entity {
 	uint64_t vt, start_vt;		/* virtual time, and at its last start */
 	uint64_t inverse, lag;		/* virtual time of a ns, with a fraction; and of LAG_NS */
 	uint32_t weight, rest;		/* rest: a fraction of vt */
-	uint32_t hard, soft;		/* places in its queue; soft is within hard, and never empty alone */
-	bool full, capped, plain;	/* full: may run on all slots. plain: and has no soft set nor cap */
+	uint32_t hard, soft;		/* places in its queue; soft is within hard, not empty */
+	bool full, capped, plain;	/* may run anywhere; has a cap; first, and nothing else */
 	uint64_t domains;		/* queues that have a slot for it */
 	uint64_t funded_ns;		/* of a capped one: it may run, or is parked, until then */
 	struct list link;		/* in c2_sched.entities */

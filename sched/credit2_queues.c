@@ -2,7 +2,7 @@
 /* credit2: values; queues and slots come and go, entities belong to one, and move; as text; checked. */
 #include "sched/credit2.h"
 
-#define MOVED_LAGS	2u			/* so many times that is what a moved one brings along */
+#define MOVED_LAGS	2u			/* what a moved one may have missed */
 #define WEIGHT_MAX	65535
 
 enum { BY_CPU, BY_CORE, BY_LLC, BY_NODE, BY_ALL };
@@ -28,17 +28,18 @@ const struct sched_tunable c2_tunables[C2_TUNABLES] = {
 	},
 	[C2_CAP_PERIOD] = {
 		.name = "cap-period", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true,
-		.min = NS_PER_MS, .max = NS_PER_S, .def = 10 * NS_PER_MS, .help = "over which a cap holds",
+		.min = NS_PER_MS, .max = NS_PER_S, .def = 10 * NS_PER_MS,
+		.help = "over which a cap holds",
 	},
 	[C2_RUNQUEUE] = {
-		.name = "runqueue", .type = SCHED_ENUM, .scope = SCHED_POOL, .max = BY_ALL, .def = BY_LLC,
-		.words = kinds, .help = "which cpus share a queue, 16 at most",
+		.name = "runqueue", .type = SCHED_ENUM, .scope = SCHED_POOL,
+		.max = BY_ALL, .def = BY_LLC, .words = kinds, .help = "which cpus share a queue, 16 at most",
 	},
 };
 
 /* --- Between queues. */
 
-/* The least served waiter of q, or the first stray, that may run on slot. Looks at SLOTS restricted ones. */
+/* The least served waiter of q, or stray, that may run on slot. Looks at SLOTS restricted ones. */
 static struct c2_entity *first_movable(struct c2_queue *q, unsigned domain, unsigned slot, bool stray)
 {
 	const uint64_t wanted = stray ? STRAY : mask_of(1ul << domain);
@@ -84,7 +85,8 @@ bool c2_call(struct sched *s, struct c2_queue *q, const struct c2_entity *re, st
 
 static bool leads(const struct c2_queue *q, const struct c2_queue *other)
 {
-	return get(&q->clock) > get(&other->clock) + get(&other->pace) && get(&q->pace) > get(&other->pace);
+	return get(&q->clock) > get(&other->clock) + get(&other->pace) &&
+	       get(&q->pace) > get(&other->pace);
 }
 
 /* Once in BALANCE_NS: sl shall pull from the queue furthest behind those that its own one leads. */
@@ -149,7 +151,7 @@ static void set_home(struct sched *s, struct c2_entity *re, unsigned slot)
 	}
 }
 
-/* Fetches a stray, or, where `to` idles or is ahead, the least served. Others are called for the rest. */
+/* Fetches a stray, or, where `to` idles or leads, the least served. Others are called for the rest. */
 void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
@@ -182,7 +184,7 @@ void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns, struc
 
 /* --- Homes. All domains are held. */
 
-/* Where re may run. Returns a slot of the queue with fewest entities a slot, in its soft set if it can be. */
+/* Where re may run. Returns a slot, soft if it can be, of the queue with fewest entities a slot. */
 static unsigned find_domains(struct sched *s, struct c2_entity *re, const struct cpuset *slots)
 {
 	const struct sched_entity *e = re->entity;
@@ -201,7 +203,8 @@ static unsigned find_domains(struct sched *s, struct c2_entity *re, const struct
 			continue;
 		}
 		re->domains |= 1ul << q->domain;
-		if (best == NULL || (is_soft != soft ? is_soft : q->homed * best->count < best->homed * q->count)) {
+		if (best == NULL || (is_soft != soft ? is_soft :
+				     q->homed * best->count < best->homed * q->count)) {
 			best = q;
 			at = slot;
 			soft = is_soft;
@@ -472,41 +475,43 @@ uint64_t c2_wait_bound_ns(struct sched *s, const struct sched_entity *e)
 	const struct c2_sched *c2 = s->priv;
 	const uint64_t weight = (uint64_t)e->group->values.v[C2_WEIGHT];
 	const uint64_t lag_ns = (c2->queue_count > 1 ? MOVED_LAGS : 1) * LAG_NS;
+	const uint64_t others_ns = (lag_ns + c2->least_ns) * (c2->entity_count - 1);
 
-	return c2->most_ns * (c2->weight - weight) / weight + (lag_ns + c2->least_ns) * (c2->entity_count - 1) +
-	       c2->most_ns;
+	return c2->most_ns * (c2->weight - weight) / weight + others_ns + c2->most_ns;
 }
 
 /* --- As text, and the invariants. */
 
-static void describe_entity(const struct c2_entity *re, const char *what, struct text *to)
-{
-	text_printf(to, "  %s %s.%u weight %u vt %lu\n", what, re->entity->group->name, re->entity->number,
-		    re->weight, re->vt);
-}
-
 static void describe_tree(const struct tree *t, const char *what, struct text *to)
 {
 	for (struct tree_node *n = tree_first(t); n != NULL; n = tree_next(n)) {
-		describe_entity(entity_of(n), what, to);
+		const struct c2_entity *re = entity_of(n);
+
+		text_printf(to, "  %s %s.%u weight %u vt %lu\n", what, re->entity->group->name,
+			    re->entity->number, re->weight, re->vt);
 	}
 }
 
 void c2_describe(struct sched *s, uint64_t now_ns, struct text *to)
 {
+	const struct c2_queue *q = ((struct c2_sched *)s->priv)->queue, *end = q + QUEUES;
+
 	(void)now_ns;
-	for (const struct c2_queue *q = ((struct c2_sched *)s->priv)->queue, *end = q + QUEUES; q < end; q++) {
+	for (; q < end; q++) {
 		if (q->count == 0) {
 			continue;
 		}
-		text_printf(to, "queue %u, %s %u: %u slots, clock %lu\n", q->domain, kinds[q->kind], q->number,
-			    q->count, get(&q->clock));
-		LIST_FOREACH(node, &q->runs) {
-			const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
+		text_printf(to, "queue %u, %s %u: clock %lu\n", q->domain, kinds[q->kind], q->number,
+			    get(&q->clock));
+		for (uint32_t m = q->members; m != 0; m &= m - 1) {
+			const struct c2_entity *re = slot_of(s, q->slot[first_bit(m)])->on;
 
-			if (sl->on != NULL) {
-				text_printf(to, "  slot %u:", q->slot[sl->index]);
-				describe_entity(sl->on, "", to);
+			text_printf(to, "  slot %u: ", q->slot[first_bit(m)]);
+			if (re == NULL) {
+				text_puts(to, "idle\n");
+			} else {
+				text_printf(to, "%s.%u vt %lu\n", re->entity->group->name,
+					    re->entity->number, re->vt);
 			}
 		}
 		describe_tree(&q->full, "waits", to);
@@ -515,28 +520,24 @@ void c2_describe(struct sched *s, uint64_t now_ns, struct text *to)
 	}
 }
 
-static bool check_entity(struct sched *s, const struct c2_entity *re, struct sched_reason *why)
+static bool check_entity(struct sched *s, const struct c2_entity *re)
 {
 	const struct sched_entity *e = re->entity;
-	const bool parked = e->parked != SCHED_NOT_PARKED, waits = e->runnable && !e->on_slot;
+	const bool waits = e->runnable && !e->on_slot;
 	const struct c2_queue *q = e->slot == SCHED_NO_SLOT ? NULL : slot_of(s, e->slot)->queue;
 
-	if (re->queue != q || (q == NULL && waits && cpuset_intersects(&e->hard, &s->slots))) {
-		return sched_refuse(ERR_STATE, why, "%s.%u: belongs to the wrong queue", e->group->name,
-				    e->number) == ERR_OK;
+	if (q == NULL) {
+		return re->queue == NULL && !(waits && cpuset_intersects(&e->hard, &s->slots));
 	}
-	if (q != NULL && re->node.linked != (parked || waits)) {
-		return sched_refuse(ERR_STATE, why, "%s.%u: in a queue and should not be, or not in one and should",
-				    e->group->name, e->number) == ERR_OK;
-	}
-	return true;
+	return re->queue == q && re->node.linked == (waits || e->parked != SCHED_NOT_PARKED);
 }
 
-static bool check_queue(struct sched *s, const struct c2_queue *q, struct sched_reason *why)
+static bool check_queue(struct sched *s, const struct c2_queue *q)
 {
 	struct c2_sched *c2 = s->priv;
-	const uint64_t here = 1ul << q->domain;
-	unsigned homed = 0, slots = 0, full = 0, some = 0, parked = 0;
+	const bool loaded = get(&c2->loaded) >> q->domain & 1, idle = get(&c2->idle) >> q->domain & 1;
+	unsigned homed = 0, full = 0, some = 0, parked = 0;
+	bool right = true;
 
 	LIST_FOREACH(node, &c2->entities) {
 		const struct c2_entity *re = LIST_ENTRY(node, struct c2_entity, link);
@@ -551,32 +552,32 @@ static bool check_queue(struct sched *s, const struct c2_queue *q, struct sched_
 	}
 	LIST_FOREACH(node, &q->runs) {
 		const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
-		const struct sched_entity *on = sl->on == NULL ? NULL : sl->on->entity;
+		const struct c2_entity *on = sl->on;
 
-		slots++;
-		if (on != NULL && ((q->idle >> sl->index & 1) != 0 || !on->on_slot || on->slot != q->slot[sl->index])) {
-			return sched_refuse(ERR_STATE, why, "slot %u runs one that cannot be there",
-					    q->slot[sl->index]) == ERR_OK;
-		}
+		right = right && (on == NULL || (on->entity->on_slot && (get(&q->idle) >> sl->index & 1) == 0 &&
+						 on->entity->slot == q->slot[sl->index]));
 	}
-	if (homed != q->homed || slots > q->count || !tree_check(&q->full, full) ||
-	    !tree_check(&q->some, some) || !tree_check(&q->parked, parked) ||
-	    (get(&q->moves) != 0) != ((c2->loaded & here) != 0) || (q->idle != 0) != ((c2->idle & here) != 0)) {
-		return sched_refuse(ERR_STATE, why, "queue %u: miscounted", q->domain) == ERR_OK;
-	}
-	return true;
+	return right && homed == q->homed && loaded == (get(&q->moves) != 0) &&
+	       idle == (get(&q->idle) != 0) && tree_check(&q->full, full) &&
+	       tree_check(&q->some, some) && tree_check(&q->parked, parked);
 }
 
 bool c2_check(struct sched *s, struct sched_reason *why)
 {
 	struct c2_sched *c2 = s->priv;
-	bool right = true;
 
 	LIST_FOREACH(node, &c2->entities) {
-		right = right && check_entity(s, LIST_ENTRY(node, struct c2_entity, link), why);
+		const struct c2_entity *re = LIST_ENTRY(node, struct c2_entity, link);
+
+		if (!check_entity(s, re)) {
+			return sched_refuse(ERR_STATE, why, "%s.%u: not in the queue where it should be",
+					    re->entity->group->name, re->entity->number) == ERR_OK;
+		}
 	}
 	for (unsigned d = 0; d < QUEUES; d++) {
-		right = right && (c2->queue[d].count == 0 || check_queue(s, &c2->queue[d], why));
+		if (c2->queue[d].count > 0 && !check_queue(s, &c2->queue[d])) {
+			return sched_refuse(ERR_STATE, why, "queue %u: miscounted", d) == ERR_OK;
+		}
 	}
-	return right;
+	return true;
 }

@@ -105,7 +105,7 @@ static INLINE bool passes(uint64_t key, const struct tree_node *n, bool back)
 	return back ? key < n->key : key >= n->key;
 }
 
-/* n, which is neither first nor last: up from an end, until a list has nobody between that and n, and down from there. */
+/* n is neither first nor last: up from an end, until a list has nobody before n, and down from there. */
 static INLINE void link_inside(struct tree *t, struct tree_node *n, bool back)
 {
 	const uint64_t key = n->key;
@@ -196,7 +196,8 @@ static bool node_check(const struct tree_node *n, bool summed)
 	for (unsigned l = 0; l < n->height; l++) {
 		const struct tree_node *next = n->next[l];
 
-		if (next->prev[l] != n || next->height <= l || (next->linked && n->linked && next->key < n->key) ||
+		if (next->prev[l] != n || next->height <= l ||
+		    (next->linked && n->linked && next->key < n->key) ||
 		    (summed && n->masks[l] != (l == 0 ? n->mask : sum(n, l)))) {
 			return false;
 		}
@@ -218,7 +219,7 @@ bool tree_check(const struct tree *t, unsigned count)
 			break;
 		}
 	}
-	for (unsigned l = 0; l < TREE_LEVELS; l++) {		/* no list goes round without some of its nodes */
+	for (unsigned l = 0; l < TREE_LEVELS; l++) {	/* no list goes round without some */
 		const struct tree_node *n = &t->end;
 
 		while (in[l] > 0) {

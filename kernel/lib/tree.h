@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Ordered sets as intrusive skip lists (Pugh 1990): all nodes are in one list, a quarter of them in a second one, a
- * quarter of those in a third, and so on. A node looks for its place from the end and climbs no further than it has to,
- * O(log d) expected for d nodes behind it; at both ends, and for what goes, it is O(1). The first and the next are at
- * hand.
+ * Ordered sets as intrusive skip lists (Pugh 1990): all nodes are in one list, a quarter of them in a
+ * second one, a quarter of those in a third, and so on. A node looks for its place from the end that is
+ * nearer by key and climbs no further than it has to, O(log d) expected for d nodes before it; at both
+ * ends, and for what goes, it is O(1). The first and the next are at hand.
  *
- * In a summed set every node knows the union of `mask` of all from it to the next one of each of its lists, so a search
- * for a bit passes over those that lack it. A set that is not summed is cheaper.
+ * In a summed set every node knows the union of `mask` of all from it to the next one of each of its
+ * lists, so a search for a bit passes over those that lack it. One that is not summed is cheaper.
  *
  * Nodes of equal keys keep the order of their insertion. A set carries no lock and allocates nothing.
  */

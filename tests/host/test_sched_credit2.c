@@ -268,6 +268,24 @@ TEST(group_cap, "the vCPUs of a VM share one cap, on one queue and on several")
 	}
 }
 
+TEST(many_caps, "30 VMs of a cap of 2%, whose periods all end at once, get 2% each")
+{
+	struct sim *sim = sim_create(&(struct sim_options){ .check_every = 1 });
+	struct sim_pool *p;
+
+	sim_machine(sim, 1, 1, 1, 1);
+	p = sim_pool(sim, "p", "credit2", NULL, sim_cpus(0, 1));
+	for (unsigned i = 0; i < 30; i++) {
+		sim_entity(sim_group(p, "g", "cap=2"), &busy);
+	}
+	sim_run(sim, NS_PER_S);
+	CHECK_STR(sim_wrong(sim), "");
+	for (unsigned i = 0; i < 30; i++) {
+		CHECK_EQ(sim_figures(sim_entity_at(sim, i)).run_ns / NS_PER_MS, 20);
+	}
+	sim_destroy(sim);
+}
+
 static struct sim_figures beside_busy(unsigned cpus, unsigned n, const struct sim_pattern *t, const char *values)
 {
 	struct sim *sim = sim_create(NULL);
