@@ -493,6 +493,7 @@ static INLINE struct sched_pick run(const struct c2_sched *c2, struct c2_slot *s
 		ns = MAX(MIN(vt * next->weight / VT_PER_NS, SLICE_MAX_NS), ns);
 	}
 	sl->picked_ns = now_ns;
+	sl->state = 0;
 	ns = MIN(now_ns + ns, q->parked_ns);
 	return (struct sched_pick){ .entity = next->entity, .until_ns = ns };
 }
@@ -526,10 +527,9 @@ static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t
 	if (next != last) {
 		c2_dequeue(c2, next);
 	}
+	state = sl->state;
 	p = run(c2, sl, last, next, first_for(q, sl->index), now_ns);
 	p.until_ns = carry(q, next->capped ? MIN(p.until_ns, next->funded_ns) : p.until_ns, now_ns);
-	state = sl->state;
-	sl->state = 0;
 	if ((state & IDLED) != 0) {
 		(void)c2_set_idle(c2, q, sl->index, false);
 	}
@@ -545,7 +545,7 @@ static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns
 	struct c2_queue *q = sl->queue;
 	struct c2_entity *last = sl->on, *first = entity_of(tree_first(&q->full)), *second;
 
-	if (RARE(now_ns >= q->event_ns || get(&sl->calls) != 0 || sl->state != 0 ||
+	if (RARE(now_ns >= q->event_ns || get(&sl->calls) != 0 || (sl->state & ~YIELDED) != 0 ||
 		 tree_masks(&q->some) != 0 || first == NULL || !first->plain ||
 		 (last != NULL && !last->plain))) {
 		return pick_any(s, slot, now_ns, out);
