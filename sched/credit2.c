@@ -289,13 +289,14 @@ static inline uint64_t carry(const struct c2_queue *q, uint64_t until_ns, uint64
 /* Those whose period is over, a batch of them; carry() sees to the rest. */
 static void unpark_due(struct sched *s, struct c2_queue *q, uint64_t now_ns, struct sched_out *out)
 {
-	for (unsigned i = 0; i < BATCH && now_ns >= q->parked_ns; i++) {
-		struct c2_entity *re = entity_of(tree_first(&q->parked));
+	struct c2_entity *re = entity_of(tree_first(&q->parked));
 
+	for (unsigned i = 0; i < BATCH && re != NULL && re->node.key <= now_ns; i++) {
 		c2_set_parked(re, false);
 		if (!re->entity->on_slot) {
 			c2_wait(s, re, now_ns, out);
 		}
+		re = entity_of(tree_first(&q->parked));
 	}
 }
 
