@@ -540,6 +540,7 @@ static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t
 	return p;
 }
 
+/* The usual case calls nothing: those that wait may run anywhere, have no cap, and are more than one. */
 static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_slot *sl = slot_of(s, slot);
