@@ -1,271 +1,234 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * A treap is a search tree by key and a heap by random rank, so its shape is that of a search tree filled in random
- * order (Aragon and Seidel 1989). Insertion splits the subtree whose place it takes, removal joins the two it leaves;
- * for the first node, which schedulers take most, that is one link.
- */
+/* Ordered sets: see tree.h. */
 #include "kernel/lib/tree.h"
-
-#include <stddef.h>
 
 void tree_init(struct tree *t, bool summed)
 {
-	*t = (struct tree){ .random = 0x9e3779b9u, .summed = summed };
+	*t = (struct tree){ .random = 0x9e3779b9u, .summed = summed, .end.height = TREE_LEVELS };
+	for (unsigned l = 0; l < TREE_LEVELS; l++) {
+		t->end.prev[l] = t->end.next[l] = &t->end;
+	}
 }
 
-/* Xorshift: shapes the tree, guards nothing. */
-static uint32_t next_rank(struct tree *t)
+/* 1, and one more for every two zeros that a random word (xorshift) ends in. */
+static APART void draw_height(struct tree *t, struct tree_node *n)
 {
 	uint32_t x = t->random;
 
 	x ^= x << 13;
 	x ^= x >> 17;
 	x ^= x << 5;
-	return t->random = x;
+	t->random = x;
+	n->height = (uint8_t)(1 + (unsigned)__builtin_ctz(x | 1u << 2 * (TREE_LEVELS - 2)) / 2);
 }
 
-/* Recomputes n's summaries from its children; false: they were right. */
-static bool summarise(struct tree_node *n)
-{
-	uint64_t low = n->low, masks = n->mask;
-	bool changed;
+/* --- Sums. */
 
-	if (n->left != NULL) {
-		low = MIN(low, n->left->least_low);
-		masks |= n->left->all_masks;
-	}
-	if (n->right != NULL) {
-		low = MIN(low, n->right->least_low);
-		masks |= n->right->all_masks;
-	}
-	changed = low != n->least_low || masks != n->all_masks;
-	n->least_low = low;
-	n->all_masks = masks;
-	return changed;
+/* Of all from n to its next at level l, which is not 0. */
+static inline uint64_t sum(const struct tree_node *n, unsigned l)
+{
+	const struct tree_node *at = n, *end = n->next[l];
+	uint64_t masks = 0;
+
+	do {
+		masks |= at->masks[l - 1];
+		at = at->next[l - 1];
+	} while (at != end);
+	return masks;
 }
 
-/* Recomputes n and those above it, below end. */
-static void sum_to(struct tree_node *n, const struct tree_node *end)
+/* The one that is in list l and before n, or is n. */
+static inline struct tree_node *up(struct tree_node *n, unsigned l)
 {
-	for (; n != end; n = n->parent) {
-		(void)summarise(n);
+	while (n->height <= l) {
+		n = n->prev[l - 1];
+	}
+	return n;
+}
+
+static APART void sum_with(struct tree_node *n)
+{
+	struct tree_node *before = n->prev[0];
+	unsigned l = 1;
+
+	n->masks[0] = n->mask;
+	for (; l < n->height; l++) {
+		before = up(before, l);
+		before->masks[l] = sum(before, l);
+		n->masks[l] = sum(n, l);
+	}
+	for (; l < TREE_LEVELS; l++) {
+		before = up(before, l);
+		if ((n->mask & ~before->masks[l]) == 0) {
+			return;
+		}
+		before->masks[l] |= n->mask;
 	}
 }
 
-static void sum_while_changed(struct tree_node *n)
+/* One of that height went from behind n. */
+static APART void sum_without(struct tree_node *n, unsigned height)
 {
-	while (n != NULL && summarise(n)) {
-		n = n->parent;
+	for (unsigned l = 1; l < TREE_LEVELS; l++) {
+		uint64_t masks;
+
+		n = up(n, l);
+		masks = sum(n, l);
+		if (l >= height && n->masks[l] == masks) {
+			return;
+		}
+		n->masks[l] = masks;
 	}
 }
 
-/* n goes behind all others: it takes the place of the lowest of its right edge that has a smaller rank, if any has. */
-static void insert_last(struct tree *t, struct tree_node *n)
-{
-	struct tree_node *parent = t->last, *below = NULL;
+/* --- Changes. */
 
-	while (parent != NULL && parent->rank < n->rank) {
-		below = parent;
-		parent = parent->parent;
+static inline void link(struct tree_node *n, struct tree_node *next, int l)
+{
+	struct tree_node *prev = next->prev[l];
+
+	n->next[l] = next;
+	n->prev[l] = prev;
+	prev->next[l] = n;
+	next->prev[l] = n;
+}
+
+/* What is next to at in list l, towards the other end. */
+static INLINE struct tree_node *step(const struct tree_node *at, int l, bool back)
+{
+	return back ? at->prev[l] : at->next[l];
+}
+
+/* Is key beyond that of n? The end is beyond all. */
+static INLINE bool passes(uint64_t key, const struct tree_node *n, bool back)
+{
+	return back ? key < n->key : key >= n->key;
+}
+
+/* n is neither first nor last: up from an end, until a list has nobody before n, and down from there. */
+static INLINE void link_inside(struct tree *t, struct tree_node *n, bool back)
+{
+	const uint64_t key = n->key;
+	const int height = n->height;
+	struct tree_node *at = &t->end, *far;
+	int l = 0;
+
+	t->end.key = back ? 0 : UINT64_MAX;	/* nobody passes it: key is neither */
+	while (passes(key, step(at, l + 1, back), back)) {
+		l++;
 	}
-	n->parent = parent;
-	n->left = below;
-	n->right = NULL;
-	n->linked = true;
-	if (below != NULL) {
-		below->parent = n;
+	for (l = MAX(l, height - 1); l >= height; l--) {
+		while (passes(key, far = step(at, l, back), back)) {
+			at = far;
+		}
 	}
-	if (parent != NULL) {
-		parent->right = n;
-	} else {
-		t->root = n;
+	for (; l >= 0; l--) {
+		while (passes(key, far = step(at, l, back), back)) {
+			at = far;
+		}
+		link(n, back ? at : far, l);
 	}
-	if (t->last == NULL) {
-		t->first = n;
-	}
-	t->last = n;
-	if (t->summed) {
-		(void)summarise(n);
-		sum_while_changed(parent);
-	}
+	t->end.key = 0;
 }
 
 void tree_insert(struct tree *t, struct tree_node *n)
 {
-	struct tree_node **link = &t->root, *parent = NULL, *at;
-	struct tree_node **left = &n->left, **right = &n->right, *left_end = n, *right_end = n;
-	bool first = true;
+	const uint64_t key = n->key;
+	int l = 0;
 
-	n->rank = next_rank(t);
-	if (t->last == NULL || n->key >= t->last->key) {
-		insert_last(t, n);
-		return;
+	if (n->height == 0) {
+		draw_height(t, n);
 	}
-	while ((at = *link) != NULL && at->rank >= n->rank) {
-		parent = at;
-		if (n->key < at->key) {
-			link = &at->left;
-		} else {
-			link = &at->right;
-			first = false;
-		}
-	}
-	*link = n;
-	n->parent = parent;
 	n->linked = true;
-	/* What stood there is split: what comes before n, what comes after. */
-	while (at != NULL) {
-		if (n->key < at->key) {
-			*right = at;
-			at->parent = right_end;
-			right_end = at;
-			right = &at->left;
-		} else {
-			*left = at;
-			at->parent = left_end;
-			left_end = at;
-			left = &at->right;
-		}
-		at = n->key < at->key ? at->left : at->right;
-	}
-	*left = *right = NULL;
-	if (first && n->left == NULL) {
-		t->first = n;
+	if (key >= t->end.prev[0]->key) {
+		do {
+			link(n, &t->end, l);
+		} while (++l < n->height);
+	} else if (key < t->end.next[0]->key) {
+		do {
+			link(n, t->end.next[l], l);
+		} while (++l < n->height);
+	} else if (t->end.prev[0]->key - key < key - t->end.next[0]->key) {
+		link_inside(t, n, true);
+	} else {
+		link_inside(t, n, false);
 	}
 	if (t->summed) {
-		sum_to(left_end, n);
-		sum_to(right_end, n);
-		sum_to(n, parent);
-		sum_while_changed(parent);
+		sum_with(n);
 	}
 }
 
 void tree_remove(struct tree *t, struct tree_node *n)
 {
-	struct tree_node *l = n->left, *r = n->right, *parent = n->parent;
-	struct tree_node **link = parent == NULL ? &t->root : parent->left == n ? &parent->left : &parent->right;
-
-	if (t->first == n) {
-		t->first = tree_next(n);
-	}
-	if (t->last == n) {
-		t->last = parent;
-		for (struct tree_node *at = l; at != NULL; at = at->right) {
-			t->last = at;
-		}
-	}
-	n->linked = false;
-	while (l != NULL && r != NULL) {
-		if (l->rank >= r->rank) {
-			*link = l;
-			l->parent = parent;
-			parent = l;
-			link = &l->right;
-			l = l->right;
-		} else {
-			*link = r;
-			r->parent = parent;
-			parent = r;
-			link = &r->left;
-			r = r->left;
-		}
-	}
-	if (l == NULL) {
-		l = r;
-	}
-	*link = l;
-	if (l != NULL) {
-		l->parent = parent;
-	}
+	tree_unlink(n);
 	if (t->summed) {
-		sum_to(parent, n->parent);
-		sum_while_changed(n->parent);
+		sum_without(n->prev[0], n->height);
 	}
 }
 
-struct tree_node *tree_next(const struct tree_node *n)
-{
-	struct tree_node *at;
+/* --- Searches. */
 
-	if (n->right != NULL) {
-		for (at = n->right; at->left != NULL; at = at->left) {
-		}
-		return at;
-	}
-	while (n->parent != NULL && n == n->parent->right) {
-		n = n->parent;
-	}
-	return n->parent;
-}
-
-static bool may_hold(const struct tree_node *n, uint64_t limit, uint64_t wanted)
+/* Up, passing over what has none of wanted, until there is some before the next; and down from there. */
+struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t wanted)
 {
-	return n != NULL && n->least_low <= limit && (n->all_masks & wanted) != 0;
-}
+	unsigned l = 0;
 
-static bool fits(const struct tree_node *n, uint64_t limit, uint64_t wanted)
-{
-	return n->low <= limit && (n->mask & wanted) != 0;
-}
-
-/* The node of n's subtree where a search in order begins: nothing that fits comes before it. */
-static const struct tree_node *descend(const struct tree_node *n, uint64_t limit, uint64_t wanted)
-{
-	while (may_hold(n->left, limit, wanted)) {
-		n = n->left;
-	}
-	return n;
-}
-
-struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t limit, uint64_t wanted)
-{
-	do {
-		if (may_hold(n->right, limit, wanted)) {
-			n = descend(n->right, limit, wanted);
+	for (n = n->next[0]; n->linked && (n->masks[l] & wanted) == 0;) {
+		if (l + 1 < n->height) {
+			l++;
 		} else {
-			while (n->parent != NULL && n == n->parent->right) {
-				n = n->parent;
-			}
-			n = n->parent;
+			n = n->next[l];
 		}
-	} while (n != NULL && !fits(n, limit, wanted));
-	return (struct tree_node *)(uintptr_t)n;
-}
-
-struct tree_node *tree_first_fit(const struct tree *t, uint64_t limit, uint64_t wanted)
-{
-	const struct tree_node *n;
-
-	if (!may_hold(t->root, limit, wanted)) {
-		return NULL;
 	}
-	n = descend(t->root, limit, wanted);
-	return fits(n, limit, wanted) ? (struct tree_node *)(uintptr_t)n : tree_next_fit(n, limit, wanted);
+	while (n->linked && l-- > 0) {
+		while ((n->masks[l] & wanted) == 0) {
+			n = n->next[l];
+		}
+	}
+	return n->linked ? (struct tree_node *)(uintptr_t)n : NULL;
 }
 
+/* --- The checker. */
+
+/* What is right of n, and to the left of its next ones. */
 static bool node_check(const struct tree_node *n, bool summed)
 {
-	const struct tree_node *l = n->left, *r = n->right;
-	struct tree_node copy = *n;
+	for (unsigned l = 0; l < n->height; l++) {
+		const struct tree_node *next = n->next[l];
 
-	return n->linked && (!summed || !summarise(&copy)) &&
-	       (l == NULL || (l->parent == n && l->key <= n->key && l->rank <= n->rank)) &&
-	       (r == NULL || (r->parent == n && r->key >= n->key && r->rank <= n->rank));
+		if (next->prev[l] != n || next->height <= l ||
+		    (next->linked && n->linked && next->key < n->key) ||
+		    (summed && n->masks[l] != (l == 0 ? n->mask : sum(n, l)))) {
+			return false;
+		}
+	}
+	return true;
 }
 
 bool tree_check(const struct tree *t, unsigned count)
 {
-	const struct tree_node *last = NULL, *at;
-	unsigned seen = 0;
+	const struct tree_node *at = &t->end;
+	unsigned seen = 0, in[TREE_LEVELS] = { 0 };
 
-	if (t->root != NULL && t->root->parent != NULL) {
-		return false;
+	for (; node_check(at, t->summed) && seen <= count; seen++) {
+		for (unsigned l = 0; l < at->height; l++) {
+			in[l]++;
+		}
+		at = at->next[0];
+		if (at == &t->end) {
+			break;
+		}
 	}
-	for (at = t->first; at != NULL && seen < count && node_check(at, t->summed); at = tree_next(at), seen++) {
-		if (last == NULL ? at->left != NULL : last->key > at->key) {
+	for (unsigned l = 0; l < TREE_LEVELS; l++) {	/* no list goes round without some */
+		const struct tree_node *n = &t->end;
+
+		while (in[l] > 0) {
+			n = n->next[l];
+			in[l]--;
+		}
+		if (n != &t->end) {
 			return false;
 		}
-		last = at;
 	}
-	return at == NULL && seen == count && t->last == last && (seen > 0 || t->root == NULL);
+	return at == &t->end && seen == count;
 }

@@ -11,6 +11,10 @@
 #define CONTAINER_OF(ptr, type, member) \
 	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
+#define RARE(x)		__builtin_expect((x), 0)
+#define APART		__attribute__((noinline))	/* keeps what is rare from costing what is not */
+#define INLINE		inline __attribute__((always_inline))
+
 #define KIB	(1ul << 10)
 #define MIB	(1ul << 20)
 #define GIB	(1ul << 30)

@@ -268,6 +268,24 @@ TEST(group_cap, "the vCPUs of a VM share one cap, on one queue and on several")
 	}
 }
 
+TEST(many_caps, "30 VMs of a cap of 2%, whose periods all end at once, get 2% each")
+{
+	struct sim *sim = sim_create(&(struct sim_options){ .check_every = 1 });
+	struct sim_pool *p;
+
+	sim_machine(sim, 1, 1, 1, 1);
+	p = sim_pool(sim, "p", "credit2", NULL, sim_cpus(0, 1));
+	for (unsigned i = 0; i < 30; i++) {
+		sim_entity(sim_group(p, "g", "cap=2"), &busy);
+	}
+	sim_run(sim, NS_PER_S);
+	CHECK_STR(sim_wrong(sim), "");
+	for (unsigned i = 0; i < 30; i++) {
+		CHECK_EQ(sim_figures(sim_entity_at(sim, i)).run_ns / NS_PER_MS, 20);
+	}
+	sim_destroy(sim);
+}
+
 static struct sim_figures beside_busy(unsigned cpus, unsigned n, const struct sim_pattern *t, const char *values)
 {
 	struct sim *sim = sim_create(NULL);
@@ -312,6 +330,70 @@ TEST(cheat, "who always blocks just before its slice ends gets no more than its 
 
 	printf("  a quarter is the cheat's: it gets %.3f%%\n", share);
 	CHECK(share <= 25.05);
+}
+
+/* --- Waiting. */
+
+/* The longest that any waited in that plan, as a part of what it may, in %. */
+static double longest_wait(struct sim *sim, uint64_t ns)
+{
+	double most = 0;
+	struct sim_entity *e;
+
+	sim_run(sim, ns);
+	CHECK_STR(sim_wrong(sim), "");
+	for (unsigned i = 0; (e = sim_entity_at(sim, i)) != NULL; i++) {
+		double bound = (double)sched_credit2.wait_bound_ns(sim_sched(sim_pool_at(sim, 0)), sim_sched_entity(e));
+
+		most = MAX(most, 100 * (double)sim_figures(e).longest_wait_ns / bound);
+	}
+	sim_destroy(sim);
+	return most;
+}
+
+static struct sim_pattern any_pattern(struct test_rng *rng)
+{
+	struct sim_pattern t = {
+		.kind = test_rand_below(rng, 4) == 0 ? SIM_YIELDER : test_rand_below(rng, 2) == 0 ? SIM_BUSY : SIM_INTERACTIVE,
+		.run_ns = (1 + test_rand_below(rng, 400)) * 100 * NS_PER_US,
+		.phase_ns = test_rand_below(rng, 50) * NS_PER_MS,
+	};
+
+	t.every_ns = t.run_ns + test_rand_below(rng, 200) * NS_PER_MS;
+	return t;
+}
+
+TEST(wait_bound, "nobody waits beyond the bound, which the worst case comes near to")
+{
+	const struct sim_pattern late = { .kind = SIM_INTERACTIVE, .run_ns = NS_PER_S, .every_ns = 9 * NS_PER_S,
+					  .phase_ns = 59990 * NS_PER_US };
+	struct test_rng rng = { 9 };
+	double most = 0, part;
+
+	for (unsigned plan = 0; plan < 201; plan++) {
+		unsigned cpus = plan == 0 ? 1 : 1 + (unsigned)test_rand_below(&rng, 4);
+		unsigned n = plan == 0 ? 9 : 2 + (unsigned)test_rand_below(&rng, 10);
+		struct sim *sim = sim_create(NULL);
+		struct sim_pool *p;
+
+		sim_machine(sim, cpus, 1, plan == 0 ? 1 : 1 + (unsigned)test_rand_below(&rng, 4), 1);
+		p = sim_pool(sim, "p", "credit2", NULL, sim_cpus(0, cpus));
+		for (unsigned i = 0; i < n; i++) {
+			const struct sim_pattern t = plan > 0 ? any_pattern(&rng) : i == 0 ? busy : late;
+			char values[32];
+
+			snprintf(values, sizeof(values), "weight=%u", plan == 0 ? 256 : 1u << test_rand_below(&rng, 10));
+			sim_entity(sim_group(p, values, values), &t);
+		}
+		part = longest_wait(sim, NS_PER_S);
+		if (plan == 0) {
+			printf("  who ran while 8 slept: waits %.0f%% of its bound\n", part);
+			CHECK(part >= 80);
+		}
+		most = MAX(most, part);
+	}
+	printf("  200 random plans: %.0f%% at most\n", most);
+	CHECK(most <= 100);
 }
 
 static void change(struct sim *sim, void *arg)
