@@ -1,492 +1,495 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Fair shares: see fair.h. */
+/* Fair shares: who waits, who runs next and for how long. See fair.h. */
 #include "sched/fair.h"
 
-#define CLOCK_BEGIN	(1ul << 50)	/* far from 0, so that nothing is before it */
+#define TRIES		4u		/* slots that a waker looks at */
+#define BATCH		4u		/* entities that one pick may park or let go on */
 
-void fair_init(struct fair *f, uint64_t slice_ns)
+static APART bool some_may_run(const struct fair_entity *fe, unsigned slot)
 {
-	f->clock = CLOCK_BEGIN;
-	f->slice_ns = slice_ns;
-	f->request = slice_ns;
-	f->carrier = SCHED_NO_SLOT;
-	tree_init(&f->parked, false);
+	return cpuset_has(&fe->entity->hard, slot);
 }
 
-void fair_queue_init(struct fair_queue *q)
+static inline bool may_run(const struct fair_entity *fe, unsigned slot)
 {
-	tree_init(&q->full, false);
-	tree_init(&q->some, true);
+	return fe->full || some_may_run(fe, slot);
 }
 
-void fair_add(struct fair *f, struct fair_entity *fe, struct sched_entity *e, uint64_t now_ns)
-{
-	struct fair_group *fg = e->group->priv;
-
-	if (fg->entities++ == 0) {
-		fg->epoch_ns = now_ns;
-		list_init(&fg->members);
-	}
-	fe->entity = e;
-	fe->group = fg;
-	fe->v = fe->start = f->clock;
-	fe->weight = (uint32_t)e->group->values.v[FAIR_WEIGHT];
-	list_push_back(&fg->members, &fe->link);
-	f->entities++;
-	f->total_weight += fe->weight;
-	fair_set_affinity(fe);
-}
-
-void fair_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	struct fair *f = s->priv;
-	struct fair_entity *fe = e->priv;
-
-	(void)now_ns, (void)out;
-	list_remove(&fe->link);
-	fe->group->entities--;
-	f->entities--;
-	f->total_weight -= fe->weight;
-}
-
-void fair_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to)
-{
-	(void)s;
-	to->weight = e->group->values.v[FAIR_WEIGHT];
-	to->cap = e->group->values.v[FAIR_CAP];
-}
-
-void fair_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
-{
-	int64_t *v = e->group->values.v;
-
-	(void)now_ns;
-	if (from->weight > 0) {
-		v[FAIR_WEIGHT] = MIN(from->weight, FAIR_WEIGHT_MAX);
-		fair_reweigh(s->priv, e->priv);
-	}
-	if (from->cap > 0) {
-		v[FAIR_CAP] = MIN(from->cap, (int64_t)FAIR_CAP_MAX);
-	}
-}
-
-/* --- The account. */
-
-static void set_request(struct fair *f)
-{
-	if (f->weight > 0) {
-		f->request = MAX(f->slice_ns * FAIR_ONE * f->count / f->weight, 1ul);
-	}
-}
-
-void fair_set_slice(struct fair *f, uint64_t slice_ns)
-{
-	f->slice_ns = slice_ns;
-	set_request(f);
-}
-
-/* fe, which weighs that much, comes into the mean (or goes out of it); with the rest carried along that is exact. */
-static void move_clock(struct fair *f, const struct fair_entity *fe, bool in)
-{
-	const int64_t far = 1l << 44, weight = (int64_t)f->weight;
-	int64_t away = (int64_t)(fe->v - f->clock), sum;
-
-	away = MAX(MIN(away, far), -far);
-	sum = (in ? away : -away) * (int64_t)fe->weight + (int64_t)f->rest;
-	f->rest = 0;
-	if (weight > 0) {
-		int64_t by = sum / weight - (sum % weight < 0);
-
-		f->clock += (uint64_t)by;
-		f->rest = (uint64_t)(sum - by * weight);
-	}
-}
-
-static void count_in(struct fair *f, struct fair_entity *fe)
-{
-	fe->counted = true;
-	fe->apart = false;
-	f->weight += fe->weight;
-	f->count++;
-	move_clock(f, fe, true);
-	set_request(f);
-}
-
-static void count_out(struct fair *f, struct fair_entity *fe)
-{
-	fe->counted = false;
-	f->weight -= fe->weight;
-	f->count--;
-	move_clock(f, fe, false);
-	set_request(f);
-}
-
-/* No further than that behind the clock, or ahead of it. */
-static void clip(const struct fair *f, struct fair_entity *fe, uint64_t behind, uint64_t ahead)
-{
-	uint64_t v = MIN(MAX(fe->v, f->clock - behind), f->clock + ahead);
-
-	fe->start += v - fe->v;
-	fe->v = v;
-}
-
-void fair_start(struct fair *f, struct fair_entity *fe)
-{
-	clip(f, fe, f->request / 2, FAIR_BEHIND * f->request);
-	count_in(f, fe);
-}
-
-void fair_stop(struct fair *f, struct fair_entity *fe)
-{
-	if (fe->counted) {
-		count_out(f, fe);
-	}
-	fe->apart = false;
-}
-
-void fair_reweigh(struct fair *f, struct fair_entity *fe)
-{
-	const int64_t far = 1l << 44, was = (int64_t)fe->weight, is = fe->entity->group->values.v[FAIR_WEIGHT];
-	int64_t away = (int64_t)(fe->v - f->clock), had = (int64_t)(fe->v - fe->start);
-	const uint64_t clock = f->clock;
-	bool counted = fe->counted;
-
-	if (was == is) {
-		return;
-	}
-	if (counted) {
-		count_out(f, fe);
-	}
-	fe->v = clock + (uint64_t)(MAX(MIN(away, far), -far) * was / is);
-	fe->start = fe->v - (uint64_t)(MIN(had, far) * was / is);
-	fe->weight = (uint32_t)is;
-	fe->rest = 0;
-	f->total_weight += (uint64_t)(is - was);
-	if (counted) {
-		count_in(f, fe);
-	}
-}
-
-/* fe is too far from the clock, or was and may be near it again. */
-void fair_settle(struct fair *f, struct fair_entity *fe)
-{
-	if (fe->counted && f->count > 1) {
-		count_out(f, fe);
-		fe->apart = true;
-	}
-	if (fe->apart) {
-		uint64_t low = f->clock - FAIR_BEHIND / 2 * f->request;
-
-		clip(f, fe, FAIR_BEHIND * f->request, FAIR_AHEAD * f->request);
-		if (f->count == 0 || fe->v - low <= (FAIR_BEHIND + FAIR_AHEAD) / 2 * f->request) {
-			count_in(f, fe);
-		}
-	}
-}
-
-uint64_t fair_bound_ns(const struct fair *f, const struct fair_entity *fe)
-{
-	uint64_t ahead = fe->start > f->clock ? (fe->start - f->clock) / f->request : 0;
-
-	return (ahead + FAIR_BEHIND + FAIR_AHEAD + 2) * (f->request * f->total_weight / FAIR_ONE + f->entities * f->slice_ns);
-}
-
-/* --- Queues. */
-
-void fair_set_affinity(struct fair_entity *fe)
-{
-	uint64_t all = ~0ul;
-
-	fe->node.mask = 0;
-	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
-		all &= fe->entity->hard.word[i];
-		fe->node.mask |= fe->entity->hard.word[i];
-	}
-	fe->full = all == ~0ul;
-}
+/* --- Waiting. */
 
 /* In a pool of up to 64 slots the first found may run there. */
-struct fair_entity *fair_first_some(const struct fair_queue *q, unsigned slot)
+static APART struct fair_entity *search(const struct fair_queue *q, unsigned slot)
 {
 	const uint64_t wanted = 1ul << slot % 64;
-	struct tree_node *n = tree_first_fit(&q->some, wanted);
+	struct tree_node *n = tree_first_fit(&q->tree, wanted);
 
-	while (n != NULL && !cpuset_has(&fair_of(n)->entity->hard, slot)) {
+	while (n != NULL && !may_run(fair_of(n), slot)) {
 		n = tree_next_fit(n, wanted);
 	}
 	return fair_of(n);
 }
 
-/* --- Idle slots. */
-
-void fair_join(struct fair *f, unsigned slot)
+/* The first in q that may run on slot, or NULL. */
+static inline struct fair_entity *queue_first(const struct fair_queue *q, unsigned slot)
 {
-	f->idle_words = MAX(f->idle_words, slot / 64 + 1);
+	struct fair_entity *a = fair_line_first(q), *b = fair_of(tree_first(&q->tree));
+
+	if (b == NULL) {
+		return a;
+	}
+	if (!may_run(b, slot)) {
+		b = search(q, slot);
+	}
+	return a == NULL || (b != NULL && b->start < a->start) ? b : a;
 }
 
-void fair_leave(struct sched *s, struct fair *f, unsigned slot, struct sched_out *out)
+static inline struct fair_entity *line_last(const struct fair_queue *q)
 {
-	fair_set_idle(f, slot, false);
-	if (f->carrier != slot) {
-		return;
-	}
-	f->carrier = SCHED_NO_SLOT;
-	CPUSET_FOREACH(other, &s->slots) {
-		if (other != slot) {
-			sched_poke(out, other);
-			return;
-		}
-	}
+	return LIST_ENTRY(q->line.prev, struct fair_entity, line);
 }
 
-void fair_set_idle(struct fair *f, unsigned slot, bool idle)
+/*
+ * Not at the end of the line. Those in a class of wakers are served as they came, though the clock, and so their start,
+ * goes back a little with each that wakes.
+ */
+static APART void enqueue_amid(struct fair *f, struct fair_queue *q, struct fair_entity *fe)
 {
-	if (cpuset_has(&f->idle, slot) == idle) {
-		return;
-	}
-	if (idle) {
-		cpuset_add(&f->idle, slot);
-		f->idle_count++;
+	if (fe->full && fe->class != fe->ordinary && line_last(q)->start <= f->clock) {
+		fe->due += line_last(q)->start - fe->start;
+		fe->start = line_last(q)->start;
+		fe->place = FAIR_LINE;
+		list_push_back(&q->line, &fe->line);
 	} else {
-		cpuset_del(&f->idle, slot);
-		f->idle_count--;
+		fe->place = FAIR_TREE;
+		fe->node.key = fe->start;
+		tree_insert(&q->tree, &fe->node);
 	}
 }
 
-static unsigned find_idle(const struct fair *f, const struct sched_entity *e)
+static inline void enqueue(struct fair *f, struct fair_entity *fe)
 {
-	unsigned any = CPU_NONE;
+	struct fair_queue *q = &f->queue[fe->class];
 
-	if (cpuset_has(&f->idle, e->slot) && cpuset_has(&e->hard, e->slot) && cpuset_has(&e->soft, e->slot)) {
-		return e->slot;
+	f->waiting |= 1u << fe->class;
+	if (fe->full && (list_empty(&q->line) || line_last(q)->start <= fe->start)) {
+		fe->place = FAIR_LINE;
+		list_push_back(&q->line, &fe->line);
+	} else {
+		enqueue_amid(f, q, fe);
 	}
-	for (unsigned i = 0; i < f->idle_words; i++) {
-		uint64_t able = f->idle.word[i] & e->hard.word[i], wanted = able & e->soft.word[i];
-
-		if (wanted != 0) {
-			return i * 64 + (unsigned)__builtin_ctzl(wanted);
-		}
-		if (able != 0 && any == CPU_NONE) {
-			any = i * 64 + (unsigned)__builtin_ctzl(able);
-		}
-	}
-	return any;
 }
 
-bool fair_find_idle(struct fair *f, const struct fair_entity *fe, struct sched_out *out)
+static inline void dequeue(struct fair *f, struct fair_entity *fe)
 {
-	unsigned slot = find_idle(f, fe->entity);
+	struct fair_queue *q = &f->queue[fe->class];
 
-	if (slot == CPU_NONE) {
+	if (fe->place == FAIR_LINE) {
+		list_remove(&fe->line);
+	} else {
+		tree_remove(&q->tree, &fe->node);
+	}
+	fe->place = FAIR_OUT;
+	if (list_empty(&q->line) && tree_first(&q->tree) == NULL) {
+		f->waiting &= ~(1u << fe->class);
+	}
+}
+
+void fair_dequeue(struct fair *f, struct fair_entity *fe)
+{
+	dequeue(f, fe);
+}
+
+/* --- Slots, by what they run. */
+
+static inline void unlist(struct fair *f, struct fair_slot *fs)
+{
+	list_remove(&fs->link);
+	if (list_empty(&f->slots[fs->class])) {
+		f->running &= ~(1u << fs->class);
+	}
+	fs->class = FAIR_CLASSES;
+}
+
+static void list_as(struct fair *f, struct fair_slot *fs, unsigned class)
+{
+	if (fs->class != FAIR_CLASSES) {
+		unlist(f, fs);
+	}
+	fs->class = class;
+	list_push_back(&f->slots[class], &fs->link);
+	f->running |= 1u << class;
+}
+
+static void take_off(struct fair *f, struct fair_slot *fs)
+{
+	if (fs->on != NULL) {
+		fs->on->group->running--;
+		fs->on = NULL;
+	}
+	if (fs->class != FAIR_CLASSES) {
+		unlist(f, fs);
+	}
+}
+
+/* Waits for a slot that runs a brief request, no longer than its own: the next waker takes another. */
+static inline bool claim(struct fair *f, const struct fair_entity *fe)
+{
+	unsigned brief = f->running & ((2u << fe->class % FAIR_BRIEF) - 1);
+	struct fair_slot *fs;
+
+	if (brief == 0) {
 		return false;
 	}
-	fair_set_idle(f, slot, false);
-	sched_poke(out, slot);
+	fs = LIST_ENTRY(f->slots[__builtin_ctz(brief)].next, struct fair_slot, link);
+	if (!may_run(fe, fs->slot)) {
+		return false;
+	}
+	unlist(f, fs);
 	return true;
 }
 
-static uint64_t idle_mask(const struct fair *f)
+/* Of the first few that run requests of the longest of these classes one that is due later than fe. */
+static APART void preempt(struct fair *f, unsigned classes, const struct fair_entity *fe, struct sched_out *out)
 {
-	uint64_t mask = 0;
+	unsigned tries = 0;
 
-	for (unsigned i = 0; i < f->idle_words; i++) {
-		mask |= f->idle.word[i];
-	}
-	return mask;
-}
+	for (unsigned class; classes != 0; classes ^= 1u << class) {
+		class = 31 - (unsigned)__builtin_clz(classes);
+		LIST_FOREACH(n, &f->slots[class]) {
+			struct fair_slot *fs = LIST_ENTRY(n, struct fair_slot, link);
 
-/* Each step but the last takes a slot out of the idle ones, in a pool of up to 64. */
-void fair_poke_for(struct fair *f, struct fair_queue *q, struct sched_out *out)
-{
-	struct tree_node *n;
-
-	for (n = tree_first(&q->full); n != NULL && fair_poke_idle(f, fair_of(n), out); n = tree_next(n)) {
-	}
-	for (n = tree_first_fit(&q->some, idle_mask(f)); n != NULL && f->idle_count > 0;
-	     n = tree_next_fit(n, idle_mask(f))) {
-		(void)fair_poke_idle(f, fair_of(n), out);
-	}
-}
-
-/* --- Caps. */
-
-/* Periods that are over take their budgets off what was used. What was used under another cap is forgotten. */
-static void turn(struct fair_group *fg, uint64_t period, int64_t budget_ns, int64_t save_ns)
-{
-	int64_t passed = (int64_t)(period - fg->period);
-
-	if (budget_ns != fg->budget_ns) {
-		fg->budget_ns = budget_ns;
-		fg->used_ns = 0;
-	} else if (passed < 0 || passed > (fg->used_ns + save_ns) / budget_ns) {
-		fg->used_ns = -save_ns;
-	} else {
-		fg->used_ns -= passed * budget_ns;
-	}
-	fg->period = period;
-}
-
-static void park(struct fair *f, struct fair_entity *fe, uint64_t until_ns)
-{
-	if (fe->queue != NULL) {
-		fair_dequeue(f, fe);
-	}
-	fair_stop(f, fe);
-	fe->entity->parked = SCHED_PARK_CAP;
-	fe->entity->parked_until_ns = until_ns;
-	fe->node.key = until_ns;
-	tree_insert(&f->parked, &fe->node);
-	f->parked_count++;
-}
-
-bool fair_fund(struct sched *s, struct fair_entity *fe, int64_t save_ns, uint64_t now_ns, uint64_t *end_ns)
-{
-	const uint64_t period_ns = (uint64_t)s->values.v[FAIR_CAP_PERIOD];
-	const int64_t budget_ns = (int64_t)period_ns * fe->entity->group->values.v[FAIR_CAP] / 100;
-	struct fair_group *fg = fe->group;
-	uint64_t period = ns_since(fg->epoch_ns, now_ns) / period_ns;
-
-	if (period != fg->period || budget_ns != fg->budget_ns) {
-		turn(fg, period, budget_ns, save_ns);
-	}
-	if (fg->used_ns < budget_ns) {
-		*end_ns = now_ns + MAX((uint64_t)(budget_ns - fg->used_ns) / (fg->running + 1), 1ul);
-		return true;
-	}
-	period += (uint64_t)(fg->used_ns / budget_ns);
-	park(s->priv, fe, MAX(fg->epoch_ns + period * period_ns, now_ns + 1));
-	return false;
-}
-
-void fair_unpark(struct fair *f, struct fair_entity *fe)
-{
-	fe->entity->parked = SCHED_NOT_PARKED;
-	tree_remove(&f->parked, &fe->node);
-	if (--f->parked_count == 0) {
-		f->carrier = SCHED_NO_SLOT;
-	}
-}
-
-static void let_go(struct fair *f, const struct fair_hooks *h, struct fair_entity *fe, struct sched_out *out)
-{
-	fair_unpark(f, fe);
-	fair_start(f, fe);
-	h->unparked(f, fe, out);
-}
-
-void fair_unpark_due(struct fair *f, const struct fair_hooks *h, unsigned slot, uint64_t now_ns, struct sched_out *out)
-{
-	struct fair_entity *fe;
-
-	for (unsigned n = 0; (fe = fair_of(tree_first(&f->parked))) != NULL && fe->node.key <= now_ns; n++) {
-		if (n == FAIR_BATCH) {
-			sched_poke(out, slot);
-			return;
-		}
-		let_go(f, h, fe, out);
-	}
-}
-
-void fair_tune_group(struct fair *f, const struct fair_hooks *h, struct sched_group *g, struct sched_out *out)
-{
-	struct fair_group *fg = g->priv;
-
-	if (fg->entities == 0) {
-		return;
-	}
-	if (g->values.v[FAIR_CAP] == 0) {
-		fg->budget_ns = 0;		/* what runs from here on is not of the next cap's, though it be the same */
-	}
-	LIST_FOREACH(node, &fg->members) {
-		struct fair_entity *fe = LIST_ENTRY(node, struct fair_entity, link);
-		bool waits = fe->queue != NULL;
-
-		if (waits) {
-			h->dequeue(f, fe);
-		}
-		fair_reweigh(f, fe);
-		if (waits) {
-			h->enqueue(f, fe);
-		} else if (fe->entity->parked != SCHED_NOT_PARKED) {
-			let_go(f, h, fe, out);		/* it may have budget now */
-		}
-	}
-}
-
-uint64_t fair_carry_park(struct fair *f, unsigned slot, uint64_t until_ns, uint64_t now_ns)
-{
-	const struct tree_node *n = tree_first(&f->parked);
-
-	if (f->carrier != slot && f->carrier != SCHED_NO_SLOT && n->key >= f->carried_ns) {
-		return until_ns;
-	}
-	f->carrier = slot;
-	f->carried_ns = n->key;
-	return MIN(until_ns, MAX(n->key, now_ns + 1));
-}
-
-/* --- Looking inside. */
-
-void fair_describe(const struct fair *f, const struct fair_entity *fe, struct text *to)
-{
-	if (fe == NULL) {
-		text_puts(to, "idle\n");
-		return;
-	}
-	text_printf(to, "%s.%u, %s ", fe->entity->group->name, fe->entity->number, fe->v > f->clock ? "owes" : "owed");
-	text_ns(to, (fe->v > f->clock ? fe->v - f->clock : f->clock - fe->v) * fe->weight / FAIR_ONE);
-	text_puts(to, fe->start <= f->clock ? ", its turn has come\n" : "\n");
-}
-
-void fair_queue_describe(const struct fair *f, const struct fair_queue *q, struct text *to)
-{
-	const struct tree *trees[] = { &q->full, &q->some };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(trees); i++) {
-		for (struct tree_node *n = tree_first(trees[i]); n != NULL; n = tree_next(n)) {
-			text_puts(to, "    ");
-			fair_describe(f, fair_of(n), to);
-		}
-	}
-}
-
-bool fair_queue_check(const struct fair_queue *q, unsigned *count, struct sched_reason *why)
-{
-	const struct tree *trees[] = { &q->full, &q->some };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(trees); i++) {
-		unsigned n = 0;
-
-		for (struct tree_node *at = tree_first(trees[i]); at != NULL; at = tree_next(at), n++) {
-			const struct fair_entity *fe = fair_of(at);
-			const struct sched_entity *e = fe->entity;
-
-			if (!e->runnable || e->on_slot || e->parked != SCHED_NOT_PARKED || fe->queue != q ||
-			    fe->full != (i == 0) || !(fe->counted || fe->apart)) {
-				return sched_refuse(ERR_STATE, why, "%s.%u waits, and may not", e->group->name,
-						    e->number) == ERR_OK;
+			if (fs->on->due > fe->due && may_run(fe, fs->slot)) {
+				unlist(f, fs);
+				sched_poke(out, fs->slot);
+				return;
+			}
+			if (++tries == TRIES) {
+				return;
 			}
 		}
-		if (!tree_check(trees[i], n)) {
-			return sched_refuse(ERR_STATE, why, "a queue's tree is broken") == ERR_OK;
+	}
+}
+
+/* Where fe, which may not run everywhere, ran last: waits for who runs a brief request there, or takes the place. */
+static APART bool take_last(const struct sched *s, struct fair *f, const struct fair_entity *fe, struct sched_out *out)
+{
+	struct fair_slot *fs = cpuset_has(&s->slots, fe->entity->slot) ? fair_slot(s, fe->entity->slot) : NULL;
+	bool brief;
+
+	if (fs == NULL || fs->class == FAIR_CLASSES || !may_run(fe, fs->slot)) {
+		return false;
+	}
+	brief = fs->class <= fe->class % FAIR_BRIEF;
+	if (!brief && fs->on->due <= fe->due) {
+		return false;
+	}
+	unlist(f, fs);
+	if (!brief) {
+		sched_poke(out, fs->slot);
+	}
+	return true;
+}
+
+/* Some slot for fe, which waits and is eligible. */
+static inline void compete(struct fair *f, const struct fair_entity *fe, struct sched_out *out)
+{
+	unsigned longer = f->running & ~0u << fe->class << (fe->class != fe->ordinary);
+
+	if (!claim(f, fe) && longer != 0) {
+		preempt(f, longer, fe, out);
+	}
+}
+
+static APART void queue_up_some(const struct sched *s, struct fair_entity *fe, struct sched_out *out)
+{
+	struct fair *f = s->priv;
+
+	enqueue(f, fe);
+	if ((f->idle_count == 0 || !fair_poke_idle(f, fe, out)) && fe->start <= f->clock && !take_last(s, f, fe, out)) {
+		compete(f, fe, out);
+	}
+}
+
+/* fe waits from now on. Who is not eligible is found by a later pick. */
+static inline __attribute__((always_inline)) void queue_up(const struct sched *s, struct fair_entity *fe,
+							    struct sched_out *out)
+{
+	struct fair *f = s->priv;
+
+	if (!fe->full) {
+		queue_up_some(s, fe, out);
+		return;
+	}
+	enqueue(f, fe);
+	if ((f->idle_count == 0 || !fair_poke_idle(f, fe, out)) && fe->start <= f->clock) {
+		compete(f, fe, out);
+	}
+}
+
+void fair_requeue(const struct sched *s, struct fair_entity *fe, struct sched_out *out)
+{
+	queue_up(s, fe, out);
+}
+
+/* --- What entities do. */
+
+void fair_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct fair *f = s->priv;
+	struct fair_entity *fe = e->priv;
+
+	(void)now_ns;
+	fair_start(f, fe);
+	fe->start = fe->woken = fe->v;
+	f->policy->woken(f, fe);
+	if (!e->on_slot) {
+		queue_up(s, fe, out);		/* else released() will */
+	}
+}
+
+void fair_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct fair *f = s->priv;
+	struct fair_entity *fe = e->priv;
+
+	(void)now_ns, (void)out;
+	if (fe->place != FAIR_OUT) {
+		dequeue(f, fe);
+	} else if (e->on_slot && fair_slot(s, e->slot)->on == fe) {
+		take_off(f, fair_slot(s, e->slot));
+	}
+	fe->burst = fe->v - fe->woken;
+	if (e->parked != SCHED_NOT_PARKED) {
+		fair_unpark(f, fe);
+	} else {
+		fair_stop(f, fe);
+	}
+}
+
+void fair_yield(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	(void)now_ns, (void)out;
+	fair_slot(s, e->slot)->yielded = true;
+	fair_slot(s, e->slot)->end_ns = fair_slot(s, e->slot)->held_ns = 0;
+}
+
+/* Its slot has just preferred another, or it may not run there any more. */
+static APART void released_elsewhere(const struct sched *s, struct fair_entity *fe, struct sched_out *out)
+{
+	if (!may_run(fe, fe->entity->slot)) {
+		fair_requeue(s, fe, out);
+		return;
+	}
+	enqueue(s->priv, fe);
+	(void)fair_poke_idle(s->priv, fe, out);
+}
+
+void fair_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct fair *f = s->priv;
+	struct fair_entity *fe = e->priv;
+
+	(void)now_ns;
+	if (!e->runnable || e->parked != SCHED_NOT_PARKED) {
+		return;
+	}
+	if (f->idle_count == 0 && fe->full) {
+		enqueue(f, fe);
+	} else {
+		released_elsewhere(s, fe, out);
+	}
+}
+
+/* --- Picking. */
+
+/* The one to run on slot, on among them, who goes on between equals if his request is begun. */
+static inline struct fair_entity *choose(struct fair *f, unsigned slot, struct fair_entity *on)
+{
+	struct fair_entity *best = on;
+
+	for (unsigned classes = f->waiting; classes != 0; classes &= classes - 1) {
+		unsigned class = (unsigned)__builtin_ctz(classes);
+		struct fair_entity *fe = f->first[class] = queue_first(&f->queue[class], slot);
+
+		if (fe == NULL) {
+			continue;
 		}
-		*count += n;
+		if (best == NULL || best->start > f->clock || best->class == class) {
+			if (best == NULL || fe->start < best->start + (best->v == best->start)) {
+				best = fe;
+			}
+		} else if (fe->start <= f->clock && fe->due < best->due) {
+			best = fe;
+		}
 	}
-	return true;
+	return best;
 }
 
-bool fair_check(const struct fair *f, struct sched_reason *why)
+/* For a slot whose entity yields, or if best has a cap and there is no budget for him. on: who runs there and may go on. */
+static APART struct fair_entity *choose_again(struct sched *s, struct fair_slot *fs, struct fair_entity *on,
+					     struct fair_entity *best, uint64_t now_ns)
 {
-	if (!tree_check(&f->parked, f->parked_count) || cpuset_count(&f->idle) != f->idle_count ||
-	    (f->weight == 0) != (f->count == 0) || f->rest >= MAX(f->weight, 1ul) || f->count > f->entities) {
-		return sched_refuse(ERR_STATE, why, "%u count, %u are parked, %u slots idle: one is not true", f->count,
-				    f->parked_count, f->idle_count) == ERR_OK;
+	struct fair *f = s->priv;
+
+	for (unsigned n = 0; n < BATCH; n++) {
+		if (fs->yielded) {
+			best = choose(f, fs->slot, NULL);
+			best = best == NULL ? on : best;	/* nobody waits to whom it could give way */
+		}
+		if (best == NULL || !best->capped || fair_fund(s, best, now_ns, &fs->funded_ns)) {
+			fs->yielded = false;
+			return best;
+		}
+		fair_park(f, best, fs->funded_ns);
+		on = best == on ? NULL : on;
+		best = choose(f, fs->slot, on);
 	}
-	return true;
+	fs->again = true;
+	return NULL;
 }
 
-bool fair_slot_check(const struct fair *f, const struct fair_entity *on, unsigned slot, struct sched_reason *why)
+/* next goes onto fs, in place of who is there. */
+static inline void put_on(struct fair *f, struct fair_slot *fs, struct fair_entity *next, uint64_t now_ns, struct sched_out *out)
 {
-	return on == NULL || (on->entity->runnable && on->queue == NULL && on->entity->slot == slot && !cpuset_has(&f->idle, slot)) ||
-	       sched_refuse(ERR_STATE, why, "slot %u: runs one that cannot be there", slot) == ERR_OK;
+	struct fair_entity *on = fs->on;
+
+	if (on == NULL) {
+		fair_set_idle(f, fs->slot, false);
+	} else {
+		on->group->running--;
+		if (now_ns < fs->end_ns && (int64_t)(on->due - on->v) < (int64_t)(on->v - on->start)) {
+			fair_renew(f, on);
+		}
+	}
+	dequeue(f, next);
+	next->group->running++;
+	fs->on = next;
+	fs->held_ns = now_ns + f->ratelimit_ns;
+	if (f->idle_count > 0) {
+		fair_poke_for_waiters(f, out);
+	}
+}
+
+/* What may end a turn before the request is over: a cap, a shorter request that becomes eligible, the end of another's park. */
+static inline uint64_t sooner(struct fair *f, const struct fair_slot *fs, uint64_t until_ns, uint64_t now_ns)
+{
+	unsigned shorter = f->waiting & ((1u << fs->on->class) - 1);
+
+	for (; shorter != 0; shorter &= shorter - 1) {
+		const struct fair_entity *fe = f->first[__builtin_ctz(shorter)];
+
+		if (fe != NULL && fe->start > f->clock) {
+			uint64_t ns = (fe->start - f->clock) * f->weight / FAIR_ONE;
+
+			until_ns = MIN(until_ns, now_ns + MAX(ns, FAIR_SLICE_MIN_NS));
+		}
+	}
+	if (fs->on->capped) {
+		until_ns = MIN(until_ns, fs->funded_ns);
+	}
+	return f->parked_count > 0 ? fair_carry(f, fs->slot, until_ns, now_ns) : until_ns;
+}
+
+/* Nobody may run on fs. */
+static APART struct sched_pick idle(struct fair *f, struct fair_slot *fs, uint64_t now_ns, struct sched_out *out)
+{
+	take_off(f, fs);
+	fair_set_idle(f, fs->slot, true);
+	fs->yielded = false;
+	if (fs->again) {
+		fs->again = false;
+		sched_poke(out, fs->slot);
+	}
+	return (struct sched_pick){ .until_ns = fair_carry(f, fs->slot, NS_NEVER, now_ns) };
+}
+
+/* Who runs on fs is protected by the ratelimit: for the rest of his turn, or if somebody waits for his place, of that. */
+static APART uint64_t hold(struct fair *f, const struct fair_slot *fs, uint64_t now_ns)
+{
+	uint64_t until_ns = fs->class == FAIR_CLASSES ? fs->held_ns : fs->end_ns;
+
+	return fair_carry(f, fs->slot, fs->on->capped ? MIN(until_ns, fs->funded_ns) : until_ns, now_ns);
+}
+
+/* The turn of who is on fs now begins. Returns its end. */
+static inline uint64_t begin(const struct fair *f, struct fair_slot *fs, uint64_t now_ns)
+{
+	int64_t ns = (int64_t)((fs->on->due - fs->on->v) * fs->on->weight) >> FAIR_ONE_LOG2;
+
+	ns = MAX(MIN(ns, (int64_t)f->stretch_ns), (int64_t)f->least_ns);
+	return fs->end_ns = now_ns + (uint64_t)ns;
+}
+
+/* The usual change, in few steps: a turn is over, no cap or idle slot is there, all who wait are in one line. */
+static inline bool usual(const struct fair *f, const struct fair_slot *fs, uint64_t now_ns)
+{
+	const struct fair_entity *on = fs->on;
+
+	return on != NULL && now_ns >= fs->end_ns && (f->idle_count | f->capped) == 0 && !fs->yielded && on->full &&
+	       fs->class == on->ordinary && f->waiting == 1u << fs->class && tree_first(&f->queue[fs->class].tree) == NULL;
+}
+
+static APART struct sched_pick pick_usual(struct fair *f, struct fair_slot *fs, uint64_t now_ns)
+{
+	struct fair_entity *on = fs->on, *next;
+	struct fair_queue *q = &f->queue[fs->class];
+
+	fair_renew(f, on);
+	next = fair_line_first(q);
+	if (next->start <= on->start) {
+		list_remove(&next->line);
+		if (list_empty(&q->line)) {
+			f->waiting = 0;
+		}
+		next->place = FAIR_OUT;
+		on->group->running--;
+		next->group->running++;
+		fs->on = next;
+		fs->held_ns = now_ns + f->ratelimit_ns;
+	}
+	return (struct sched_pick){ .entity = fs->on->entity, .until_ns = begin(f, fs, now_ns) };
+}
+
+static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct fair *f = s->priv;
+	struct fair_slot *fs = fair_slot(s, slot);
+	struct fair_entity *on, *next;
+
+	if (f->parked_count > 0) {
+		fair_unpark_due(s, slot, now_ns, out);
+	}
+	on = fs->on;
+	if (on != NULL) {
+		if (now_ns >= fs->end_ns) {
+			fair_renew(f, on);
+		} else if (now_ns < fs->held_ns && may_run(on, slot) &&
+			   (!on->capped || fair_fund(s, on, now_ns, &fs->funded_ns))) {
+			return (struct sched_pick){ .entity = on->entity, .until_ns = hold(f, fs, now_ns) };
+		}
+		if (!may_run(on, slot)) {
+			on = NULL;
+		}
+	}
+	next = choose(f, slot, on);
+	if (next == NULL || next->capped || fs->yielded) {
+		next = choose_again(s, fs, on, next, now_ns);
+		if (next == NULL) {
+			return idle(f, fs, now_ns, out);
+		}
+	}
+	if (next != fs->on) {
+		put_on(f, fs, next, now_ns, out);
+	}
+	if (fs->class != next->class) {
+		list_as(f, fs, next->class);
+	}
+	return (struct sched_pick){ .entity = next->entity, .until_ns = sooner(f, fs, begin(f, fs, now_ns), now_ns) };
+}
+
+struct sched_pick fair_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct fair_slot *fs = fair_slot(s, slot);
+
+	return usual(s->priv, fs, now_ns) ? pick_usual(s->priv, fs, now_ns) : pick_any(s, slot, now_ns, out);
 }

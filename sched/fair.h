@@ -1,41 +1,59 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the policies share that keep one pool-wide account of fair shares (eevdf, credit): the account, queues that know
- * affinity, idle slots, and caps. All of it is in one lock domain.
+ * What the policies share that serve fair shares by a pool-wide account (eevdf, credit): all but what they ask for. One
+ * lock domain.
  *
- * The account. Each entity has a virtual time, what it ran divided by its weight; FAIR_ONE / weight units a nanosecond,
- * so nanoseconds for the default weight. The clock is the mean of the virtual times of all that are runnable, by weight
- * (Stoica and Abdel-Wahab 1995). Who is behind the clock was served less than its share, who is ahead of it more. The
- * clock is never summed up anew: service moves it by its share, and who comes or goes moves it by what it brings or
+ * The account (fair_account.c). Each entity has a virtual time, what it ran divided by its weight; FAIR_ONE / weight units
+ * a nanosecond, so nanoseconds for the default weight. The clock is the mean of the virtual times of all that are runnable,
+ * by weight (Stoica and Abdel-Wahab 1995). Who is behind the clock was served less than its share, who is ahead of it more.
+ * The clock is never summed up anew: service moves it by its share, and who comes or goes moves it by what it brings or
  * takes.
  *
  * With several slots one may be entitled to more than a slot, or be pinned where it gets more or less than others do,
  * and would leave the clock ever further. So who is more than 4 requests behind it, or 16 ahead, does not count: the
  * clock is the mean of the others, and he is kept at that distance until he comes nearer. Nobody's past is worth more.
  *
- * A request is a slice of virtual time, the same for all, that the average entity takes `slice` ns to run. So slices
- * are by weight, all entities run once in about the time of a slice each, and the number of switches depends on `slice`
- * alone.
- *
  * Sleep. Who comes back is where he was, so a short sleep sheds nothing, but not further behind the clock than half a
  * request: what he did not use while he slept is his no longer. So nobody gets more than his share, and half a request
  * once, by sleeping, however he times it.
+ *
+ * Turns (fair.c). An entity asks for its share in requests: from its virtual time on, due at another. A request is eligible
+ * when the clock has reached its start, that is when its entity has had no more than its share. A slot runs the eligible
+ * request that is due first, and while none is eligible the one that will be first. `request` is the virtual time that the
+ * average of the runnable takes `slice` ns to run; so all run once in about the time of a slice each, and the number of
+ * switches depends on `slice` alone. Requests are of classes, each of one length. So in a class the order of start is that
+ * of due times, and the first of each class is all that pick looks at. Most join the end of their class, which is a list; a
+ * tree has those that do not, and those that may not run everywhere.
+ *
+ * Who wakes goes to an idle slot. Else he waits for one that runs a brief request, of who is expected to sleep again soon,
+ * if nobody waits for that yet; that spares two switches. Else he takes the place of one whose request is longer and due
+ * later: of the first few, who have run for long. A preempted request goes on with its old due time if less than half of it
+ * is done; else it is over, and another's begins at the switch that there is anyway.
+ *
+ * The longest wait, when nobody comes, goes or changes: that of one which was alone on a slot, 16 requests ahead, and
+ * shares it now with all others, which are 4 behind. Each goes before it until it has come to the other's start, and ends
+ * the request that it is in then. A request of each is a slice each. A turn may last for 50 us or the ratelimit though
+ * less is due. So it is (4 + 16 + the longest class) slices and one such turn, times the number of entities.
  */
 #pragma once
 
 #include "kernel/lib/tree.h"
 #include "sched/sched.h"
 
-#define FAIR_ONE		256u
+#define FAIR_ONE_LOG2		8
+#define FAIR_ONE		(1u << FAIR_ONE_LOG2)
 #define FAIR_WEIGHT_MAX		65535
 #define FAIR_CAP_MAX		(100 * CPU_MAX)
 #define FAIR_BEHIND		4u		/* requests that one may be away from the clock */
 #define FAIR_AHEAD		16u
+#define FAIR_CLASSES		16u
+#define FAIR_BRIEF		8u		/* classes below are of brief requests; in each half the length doubles */
+#define FAIR_SLICE_MIN_NS	(50 * NS_PER_US)
 
 /* The tunables of all that keep this account come first in their tables; then their own, from FAIR_OWN on. */
-enum { FAIR_WEIGHT, FAIR_CAP, FAIR_CAP_PERIOD, FAIR_OWN };
+enum { FAIR_WEIGHT, FAIR_CAP, FAIR_CAP_PERIOD, FAIR_TIMESLICE, FAIR_OWN };
 
-#define FAIR_TUNABLES \
+#define FAIR_TUNABLES(slice_min, slice_max, slice) \
 	[FAIR_WEIGHT] = { \
 		.name = "weight", .type = SCHED_INT, .scope = SCHED_GROUP, .live = true, \
 		.min = 1, .max = FAIR_WEIGHT_MAX, .def = 256, .help = "share of each vCPU, against the other vCPUs' weights", \
@@ -47,29 +65,70 @@ enum { FAIR_WEIGHT, FAIR_CAP, FAIR_CAP_PERIOD, FAIR_OWN };
 	[FAIR_CAP_PERIOD] = { \
 		.name = "cap-period", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true, \
 		.min = NS_PER_MS, .max = NS_PER_S, .def = 10 * NS_PER_MS, .help = "over which a cap holds", \
+	}, \
+	[FAIR_TIMESLICE] = { \
+		.name = "timeslice", .type = SCHED_TIME, .scope = SCHED_POOL, .live = true, \
+		.min = slice_min, .max = slice_max, .def = slice, .help = "how long a vCPU of average weight runs while others wait", \
 	}
 
-struct fair_queue {
-	struct tree full, some;		/* those that may run on every cpu there can be; the others */
+struct fair;
+struct fair_entity;
+
+/* What is the policy's own. */
+struct fair_policy {
+	unsigned stretch;			/* timeslices that a heavy one may run at a stretch */
+	/* The class of the requests of one that does not sleep: at add, tune and import. */
+	unsigned (*ordinary)(const struct sched_entity *e);
+	/* What fe, which woke, asks for from its start on: with fair_ask(). */
+	void (*woken)(struct fair *f, struct fair_entity *fe);
+	const char *classes[FAIR_CLASSES];	/* for describe() */
+};
+
+struct fair_queue {			/* by start */
+	struct list line;		/* of fair_entity.line: of those that may run everywhere */
+	struct tree tree;
 };
 
 /* First in an object's private part. */
 struct fair {
-	uint64_t clock, weight, rest;	/* of those that count, and how many they are */
-	unsigned count;
-	unsigned entities;		/* all, and their weight */
-	uint64_t total_weight;
-	unsigned waiting;		/* entities in queues */
+	const struct fair_policy *policy;
+	unsigned waiting, running;	/* classes in which any wait, of which any are in `slots` */
+	unsigned idle_count, parked_count, capped;	/* capped: entities whose group has a cap */
+	uint64_t clock, weight, rest;	/* of those that count */
+	uint64_t runnable_weight;	/* of all that are runnable and not parked, and how many they are */
+	unsigned runnable;
+	unsigned longest;		/* class that there ever was */
+	unsigned entities;
 	uint64_t request;		/* its virtual length */
+	uint64_t wakes;			/* credit's: that were boosted */
 	uint64_t slice_ns;
-	unsigned idle_count, idle_words;
+	uint64_t stretch_ns;		/* the longest at a stretch, */
+	uint64_t least_ns;		/* and the shortest */
+	uint64_t ratelimit_ns;		/* who runs is not preempted before */
+	int64_t save_ns;		/* of a cap's budget, what unused ones are worth */
+	struct fair_queue queue[FAIR_CLASSES];
+	struct list slots[FAIR_CLASSES];	/* of fair_slot.link: slots by the class that they run */
+	struct fair_entity *first[FAIR_CLASSES];	/* that pick found of each class that waits */
 	struct cpuset idle;		/* slots whose last pick found nothing, and that nobody has poked since */
+	unsigned idle_words;
 	struct tree parked;		/* until when */
-	unsigned parked_count, carrier;	/* the slot whose `until` has the end of the first one's park in it */
+	unsigned carrier;		/* the slot whose `until` has the end of the first one's park in it */
 	uint64_t carried_ns;
 };
 
-/* First in a group's private part: the budget of its cap. */
+/* A slot's private part. */
+struct fair_slot {
+	struct fair_entity *on;
+	struct list link;
+	unsigned slot;
+	unsigned class;			/* on's, when it was listed; FAIR_CLASSES: idle, or somebody waits for it already */
+	bool yielded, again;		/* again: it parked a batch, and may find more */
+	uint64_t end_ns;		/* of on's request */
+	uint64_t held_ns;		/* until then on is not preempted */
+	uint64_t funded_ns;		/* until then its cap's budget lasts, if it has one */
+};
+
+/* A group's private part: the budget of its cap. */
 struct fair_group {
 	uint64_t epoch_ns, period;	/* its first period began; the number of the one that used_ns is of */
 	struct list members;		/* of fair_entity.link */
@@ -78,17 +137,23 @@ struct fair_group {
 	unsigned entities, running;	/* how many there are, and are on slots */
 };
 
-/* First in an entity's private part. */
+enum fair_place { FAIR_OUT, FAIR_LINE, FAIR_TREE };
+
+/* An entity's private part. */
 struct fair_entity {
-	struct tree_node node;		/* in a queue, or parked */
 	struct sched_entity *entity;
 	struct fair_group *group;
-	struct list link;
-	struct fair_queue *queue;	/* NULL: it does not wait */
 	uint64_t v, start;		/* its virtual time, now and where its request began */
+	uint64_t due;			/* where its request is over */
 	uint32_t weight, rest;
+	unsigned class, ordinary;	/* of its request; and of those that it makes without sleeping */
+	enum fair_place place;		/* where it waits */
 	bool full;			/* may run on every cpu there can be */
+	bool capped;			/* its group has a cap */
 	bool counted, apart;		/* runnable and not parked: one of these */
+	struct list line, link;
+	struct tree_node node;		/* in a queue, or parked */
+	uint64_t woken, burst;		/* its virtual time when it woke last; what it had between its last two sleeps */
 };
 
 static inline struct fair_entity *fair_of(const struct tree_node *n)
@@ -96,154 +161,160 @@ static inline struct fair_entity *fair_of(const struct tree_node *n)
 	return n == NULL ? NULL : TREE_ENTRY(n, struct fair_entity, node);
 }
 
-void fair_init(struct fair *f, uint64_t slice_ns);
-void fair_queue_init(struct fair_queue *q);
-void fair_add(struct fair *f, struct fair_entity *fe, struct sched_entity *e, uint64_t now_ns);
+static inline struct fair_slot *fair_slot(const struct sched *s, unsigned slot)
+{
+	return s->slot_priv[slot];
+}
 
-/* Ops as they are. */
+/* fe's request begins at its start. The length is that of the class. */
+static inline void fair_ask(const struct fair *f, struct fair_entity *fe, unsigned class)
+{
+	fe->class = class;
+	fe->due = fe->start + (f->request << class % FAIR_BRIEF >> 4);
+}
+
+static inline void fair_renew(const struct fair *f, struct fair_entity *fe)
+{
+	fe->start = fe->v;
+	fair_ask(f, fe, fe->ordinary);
+}
+
+/* Its group's values may have changed. */
+static inline void fair_set_kind(struct fair *f, struct fair_entity *fe)
+{
+	bool capped = fe->entity->group->values.v[FAIR_CAP] != 0;
+
+	f->capped += (unsigned)capped - fe->capped;
+	fe->capped = capped;
+	fe->ordinary = f->policy->ordinary(fe->entity);
+	f->longest = MAX(f->longest, fe->ordinary);
+}
+
+/* --- Ops as they are (fair.c); init and tune of the pool's values begin with these. */
+
+void fair_init(struct sched *s, const struct fair_policy *policy);
+void fair_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+unsigned fair_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out);
+void fair_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);
+void fair_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
 void fair_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+void fair_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+void fair_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+void fair_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+void fair_yield(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+void fair_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns, struct sched_out *out);
+struct sched_pick fair_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);
+void fair_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
 void fair_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to);
 void fair_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns);
+void fair_describe(struct sched *s, uint64_t now_ns, struct text *to);
+bool fair_check(struct sched *s, struct sched_reason *why);
+uint64_t fair_wait_bound_ns(struct sched *s, const struct sched_entity *e);
+
+/* All but name, summary, tunables, init, tune, export and import. */
+#define FAIR_OPS \
+	.honours = SCHED_HONOURS_WEIGHT | SCHED_HONOURS_CAP | SCHED_HONOURS_HARD_AFFINITY | SCHED_HONOURS_SOFT_AFFINITY | \
+		   SCHED_HONOURS_YIELD | SCHED_WORK_CONSERVING, \
+	.object_size = sizeof(struct fair), .slot_size = sizeof(struct fair_slot), .group_size = sizeof(struct fair_group), \
+	.entity_size = sizeof(struct fair_entity), .join = fair_join, .leave = fair_leave, .add = fair_add, \
+	.remove = fair_remove, .set_affinity = fair_set_affinity, .wake = fair_wake, .block = fair_block, \
+	.yield = fair_yield, .charge = fair_charge, .pick = fair_pick, .released = fair_released, \
+	.wait_bound_ns = fair_wait_bound_ns, .describe = fair_describe, .check = fair_check
+
+/* --- Waiting. */
+
+void fair_dequeue(struct fair *f, struct fair_entity *fe);
+/* fe waits from now on. */
+void fair_requeue(const struct sched *s, struct fair_entity *fe, struct sched_out *out);
+void fair_set_idle(struct fair *f, unsigned slot, bool idle);
+/* Pokes an idle slot that the waiting fe may run on: its last one, one of its soft set, any. False: there is none. */
+bool fair_poke_idle(struct fair *f, const struct fair_entity *fe, struct sched_out *out);
+/*
+ * A slot took one that another was poked for, or goes; so there may be one whose slot has another now. In each class one is
+ * given an idle slot; whoever it takes, it does the same, so all are found.
+ */
+void fair_poke_for_waiters(struct fair *f, struct sched_out *out);
+
+static inline struct fair_entity *fair_line_first(const struct fair_queue *q)
+{
+	return list_empty(&q->line) ? NULL : LIST_ENTRY(q->line.next, struct fair_entity, line);
+}
 
 /* --- The account. */
 
-/* It is runnable, and not parked, from now on; it no longer is. */
-void fair_start(struct fair *f, struct fair_entity *fe);
-void fair_stop(struct fair *f, struct fair_entity *fe);
+/* So much time, by weight, came into the mean. With the rest carried that is exact. */
+static inline void fair_move_clock(struct fair *f, int64_t time)
+{
+	int64_t sum = time + (int64_t)f->rest, weight = (int64_t)f->weight, by;
+
+	f->rest = 0;
+	if (weight > 0) {
+		by = sum / weight - (sum % weight < 0);
+		f->clock += (uint64_t)by;
+		f->rest = (uint64_t)(sum - by * weight);
+	}
+}
+
+static inline void fair_count_in(struct fair *f, struct fair_entity *fe)
+{
+	fe->counted = true;
+	fe->apart = false;
+	f->weight += fe->weight;
+	fair_move_clock(f, (int64_t)(fe->v - f->clock) * fe->weight);
+}
+
+static inline void fair_count_out(struct fair *f, struct fair_entity *fe)
+{
+	fe->counted = false;
+	f->weight -= fe->weight;
+	fair_move_clock(f, -(int64_t)(fe->v - f->clock) * fe->weight);
+}
+
+/* Not 0: a slice is more than the largest weight. */
+static inline void fair_set_request(struct fair *f)
+{
+	if (f->runnable > 0) {
+		f->request = f->slice_ns * FAIR_ONE * f->runnable / f->runnable_weight;
+	}
+}
+
+/* It is runnable, and not parked, from now on. */
+static inline void fair_start(struct fair *f, struct fair_entity *fe)
+{
+	fe->v = MIN(MAX(fe->v, f->clock - f->request / 2), f->clock + FAIR_BEHIND * f->request);
+	f->runnable++;
+	f->runnable_weight += fe->weight;
+	fair_set_request(f);
+	fair_count_in(f, fe);
+}
+
+/* It no longer is. */
+static inline void fair_stop(struct fair *f, struct fair_entity *fe)
+{
+	f->runnable--;
+	f->runnable_weight -= fe->weight;
+	fair_set_request(f);
+	if (fe->counted) {
+		fair_count_out(f, fe);
+	}
+	fe->apart = false;
+}
+
+/* fe ran, and is too far from the clock, or was and may be near it again. */
+void fair_settle(struct fair *f, struct fair_entity *fe);
 /* Takes the weight that its group has now. It does not wait. What it is owed, or owes, stays the same time. */
 void fair_reweigh(struct fair *f, struct fair_entity *fe);
-void fair_settle(struct fair *f, struct fair_entity *fe);	/* what fair_charge() seldom has to do */
-void fair_set_slice(struct fair *f, uint64_t slice_ns);
-/* How much service may come before the waiting fe's, when all others are as far behind as can be. */
-uint64_t fair_bound_ns(const struct fair *f, const struct fair_entity *fe);
+void fair_set_slice(struct fair *f, uint64_t slice_ns, uint64_t ratelimit_ns);
+/* Has fe's group budget for it to run: until *end_ns? Else it has some again then. */
+bool fair_fund(struct sched *s, struct fair_entity *fe, uint64_t now_ns, uint64_t *end_ns);
 
-/* fe ran. */
-static inline void fair_charge(struct fair *f, struct fair_entity *fe, uint64_t ran_ns)
-{
-	uint64_t served = ran_ns * FAIR_ONE, v = served + fe->rest;
+/* --- Parks: of those whose group has no budget left. */
 
-	fe->group->used_ns += (int64_t)ran_ns;
-	fe->v += v / fe->weight;
-	fe->rest = (uint32_t)(v % fe->weight);
-	if (fe->counted) {
-		served += f->rest;
-		f->clock += served / f->weight;
-		f->rest = served % f->weight;
-	}
-	if (fe->apart || fe->v - (f->clock - FAIR_BEHIND * f->request) > (FAIR_BEHIND + FAIR_AHEAD) * f->request) {
-		fair_settle(f, fe);
-	}
-}
-
-/* How long fe has to run to get from its virtual time to that one. */
-static inline uint64_t fair_ns_to(const struct fair_entity *fe, uint64_t v)
-{
-	return v > fe->v ? (v - fe->v) * fe->weight / FAIR_ONE : 0;
-}
-
-/* --- Queues. */
-
-void fair_set_affinity(struct fair_entity *fe);
-
-static inline void fair_enqueue(struct fair *f, struct fair_queue *q, struct fair_entity *fe, uint64_t key)
-{
-	fe->queue = q;
-	fe->node.key = key;
-	f->waiting++;
-	tree_insert(fe->full ? &q->full : &q->some, &fe->node);
-}
-
-static inline void fair_dequeue(struct fair *f, struct fair_entity *fe)
-{
-	struct fair_queue *q = fe->queue;
-
-	fe->queue = NULL;
-	f->waiting--;
-	tree_remove(fe->full ? &q->full : &q->some, &fe->node);
-}
-
-static inline bool fair_may_run(const struct fair_entity *fe, unsigned slot)
-{
-	return fe->full || cpuset_has(&fe->entity->hard, slot);
-}
-
-/* The first restricted one in q that may run on slot, or NULL. */
-struct fair_entity *fair_first_some(const struct fair_queue *q, unsigned slot);
-
-static inline bool fair_queue_empty(const struct fair_queue *q)
-{
-	return tree_first(&q->full) == NULL && tree_first(&q->some) == NULL;
-}
-
-/* The first in q that may run on slot, or NULL. */
-static inline struct fair_entity *fair_first(const struct fair_queue *q, unsigned slot)
-{
-	struct fair_entity *a = fair_of(tree_first(&q->full)), *b;
-
-	if (tree_first(&q->some) == NULL) {
-		return a;
-	}
-	b = fair_first_some(q, slot);
-	return a == NULL || (b != NULL && b->node.key < a->node.key) ? b : a;
-}
-
-/* --- Idle slots. */
-
-void fair_join(struct fair *f, unsigned slot);
-/* The parks that slot was to see the end of pass to another one. */
-void fair_leave(struct sched *s, struct fair *f, unsigned slot, struct sched_out *out);
-void fair_set_idle(struct fair *f, unsigned slot, bool idle);
-bool fair_find_idle(struct fair *f, const struct fair_entity *fe, struct sched_out *out);
-
-/* Pokes an idle slot that the waiting fe may run on: its last one, one of its soft set, any. False: there is none. */
-static inline bool fair_poke_idle(struct fair *f, const struct fair_entity *fe, struct sched_out *out)
-{
-	return f->idle_count > 0 && fair_find_idle(f, fe, out);
-}
-
-/* Slots are idle, and some may wait in q: those that can take one are poked. */
-void fair_poke_for(struct fair *f, struct fair_queue *q, struct sched_out *out);
-
-/* --- Caps: a group's budget for each period. */
-
-#define FAIR_BATCH	8u		/* entities that one pick may park or let go on */
-
-bool fair_fund(struct sched *s, struct fair_entity *fe, int64_t save_ns, uint64_t now_ns, uint64_t *end_ns);
-
-/* Has fe's group budget for it to run, and until when? False: it has none, and fe is parked. save_ns: what unused ones are worth. */
-static inline bool fair_may_go(struct sched *s, struct fair_entity *fe, int64_t save_ns, uint64_t now_ns, uint64_t *end_ns)
-{
-	*end_ns = NS_NEVER;
-	return fe->entity->group->values.v[FAIR_CAP] == 0 || fair_fund(s, fe, save_ns, now_ns, end_ns);
-}
-
-/* It blocks while it is parked. */
+void fair_park(struct fair *f, struct fair_entity *fe, uint64_t until_ns);
+/* And it does not go on; and it does. */
 void fair_unpark(struct fair *f, struct fair_entity *fe);
-
-/* What is the policy's own. */
-struct fair_hooks {
-	void (*dequeue)(struct fair *f, struct fair_entity *fe);	/* it waits */
-	void (*enqueue)(struct fair *f, struct fair_entity *fe);	/* it waits on, in the place that it has now */
-	void (*unparked)(struct fair *f, struct fair_entity *fe, struct sched_out *out);
-};
-
+void fair_let_go(const struct sched *s, struct fair_entity *fe, struct sched_out *out);
 /* Those whose time has come, a batch of them; for the rest slot picks again. */
-void fair_unpark_due(struct fair *f, const struct fair_hooks *h, unsigned slot, uint64_t now_ns, struct sched_out *out);
-/* Weight and cap of g may have changed: that holds at once. */
-void fair_tune_group(struct fair *f, const struct fair_hooks *h, struct sched_group *g, struct sched_out *out);
-uint64_t fair_carry_park(struct fair *f, unsigned slot, uint64_t until_ns, uint64_t now_ns);
-
+void fair_unpark_due(const struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);
 /* until_ns, and not later than the end of the next park, if slot is the one to see to it. */
-static inline uint64_t fair_carry(struct fair *f, unsigned slot, uint64_t until_ns, uint64_t now_ns)
-{
-	return f->parked_count == 0 ? until_ns : fair_carry_park(f, slot, until_ns, now_ns);
-}
-
-/* A line: who it is, and what it is owed or owes; NULL: idle. And a line for each that waits. */
-void fair_describe(const struct fair *f, const struct fair_entity *fe, struct text *to);
-void fair_queue_describe(const struct fair *f, const struct fair_queue *q, struct text *to);
-/* The invariants of the account, the queues' trees and the parked. */
-bool fair_check(const struct fair *f, struct sched_reason *why);
-bool fair_queue_check(const struct fair_queue *q, unsigned *count, struct sched_reason *why);
-/* on, if not NULL, may be what runs on slot. */
-bool fair_slot_check(const struct fair *f, const struct fair_entity *on, unsigned slot, struct sched_reason *why);
+uint64_t fair_carry(struct fair *f, unsigned slot, uint64_t until_ns, uint64_t now_ns);
