@@ -63,7 +63,7 @@ static void faulty_add(struct sched *s, struct sched_entity *e, uint64_t now_ns,
 static void faulty_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	loop_if(s, FAULT_WAKE_LOOPS);
-	rr_wake(s, e, now_ns, out);
+	rr_ready(s, e, now_ns, out);
 }
 
 static void faulty_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -79,7 +79,7 @@ static void faulty_released(struct sched *s, struct sched_entity *e, uint64_t no
 {
 	loop_if(s, FAULT_RELEASED_LOOPS);
 	if (!has(s, FAULT_FORGETS)) {
-		rr_released(s, e, now_ns, out);
+		rr_ready(s, e, now_ns, out);
 	}
 }
 
