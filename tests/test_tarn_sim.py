@@ -3,6 +3,7 @@
 """Runs tarn-sim (the one with sanitizers) on plans: timetables worked out by hand, charts, traces, tables, errors."""
 
 import glob
+import itertools
 import json
 import os
 import re
@@ -200,6 +201,45 @@ def policies_stand_side_by_side(_):
     need("note: p: timeslice has no effect under null" in out, out)
 
 
+def pages_tables():
+    """docs/schedulers.md: {(policy, policy): letter}, {letter: (plan, column, vm, {policy: figure, None: does not start})}"""
+    with open(os.path.join(ROOT, "docs/schedulers.md"), encoding="utf-8") as f:
+        rows_of = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in f
+                   if line.startswith("|") and "---" not in line]
+    heads = next(row for row in rows_of if row[0] == "" and "null" in row)
+    pairs, figures = {}, {}
+    for first, *cells in rows_of[rows_of.index(heads) + 1:]:
+        if len(first) > 1:
+            pairs.update({(first, heads[1 + i]): cell for i, cell in enumerate(cells) if cell})
+        elif cells[0].startswith("`"):
+            column, vm = re.fullmatch(r"(.*) of `(.*)`", cells[1]).groups()
+            comes_to = {}
+            for names, figure in re.findall(r"([\w, ]+): ([^;]+)", cells[2]):
+                figure = None if figure == "does not start" else float(figure)
+                comes_to.update(dict.fromkeys(names.strip().split(", "), figure))
+            figures[first] = cells[0].strip("`"), column.replace(" ", ""), vm, comes_to
+    return pairs, figures
+
+
+def no_two_policies_are_the_same(_):
+    pairs, figures = pages_tables()
+    policies = run(DEMO, "--compare", status=2)[1].split(":")[-1].split()
+    need(len(policies) >= 8, policies)
+    for pair in itertools.combinations(policies, 2):
+        need(pair in pairs or pair[::-1] in pairs, "docs/schedulers.md does not tell apart", pair)
+    for (a, b), letter in pairs.items():
+        comes_to = figures[letter][3]
+        need(a in comes_to and b in comes_to, a, b, letter, comes_to)
+        x, y = comes_to[a], comes_to[b]
+        need(x != y and (None in (x, y) or abs(x - y) > 0.2 * max(x, y)), a, b, "are alike by", letter)
+    for letter, (plan, column, vm, comes_to) in figures.items():
+        found = rows(run(f"tests/plans/{plan}.plan", "--compare", *comes_to, program=FAST)[0])
+        for policy, want in comes_to.items():
+            got = found.get((vm, policy), {}).get(column)
+            need(got == want or (got is not None and want is not None and column == "share%" and abs(got - want) <= 0.5),
+                 f"{letter}: {plan}.plan, {column} of {vm} under {policy}: found {got}, expected {want}")
+
+
 def events_that_are_refused_are_told(_):
     out, _ = run("tests/plans/own-cpus.plan")
     need("note: at 5ms vm start c: error: null gives each vCPU a cpu: 2 there + 1 new > 2 cpus" in out, out)
@@ -244,6 +284,7 @@ TESTS = [
     ("a Perfetto trace is JSON, names its tracks, and agrees with the table", traces_are_right),
     ("the table is there as JSON, with the same figures", tables_are_for_programs_too),
     ("policies are set side by side on one plan, refusals included", policies_stand_side_by_side),
+    ("no two policies are the same: each pair differs as docs/schedulers.md says", no_two_policies_are_the_same),
     ("events that are refused are told with the reason", events_that_are_refused_are_told),
     ("a run repeats to the byte, and another seed is another run", runs_repeat),
     ("1,024 cpus and 100,000 vCPUs are simulated", the_biggest_plan_runs),

@@ -77,19 +77,28 @@ static bool take_file(char ***at, const char **name)
 	return *name != NULL;
 }
 
+static void wrong_policy(const char *found)
+{
+	fprintf(stderr, "error: found %s, expected up to %u policies of:", found, LIST_MAX);
+	for (unsigned i = 0; i < sched_policy_count(); i++) {
+		fprintf(stderr, " %s", sched_policy_at(i)->name);
+	}
+	fputc('\n', stderr);
+}
+
 static bool take_policies(char ***at, struct options *o)
 {
 	for (; (*at)[1] != NULL && (*at)[1][0] != '-'; ++*at) {
 		const struct sched_ops *ops = sched_policy_find((*at)[1]);
 
 		if (ops == NULL || o->policies == LIST_MAX) {
-			wrong((*at)[1], "the name of a policy");
+			wrong_policy((*at)[1]);
 			return false;
 		}
 		o->policy[o->policies++] = ops;
 	}
 	if (o->policies == 0) {
-		wrong("nothing", "names of policies");
+		wrong_policy("nothing");
 	}
 	return o->policies > 0;
 }
