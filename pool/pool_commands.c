@@ -490,7 +490,7 @@ SHELL_COMMAND(pool_list, .name = "pool list", .usage = "[-c] [P] [-j]", .run = l
 	      .alias = "cpupool-list", .help = "Lists the pools; -c with their cpus.");
 SHELL_COMMAND(pool_show, .name = "pool show", .usage = "P [-j]", .run = show, .complete = SHELL_POOL,
 	      .help = "Shows a pool's scheduler, settings, cpus and VMs.");
-SHELL_COMMAND(pool_create, .name = "pool create", .usage = "P [sched=S] [cpus=SET] [admission=refuse|warn] [key=value...]",
+SHELL_COMMAND(pool_create, .name = "pool create", .usage = "P [sched=S] [cpus=SET] [key=value...]",
 	      .run = create, .complete = SHELL_SCHED, .keys = SHELL_POOL_KEYS, .alias = "cpupool-create",
 	      .help = "Makes a pool, of free cpus.");
 SHELL_COMMAND(pool_destroy, .name = "pool destroy", .usage = "P", .run = destroy, .complete = SHELL_POOL,
