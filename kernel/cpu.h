@@ -78,6 +78,8 @@ struct cpu {
 	unsigned op;				/* enum pool_op: what its policy was asked last, */
 	struct pool *asked;			/* and the pool whose domain was locked last */
 	struct sched_entity *leaving;		/* blocked on its way off: should the op be abandoned it is off */
+	bool can_go_back;			/* the op was asked by POOL_TRY(): should it be abandoned, */
+	void *back[5];				/* this is where to (__builtin_setjmp) */
 	uint64_t house_due_ns;			/* of the housekeeping cpu: when it is due, */
 	uint64_t house_busy_ns, house_idle_ns;	/* and would be with a guest to run, and without */
 	uint64_t run_start_ns, run_end_ns;

@@ -76,98 +76,57 @@ static void *spare_of(const struct pool *p, enum pool_private what, void *ptr)
 
 /* --- Limbo. */
 
-static void limbo_slot(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
-{
-	(void)s, (void)slot, (void)now_ns, (void)out;
-}
+static void limbo_slot(struct sched *, unsigned, uint64_t, struct sched_out *) { }
+static void limbo_entity(struct sched *, struct sched_entity *, uint64_t, struct sched_out *) { }
+static void limbo_charge(struct sched *, struct sched_entity *, uint64_t, uint64_t, struct sched_out *) { }
+static void limbo_tune(struct sched *, struct sched_group *, struct sched_entity *, uint64_t, struct sched_out *) { }
+static void limbo_export(struct sched *, const struct sched_entity *, struct sched_snapshot *) { }
+static void limbo_import(struct sched *, struct sched_entity *, const struct sched_snapshot *, uint64_t) { }
+static void limbo_pull(struct sched *, unsigned, unsigned, uint64_t, struct sched_out *) { }
+static void limbo_fini(struct sched *) { }
 
-static unsigned limbo_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
-			   struct sched_out *out)
+static unsigned limbo_join(struct sched *, unsigned, const struct sched_place *, uint64_t, struct sched_out *)
 {
-	(void)s, (void)slot, (void)place, (void)now_ns, (void)out;
 	return 0;
 }
 
-static enum err limbo_admit(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
-			    struct sched_reason *why)
+static struct sched_pick limbo_pick(struct sched *, unsigned, uint64_t, struct sched_out *)
 {
-	(void)s, (void)entities, (void)slots;
-	return g == NULL ? ERR_OK : sched_refuse(ERR_STATE, why, "its scheduler has failed");
-}
-
-static void limbo_entity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	(void)s, (void)e, (void)now_ns, (void)out;
-}
-
-static void limbo_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns, struct sched_out *out)
-{
-	(void)s, (void)e, (void)ran_ns, (void)now_ns, (void)out;
-}
-
-static struct sched_pick limbo_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
-{
-	(void)s, (void)slot, (void)now_ns, (void)out;
 	return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 }
 
-static void limbo_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+static enum err limbo_admit(struct sched *, const struct sched_group *g, unsigned, const struct cpuset *, struct sched_reason *why)
 {
-	(void)s, (void)g, (void)e, (void)now_ns, (void)out;
+	return g == NULL ? ERR_OK : sched_refuse(ERR_STATE, why, "its scheduler has failed");
 }
 
-static void limbo_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to)
+static enum err limbo_validate(const struct sched_values *, enum sched_scope, struct sched_reason *)
 {
-	(void)s, (void)e, (void)to;
-}
-
-static void limbo_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
-{
-	(void)s, (void)e, (void)from, (void)now_ns;
-}
-
-static enum err limbo_validate(const struct sched_values *set, enum sched_scope scope, struct sched_reason *why)
-{
-	(void)set, (void)scope, (void)why;
 	return ERR_OK;
 }
 
-static enum err limbo_check_table(const struct sched_values *set, const struct sched_table *t, struct sched_reason *why)
+static enum err limbo_check_table(const struct sched_values *, const struct sched_table *, struct sched_reason *why)
 {
-	(void)set, (void)t;
 	return sched_refuse(ERR_STATE, why, "its scheduler has failed");
 }
 
-static void limbo_fini(struct sched *s)
+static void limbo_describe(struct sched *, uint64_t, struct text *to)
 {
-	(void)s;
-}
-
-static void limbo_describe(struct sched *s, uint64_t now_ns, struct text *to)
-{
-	(void)s, (void)now_ns;
 	text_puts(to, "failed: nobody is picked\n");
 }
 
-static bool limbo_check(struct sched *s, struct sched_reason *why)
+static bool limbo_check(struct sched *, struct sched_reason *)
 {
-	(void)s, (void)why;
 	return true;
 }
 
-static uint64_t limbo_wait_bound_ns(struct sched *s, const struct sched_entity *e)
+static uint64_t limbo_wait_bound_ns(struct sched *, const struct sched_entity *)
 {
-	(void)s, (void)e;
 	return NS_NEVER;
 }
 
-static void limbo_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns, struct sched_out *out)
-{
-	(void)s, (void)from, (void)to, (void)now_ns, (void)out;
-}
-
 /* Names, sizes and tunables stay the policy's. None is NULL: who looked before the change may call after it. */
-void pool_limbo_init(struct pool *p)
+static void limbo_init(struct pool *p)
 {
 	struct sched_ops *l = &p->limbo;
 
@@ -209,7 +168,7 @@ void pool_condemn(struct pool *p, enum pool_op op, const struct sched_entity *e,
 {
 	struct pool_fault *f = &p->fault;
 	struct text name = text_make(f->entity, sizeof(f->entity));
-	struct text words = text_make(f->words.words, sizeof(f->words.words));
+	struct text words = text_make(f->words, sizeof(f->words));
 	unsigned trusted = POOL_TRUSTED;
 	struct cpu *self = cpu_this();
 	va_list args;
@@ -217,9 +176,12 @@ void pool_condemn(struct pool *p, enum pool_op op, const struct sched_entity *e,
 	if (!atomic_compare_exchange_strong(&p->trust, &trusted, POOL_ACCUSED)) {
 		return;
 	}
-	__atomic_store_n(&p->sched.ops, &p->limbo, __ATOMIC_RELAXED);
+	limbo_init(p);
+	/* Release: the table; who reads the pointer reads by it. */
+	__atomic_store_n(&p->sched.ops, &p->limbo, __ATOMIC_RELEASE);
 	f->op = op;
 	f->cpu = self->id;
+	f->at_ns = arch_now_ns();
 	if (e != NULL) {
 		text_printf(&name, "%s.%u", e->group != NULL ? e->group->name : "?", e->number);
 	} else {
@@ -301,7 +263,6 @@ static void give_to_rr(struct pool *p, struct sched_out *out)
 	uint64_t now_ns = arch_now_ns();
 
 	p->sched.ops = &sched_rr;
-	pool_limbo_init(p);
 	pool_translate(from, &sched_rr, &p->sched.values);
 	p->sched.priv = spare_of(p, POOL_PRIVATE_OBJECT, p->sched.priv);
 	cpuset_clear(&p->sched.slots);
@@ -318,24 +279,40 @@ static void give_to_rr(struct pool *p, struct sched_out *out)
 	give_entities(p, from, now_ns, out);
 }
 
-static void report(const struct pool *p)
+const char *pool_failed(const struct pool *p)
 {
+	return p->fallen || atomic_load_explicit(&p->trust, memory_order_relaxed) != POOL_TRUSTED ? p->made_for->name : NULL;
+}
+
+void pool_fault_print(const struct pool *p, struct text *to)
+{
+	bool held = p->trust == POOL_FALLEN;
 	const struct pool_fault *f = &p->fault;
 
-	log_printf("pool %s: scheduler %s failed: %s on cpu %u%s%s: %s; %s", p->name,
-		   p->fallen ? sched_rr.name : p->made_for->name, pool_op_name(f->op), f->cpu, f->entity[0] != '\0' ? ", " : "",
-		   f->entity, f->words.words, p->fallen ? "its VMs are held" : "rr takes over");
+	text_printf(to, "scheduler %s failed: %s on cpu %u%s%s: %s; %s", held ? sched_rr.name : p->made_for->name,
+		    pool_op_name(f->op), f->cpu, f->entity[0] != '\0' ? ", " : "", f->entity, f->words,
+		    held ? "its VMs are held" : "rr takes over");
+}
+
+static void report(const struct pool *p)
+{
+	char words[300];
+	struct text t = text_make(words, sizeof(words));
+
+	pool_fault_print(p, &t);
+	log_printf("pool %s: %s", p->name, words);
 }
 
 static void fall(struct pool *p)
 {
 	struct sched_out out;
 
-	report(p);
 	if (p->fallen) {
 		atomic_store_explicit(&p->trust, POOL_FALLEN, memory_order_relaxed);
+		report(p);
 		return;			/* in limbo, for good: they can be moved to another pool */
 	}
+	report(p);
 	CPUSET_FOREACH(cpu, &p->cpus) {
 		call_sync(cpu, come_off, p);
 	}

@@ -148,7 +148,6 @@ static struct pool *allocate(const struct sched_ops *ops, unsigned node)
 	p->node = node;
 	p->width = cpu_count();
 	p->sched.ops = p->made_for = ops;
-	pool_limbo_init(p);
 	p->domain = heap_alloc(p->width * sizeof(p->domain[0]), node);
 	p->slot_domain = heap_alloc(p->width * sizeof(p->slot_domain[0]), node);
 	p->sched.slot_priv = heap_alloc(p->width * sizeof(p->sched.slot_priv[0]), node);
@@ -166,8 +165,30 @@ static struct pool *allocate(const struct sched_ops *ops, unsigned node)
 	return p;
 }
 
-static enum err check_values(const struct sched_ops *ops, const struct sched_values *values, struct sched_reason *why)
+void pool_question_begin(struct pool *p)
 {
+	spin_lock(&pool_asking);
+	cpu_this()->asked = p;
+}
+
+void pool_question_end(struct pool *p, enum err e, struct sched_reason *why)
+{
+	spin_unlock(&pool_asking);
+	if (e == ERR_TIMEOUT) {
+		(void)sched_refuse(e, why, "scheduler %s did not come back from its op %s", pool_ops(p)->name,
+				   pool_op_name(p->fault.op));
+	}
+}
+
+enum err pool_validate(struct pool *p, const struct sched_values *values, enum sched_scope scope, struct sched_reason *why)
+{
+	return pool_ops(p)->validate == NULL ? ERR_OK : POOL_QUESTION(p, why, validate, values, scope, why);
+}
+
+static enum err check_values(struct pool *p, const struct sched_values *values, struct sched_reason *why)
+{
+	const struct sched_ops *ops = pool_ops(p);
+
 	for (unsigned i = 0; i < ops->tunable_count; i++) {
 		const struct sched_tunable *t = &ops->tunables[i];
 
@@ -176,13 +197,12 @@ static enum err check_values(const struct sched_ops *ops, const struct sched_val
 			return sched_refuse(ERR_RANGE, why, "%s is out of range", t->name);
 		}
 	}
-	return ops->validate == NULL ? ERR_OK : ops->validate(values, SCHED_POOL, why);
+	return pool_validate(p, values, SCHED_POOL, why);
 }
 
 enum err pool_create(const char *name, const struct sched_ops *ops, const struct sched_values *values, unsigned node,
 		     struct pool **out, struct sched_reason *why)
 {
-	struct sched_values v;
 	struct pool *p;
 	enum err e = check_name(name, why);
 
@@ -193,24 +213,25 @@ enum err pool_create(const char *name, const struct sched_ops *ops, const struct
 	if (count == POOL_MAX) {
 		return sched_refuse(ERR_LIMIT, why, "there are %u pools already", POOL_MAX);
 	}
-	sched_values_default(ops, &v);
-	v = values != NULL ? *values : v;
-	e = check_values(ops, &v, why);
-	if (e != ERR_OK) {
-		return e;
-	}
 	p = allocate(ops, node);
 	if (p == NULL) {
 		return sched_refuse(ERR_NOMEM, why, "no memory for a pool on node %u", node);
 	}
 	str_copy(p->name, sizeof(p->name), name);
-	p->sched.values = v;
-	pool_lock_all(p);
-	e = POOL_ASK(cpu_this(), p, init, &p->sched);
-	pool_unlock_all(p);
+	if (values == NULL) {
+		sched_values_default(ops, &p->sched.values);
+	} else {
+		p->sched.values = *values;
+	}
+	e = check_values(p, &p->sched.values, why);
+	if (e == ERR_OK) {
+		e = POOL_QUESTION(p, why, init, &p->sched);
+		e = e == ERR_OK || e == ERR_TIMEOUT ? e : sched_refuse(e, why, "%s: %s", ops->name, err_words(e));
+	}
 	if (e != ERR_OK) {
+		pool_watch_forget(p);
 		free_parts(p);
-		return sched_refuse(e, why, "%s: %s", ops->name, err_words(e));
+		return e;
 	}
 	list_push_back(&pools, &p->link);
 	count++;
@@ -235,7 +256,7 @@ enum err pool_destroy(struct pool *p, struct sched_reason *why)
 	}
 	if (p->sched.ops->fini != NULL) {
 		pool_lock_all(p);
-		POOL_ASK(cpu_this(), p, fini, &p->sched);
+		POOL_GUARD(POOL_ASK(cpu_this(), p, fini, &p->sched));
 		pool_unlock_all(p);
 	}
 	pool_watch_forget(p);
@@ -270,7 +291,7 @@ enum err pool_ask(struct pool *p, const struct sched_group *g, unsigned entities
 		  const char *what, struct sched_reason *why)
 {
 	struct sched *s = &p->sched;
-	enum err e = pool_ops(p)->admit == NULL ? ERR_OK : POOL_ASK(cpu_this(), p, admit, s, g, entities, slots, why);
+	enum err e = pool_ops(p)->admit == NULL ? ERR_OK : POOL_QUESTION(p, why, admit, s, g, entities, slots, why);
 
 	if (e == ERR_ADMISSION && p->warn) {
 		log_printf("pool %s: %s, although %s", p->name, what, why->words);
@@ -320,10 +341,10 @@ static enum err may_tune(struct pool *p, const struct sched_values *values, cons
 			 struct sched_reason *why)
 {
 	const struct sched_ops *ops = pool_ops(p);
-	enum err e = check_values(ops, values, why);
+	enum err e = check_values(p, values, why);
 
 	if (e == ERR_OK && t != NULL && ops->check_table != NULL) {
-		e = ops->check_table(values, t, why);
+		e = POOL_QUESTION(p, why, check_table, values, t, why);
 	}
 	for (unsigned i = 0; i < ops->tunable_count && e == ERR_OK; i++) {
 		if (!ops->tunables[i].live && values->v[i] != p->sched.values.v[i] &&
@@ -443,7 +464,10 @@ bool pool_check(struct pool *p, struct sched_reason *why)
 	if (right && entities != p->entity_count) {
 		right = sched_refuse(ERR_STATE, why, "%u entities, %u counted", entities, p->entity_count) == ERR_OK;
 	}
-	right = right && POOL_ASK(cpu_this(), p, check, &p->sched, why);
+	if (right) {
+		(void)sched_refuse(ERR_STATE, why, "its check did not come back");
+		right = POOL_TRY(p, check, false, &p->sched, why);
+	}
 	pool_unlock_all(p);
 	return right;
 }

@@ -28,8 +28,9 @@ struct pool_domain {
 struct pool_fault {
 	unsigned op;			/* enum pool_op */
 	unsigned cpu;			/* found out there */
-	char entity[48];		/* "VM.vCPU", or empty */
-	struct sched_reason words;
+	uint64_t at_ns;
+	char entity[40];		/* "VM.vCPU", or empty */
+	char words[128];
 };
 
 enum pool_trust { POOL_TRUSTED, POOL_ACCUSED, POOL_CONDEMNED, POOL_FALLEN };
@@ -41,23 +42,25 @@ struct pool {
 	struct cpuset cpus;		/* members; equals sched.slots */
 	unsigned node;			/* where its memory comes from */
 	unsigned width;			/* cpu_count() at creation: bound of the arrays below */
-	struct pool_domain *domain;	/* [width], by domain number */
 	unsigned domain_count;		/* domains ever used: 0..domain_count-1 are what "all domains" means */
+	_Atomic unsigned trust;		/* enum pool_trust; fall.c */
+	struct pool_domain *domain;	/* [width], by domain number */
 	unsigned *slot_domain;		/* [width], by slot */
 	struct list groups, entities;
 	unsigned group_count, entity_count;
 	bool warn;			/* admission: what does not fit is reported, and let in */
+	bool had_entities;		/* a waker may still look at its locks: wait for every cpu before freeing */
+	bool fallen;			/* rr has taken over; `fault` says why: fall.c */
 	struct sched_table *old_table;	/* one that the policy may still use; NULL: none */
 	/* The watchdog's: watch.c, fall.c. */
-	_Atomic unsigned trust;		/* enum pool_trust */
-	bool fallen;			/* rr has taken over; `fault` says why */
 	const struct sched_ops *made_for;	/* the policy that the private memory was allocated for */
 	struct sched_ops limbo;		/* in place of a policy that failed, until rr takes over */
 	struct pool_fault fault;
 	uint64_t changed_ns;		/* when its cpus, entities or values last did */
 	uint64_t waits_ns, check_ns;	/* when the waits, and the policy's own invariants, are looked at next */
-	bool had_entities;		/* a waker may still look at its locks: wait for every cpu before freeing */
 };
+
+_Static_assert(sizeof(struct pool) <= 1024, "larger objects take, and clear, a page");
 
 /* --- Pools. */
 /*
@@ -145,6 +148,9 @@ struct pool_entity_times pool_entity_times(struct sched_entity *e);
 /* --- Watching the policies: pool/watch.c. */
 /* Once, before the first pool. */
 void pool_watch_init(void);
+/* The policy that p had and that failed, or NULL. And what it did, where and when, and what became of the pool. */
+const char *pool_failed(const struct pool *p);
+void pool_fault_print(const struct pool *p, struct text *to);
 /*
  * What the housekeeping cpu does again and again: a pool whose policy was caught breaking the contract gets rr; locks that are
  * held too long, entities that wait too long and now and then each policy's invariants are looked at.

@@ -26,13 +26,34 @@ static const char *value_of(const char *word, const char *key)
 	return strncmp(word, key, len) == 0 && word[len] == '=' ? word + len + 1 : NULL;
 }
 
-/* Takes "key=value" into values, or a list's rows into table, where key is a tunable of the pool. */
-static enum err parse_value(const struct sched_ops *ops, const char *word, struct sched_values *values,
-			    struct sched_table **table)
+static const char *const admissions[] = { "refuse", "warn" };
+
+/* What pool create and pool set take beside cpus. */
+struct wish {
+	const struct sched_ops *ops;
+	struct sched_values values;
+	struct sched_table *table;
+	struct cpuset cpus;
+	bool warn;
+};
+
+static enum err parse_admission(const char *word, const char *value, bool *warn)
+{
+	*warn = str_eq(value, admissions[true]);
+	return *warn || str_eq(value, admissions[false]) ? ERR_OK :
+	       shell_fail(ERR_INVAL, word, "found \"%s\", expected refuse or warn", value);
+}
+
+/* Takes "key=value", or a list's rows into the table, where key is a tunable of the pool. */
+static enum err parse_value(const char *word, struct wish *w)
 {
 	const char *equals = strchr(word, '=');
+	const struct sched_ops *ops = w->ops;
 	struct sched_reason why;
 
+	if (value_of(word, "admission") != NULL) {
+		return parse_admission(word, equals + 1, &w->warn);
+	}
 	for (unsigned i = 0; equals != NULL && i < ops->tunable_count; i++) {
 		const struct sched_tunable *t = &ops->tunables[i];
 
@@ -40,11 +61,11 @@ static enum err parse_value(const struct sched_ops *ops, const char *word, struc
 			enum err e;
 
 			if (t->type == SCHED_LIST) {
-				*table = *table != NULL ? *table : pool_table_new(SCHED_ROWS_MAX);
-				e = *table == NULL ? sched_refuse(ERR_NOMEM, &why, "no memory for a table") :
-				    sched_table_add(t, *table, equals + 1, &why);
+				w->table = w->table != NULL ? w->table : pool_table_new(SCHED_ROWS_MAX);
+				e = w->table == NULL ? sched_refuse(ERR_NOMEM, &why, "no memory for a table") :
+				    sched_table_add(t, w->table, equals + 1, &why);
 			} else {
-				e = sched_value_parse(t, equals + 1, &values->v[i], &why);
+				e = sched_value_parse(t, equals + 1, &w->values.v[i], &why);
 			}
 			return e == ERR_OK ? ERR_OK : shell_fail(e, word, "%s", why.words);
 		}
@@ -70,6 +91,7 @@ static void pool_json(struct json *j, const struct pool *p)
 	json_uint(j, "cpus", cpuset_count(&p->cpus));
 	json_string(j, "cpu_list", cpuset_empty(&p->cpus) ? "" : cpus_text(p));
 	json_string(j, "sched", p->sched.ops->name);
+	json_string(j, "failed", pool_failed(p) != NULL ? pool_failed(p) : "");
 	json_uint(j, "vms", p->group_count);
 	json_uint(j, "vcpus", p->entity_count);
 	json_end(j);
@@ -102,8 +124,12 @@ static enum err list(const struct shell_args *args)
 			pool_json(&j, p);
 			continue;
 		}
-		con_printf("%-20s %5u  %-10s %4u%s%s\n", p->name, cpuset_count(&p->cpus), p->sched.ops->name, p->group_count,
+		con_printf("%-20s %5u  %-10s %4u%s%s", p->name, cpuset_count(&p->cpus), p->sched.ops->name, p->group_count,
 			   cpus ? "  " : "", cpus ? cpus_text(p) : "");
+		if (pool_failed(p) != NULL) {
+			con_printf("  (%s failed)", pool_failed(p));
+		}
+		con_printf("\n");
 	}
 	if (args->json) {
 		json_finish(&j);
@@ -157,6 +183,24 @@ static void show_values(const struct pool *p, struct json *j)
 	}
 }
 
+/* What became of its scheduler, if that failed: with the time as the log has it. */
+static void show_fault(const struct pool *p, struct json *j)
+{
+	char words[300] = "";
+	struct text t = text_make(words, sizeof(words));
+	uint64_t at_us = p->fault.at_ns / NS_PER_US;
+
+	if (pool_failed(p) != NULL) {
+		text_printf(&t, "[%4lu.%06lu] ", at_us / 1000000, at_us % 1000000);
+		pool_fault_print(p, &t);
+	}
+	if (j != NULL) {
+		json_string(j, "failed", words);
+	} else if (words[0] != '\0') {
+		con_printf("%-12s %s\n", "failed", words);
+	}
+}
+
 static void show_json(const struct pool *p)
 {
 	struct json j;
@@ -164,6 +208,8 @@ static void show_json(const struct pool *p)
 	json_begin_object(&j);
 	json_string(&j, "name", p->name);
 	json_string(&j, "sched", p->sched.ops->name);
+	show_fault(p, &j);
+	json_string(&j, "admission", admissions[p->warn]);
 	json_string(&j, "cpu_list", cpuset_empty(&p->cpus) ? "" : cpus_text(p));
 	json_uint(&j, "node", p->node);
 	json_object(&j, "values");
@@ -189,8 +235,10 @@ static enum err show(const struct shell_args *args)
 		show_json(p);
 		return ERR_OK;
 	}
-	con_printf("%-12s %s\n%-12s %s\n%-12s %s\n%-12s %u\n", "name", p->name, "sched", p->sched.ops->name, "cpus",
-		   cpus_text(p), "memory node", p->node);
+	con_printf("%-12s %s\n%-12s %s\n", "name", p->name, "sched", p->sched.ops->name);
+	show_fault(p, NULL);
+	con_printf("%-12s %s\n%-12s %u\n%-12s %s\n", "cpus", cpus_text(p), "memory node", p->node, "admission",
+		   admissions[p->warn]);
 	show_values(p, NULL);
 	con_printf("%-12s %u\n", "VMs", p->group_count);
 	LIST_FOREACH(node, &p->groups) {
@@ -224,13 +272,6 @@ static enum err move_all(struct pool *from, struct pool *to, const struct cpuset
 	return ERR_OK;
 }
 
-struct wish {
-	const struct sched_ops *ops;
-	struct sched_values values;
-	struct sched_table *table;
-	struct cpuset cpus;
-};
-
 static enum err parse_wish(const struct shell_args *args, struct wish *w)
 {
 	enum err e = ERR_OK;
@@ -250,20 +291,20 @@ static enum err parse_wish(const struct shell_args *args, struct wish *w)
 		if (cpus != NULL) {
 			e = cpu_args_parse(cpus, &w->cpus);
 		} else if (value_of(args->word[i], "sched") == NULL) {
-			e = parse_value(w->ops, args->word[i], &w->values, &w->table);
+			e = parse_value(args->word[i], w);
 		}
 	}
 	return e;
 }
 
-/* With the pool's cpus in it: a table's slots must be among them. table NULL: it stays. */
-static enum err tune(struct pool *p, const struct sched_values *values, struct sched_table *table, struct sched_reason *why)
+/* With the pool's cpus in it: a table's slots must be among them. No table: it stays. */
+static enum err tune(struct pool *p, const struct wish *w, struct sched_reason *why)
 {
-	if (table == NULL) {
-		return pool_tune(p, values, why);
+	if (w->table == NULL) {
+		return pool_tune(p, &w->values, why);
 	}
-	sched_table_finish(table);
-	return pool_tune_table(p, values, table, why);
+	sched_table_finish(w->table);
+	return pool_tune_table(p, &w->values, w->table, why);
 }
 
 static enum err make(const char *name, const struct wish *w)
@@ -276,9 +317,10 @@ static enum err make(const char *name, const struct wish *w)
 	if (e != ERR_OK) {
 		return shell_fail(e, name, "%s", why.words);
 	}
+	pool_set_warn(p, w->warn);
 	e = move_all(NULL, p, &w->cpus);
 	if (e == ERR_OK && w->table != NULL) {
-		e = tune(p, &w->values, w->table, &why);
+		e = tune(p, w, &why);
 		e = e == ERR_OK ? e : shell_fail(e, name, "%s", why.words);
 	}
 	if (e != ERR_OK) {
@@ -374,10 +416,14 @@ static enum err split_node(struct pool *p, unsigned node)
 	enum err e;
 
 	text_printf(&t, "node%u", node);
+	if (p->sched.ops == &p->limbo) {
+		return shell_fail(ERR_STATE, p->name, "its scheduler has failed");
+	}
 	e = pool_create(name, p->sched.ops, &p->sched.values, node, &to, &why);
 	if (e != ERR_OK) {
 		return shell_fail(e, name, "%s", why.words);
 	}
+	pool_set_warn(to, p->warn);
 	e = move_all(p, to, &set);
 	if (e != ERR_OK) {
 		(void)pool_destroy(to, &why);
@@ -417,8 +463,7 @@ static enum err numa_split(const struct shell_args *args)
 
 static enum err set(const struct shell_args *args)
 {
-	struct sched_table *table = NULL;
-	struct sched_values values;
+	struct wish w = { 0 };
 	struct sched_reason why;
 	struct pool *p;
 	enum err e = args->count >= 2 ? find_pool(args->word[0], &p) : shell_usage();
@@ -426,15 +471,18 @@ static enum err set(const struct shell_args *args)
 	if (e != ERR_OK) {
 		return e;
 	}
-	values = p->sched.values;
+	w = (struct wish){ .ops = p->sched.ops, .values = p->sched.values, .warn = p->warn };
 	for (int i = 1; i < args->count && e == ERR_OK; i++) {
-		e = parse_value(p->sched.ops, args->word[i], &values, &table);
+		e = parse_value(args->word[i], &w);
 	}
 	if (e == ERR_OK) {
-		e = tune(p, &values, table, &why);
+		e = tune(p, &w, &why);
 		e = e == ERR_OK ? e : shell_fail(e, p->name, "%s", why.words);
 	}
-	pool_table_free(table);
+	if (e == ERR_OK) {
+		pool_set_warn(p, w.warn);
+	}
+	pool_table_free(w.table);
 	return e;
 }
 
@@ -442,8 +490,9 @@ SHELL_COMMAND(pool_list, .name = "pool list", .usage = "[-c] [P] [-j]", .run = l
 	      .alias = "cpupool-list", .help = "Lists the pools; -c with their cpus.");
 SHELL_COMMAND(pool_show, .name = "pool show", .usage = "P [-j]", .run = show, .complete = SHELL_POOL,
 	      .help = "Shows a pool's scheduler, settings, cpus and VMs.");
-SHELL_COMMAND(pool_create, .name = "pool create", .usage = "P [sched=S] [cpus=SET] [key=value...]", .run = create,
-	      .complete = SHELL_SCHED, .keys = SHELL_POOL_KEYS, .alias = "cpupool-create", .help = "Makes a pool, of free cpus.");
+SHELL_COMMAND(pool_create, .name = "pool create", .usage = "P [sched=S] [cpus=SET] [key=value...]",
+	      .run = create, .complete = SHELL_SCHED, .keys = SHELL_POOL_KEYS, .alias = "cpupool-create",
+	      .help = "Makes a pool, of free cpus.");
 SHELL_COMMAND(pool_destroy, .name = "pool destroy", .usage = "P", .run = destroy, .complete = SHELL_POOL,
 	      .alias = "cpupool-destroy", .help = "Removes a pool without VMs; its cpus become free.");
 SHELL_COMMAND(pool_rename, .name = "pool rename", .usage = "P Q", .run = rename, .complete = SHELL_POOL,
@@ -452,8 +501,8 @@ SHELL_COMMAND(pool_cpu_add, .name = "pool cpu-add", .usage = "P SET", .run = cpu
 	      .alias = "cpupool-cpu-add", .help = "Gives free cpus to a pool: all of SET, or none.");
 SHELL_COMMAND(pool_cpu_remove, .name = "pool cpu-remove", .usage = "P SET", .run = cpu_remove, .complete = SHELL_POOL,
 	      .alias = "cpupool-cpu-remove", .help = "Makes cpus of a pool free: all of SET, or none.");
-SHELL_COMMAND(pool_set, .name = "pool set", .usage = "P key=value...", .run = set, .complete = SHELL_POOL,
-	      .help = "Changes settings of a pool's scheduler while it runs.");
+SHELL_COMMAND(pool_set, .name = "pool set", .usage = "P [admission=refuse|warn] [key=value...]", .run = set,
+	      .complete = SHELL_POOL, .help = "Changes a pool's admission, and settings of its scheduler while it runs.");
 SHELL_COMMAND(pool_numa_split, .name = "pool numa-split", .usage = "", .run = numa_split, .complete = SHELL_NOTHING,
 	      .alias = "cpupool-numa-split",
 	      .help = "Splits the first pool: each other node's cpus become a pool nodeN like it.");

@@ -100,7 +100,8 @@ static void join(struct move *m, struct cpu *self, struct sched_out *out)
 	p->sched.slot_priv[self->id] = m->new_slot;
 	cpuset_add(&p->sched.slots, self->id);
 	cpuset_add(&p->cpus, self->id);
-	domain = POOL_TELL(p, join, &p->sched, self->id, &place, arch_now_ns(), out);
+	p->changed_ns = arch_now_ns();
+	domain = POOL_TRY(p, join, 0u, &p->sched, self->id, &place, p->changed_ns, out);
 	ASSERT(domain < p->width);
 	__atomic_store_n(&p->slot_domain[self->id], domain, __ATOMIC_RELAXED);
 	self->domain = &p->domain[domain].lock;

@@ -50,14 +50,12 @@ static bool allocate(const struct pool *p, unsigned n, struct memory *m)
 
 /* --- Asking. */
 
-static enum err may_enter(const struct pool *p, const struct sched_group *g, struct sched_reason *why)
+static enum err may_enter(struct pool *p, const struct sched_group *g, struct sched_reason *why)
 {
-	const struct sched_ops *ops = p->sched.ops;
-
 	if (cpuset_empty(&p->cpus)) {
 		return sched_refuse(ERR_STATE, why, "pool %s has no cpu", p->name);
 	}
-	return ops->validate == NULL ? ERR_OK : ops->validate(&g->values, SCHED_GROUP, why);
+	return pool_validate(p, &g->values, SCHED_GROUP, why);
 }
 
 /* Do the n entities of g that are wanted fit, all of them new, or none? Frees want. */
@@ -84,15 +82,13 @@ static struct sched_want *new_wants(const struct pool *p, unsigned n, struct sch
 }
 
 /* With those values. */
-static enum err may_run_there(const struct pool *p, const struct sched_entity *e, const struct sched_values *values,
+static enum err may_run_there(struct pool *p, const struct sched_entity *e, const struct sched_values *values,
 			      struct sched_reason *why)
 {
-	const struct sched_ops *ops = p->sched.ops;
-
 	if (!cpuset_empty(&e->hard) && !cpuset_intersects(&e->hard, &p->cpus)) {
 		return sched_refuse(ERR_INVAL, why, "vCPU %u is pinned to cpus that pool %s lacks", e->number, p->name);
 	}
-	return ops->validate == NULL ? ERR_OK : ops->validate(values, SCHED_ENTITY, why);
+	return pool_validate(p, values, SCHED_ENTITY, why);
 }
 
 /* --- Coming and going. */
@@ -298,7 +294,7 @@ static void leave_pool(struct pool *from, struct pool *to, struct sched_group *g
 
 		s->used_ns = e->used_ns;
 		if (from->sched.ops->export != NULL) {
-			POOL_ASK(cpu_this(), from, export, &from->sched, e, s);
+			POOL_GUARD(POOL_ASK(cpu_this(), from, export, &from->sched, e, s));
 		}
 		go(from, e, arch_now_ns(), &out);
 		list_push_back(transit, &e->link);
@@ -328,7 +324,7 @@ static void enter_pool(struct pool *from, struct pool *to, struct list *transit,
 		pool_translate(from->sched.ops, to->sched.ops, &e->values);
 		enter(to, e, now_ns, &out);
 		if (to->sched.ops->import != NULL) {
-			POOL_ASK(cpu_this(), to, import, &to->sched, e, &standing[i], now_ns);
+			POOL_GUARD(POOL_ASK(cpu_this(), to, import, &to->sched, e, &standing[i], now_ns));
 		}
 		i++;
 	}
@@ -372,8 +368,10 @@ static enum err ask_move(struct sched_group *g, struct pool *to, struct sched_re
 	struct sched_want *want;
 	unsigned n = 0;
 
-	(void)str_copy(probe.name, sizeof(probe.name), g->name);
-	if (err != ERR_OK || g->entity_count == 0) {
+	FOREACH_OF_GROUP(e, g->pool, g) {
+		err = err == ERR_OK ? may_run_there(to, e, translate(from, to->sched.ops, &e->values, &room), why) : err;
+	}
+	if (err != ERR_OK || g->entity_count == 0 || to->sched.ops->admit == NULL) {
 		return err;
 	}
 	want = new_wants(to, g->entity_count, why);
@@ -381,14 +379,9 @@ static enum err ask_move(struct sched_group *g, struct pool *to, struct sched_re
 		return ERR_NOMEM;
 	}
 	FOREACH_OF_GROUP(e, g->pool, g) {
-		want[n] = (struct sched_want){ .values = *translate(from, to->sched.ops, &e->values, &room), .hard = &e->hard };
-		err = err == ERR_OK ? may_run_there(to, e, &want[n].values, why) : err;
-		n++;
+		want[n++] = (struct sched_want){ .values = *translate(from, to->sched.ops, &e->values, &room), .hard = &e->hard };
 	}
-	if (err != ERR_OK) {
-		heap_free(want, n * sizeof(*want));
-		return err;
-	}
+	(void)str_copy(probe.name, sizeof(probe.name), g->name);
 	return fits(to, &probe, want, n, why);
 }
 
@@ -474,7 +467,7 @@ enum err pool_group_tune(struct sched_group *g, const struct sched_values *value
 
 	pool_assert_control();
 	ASSERT(p != NULL);
-	err = p->sched.ops->validate == NULL ? ERR_OK : p->sched.ops->validate(values, SCHED_GROUP, why);
+	err = pool_validate(p, values, SCHED_GROUP, why);
 	err = err == ERR_OK ? ask_retune(g, values, why) : err;
 	if (err != ERR_OK) {
 		return err;
@@ -496,7 +489,7 @@ enum err pool_entity_tune(struct sched_entity *e, const struct sched_values *val
 
 	pool_assert_control();
 	ASSERT(p != NULL);
-	err = p->sched.ops->validate == NULL ? ERR_OK : p->sched.ops->validate(values, SCHED_ENTITY, why);
+	err = pool_validate(p, values, SCHED_ENTITY, why);
 	err = err == ERR_OK ? ask_change(e, values, &e->hard, why) : err;
 	if (err != ERR_OK) {
 		return err;

@@ -39,8 +39,49 @@ static inline const struct sched_ops *pool_ops(const struct pool *p)
 
 /* Asks p's policy; self is this cpu, which holds what the op wants held. An op that may be NULL is looked at before. */
 #define POOL_ASK(self, p, op_, ...)	((self)->op = POOL_OP_##op_, pool_ops(p)->op_(__VA_ARGS__))
-/* The same for what changes who waits how long. */
-#define POOL_TELL(p, op_, ...)		((p)->changed_ns = arch_now_ns(), POOL_ASK(cpu_this(), p, op_, __VA_ARGS__))
+
+/*
+ * The same off the hot paths, in the middle of a command or a call, which cannot be abandoned: should the op loop, it alone
+ * is, its answer is `otherwise`, and the caller goes on as after any answer of a policy that is condemned meanwhile.
+ */
+#define POOL_GUARD(statement) \
+	do { \
+		struct cpu *guarded_ = cpu_this(); \
+		if (__builtin_setjmp(guarded_->back) == 0) { \
+			guarded_->can_go_back = true; \
+			statement; \
+		} \
+		cpu_this()->can_go_back = false; \
+	} while (0)
+#define POOL_TRY(p, op_, otherwise, ...) \
+	({ \
+		__typeof__(otherwise) answer_ = otherwise; \
+		POOL_GUARD(answer_ = POOL_ASK(cpu_this(), p, op_, __VA_ARGS__)); \
+		answer_; \
+	})
+/* For what changes who waits how long. */
+#define POOL_TELL(p, op_, ...) \
+	do { \
+		(p)->changed_ns = arch_now_ns(); \
+		POOL_GUARD(POOL_ASK(cpu_this(), p, op_, __VA_ARGS__)); \
+	} while (0)
+/*
+ * What changes nothing, with an enum err for an answer, is asked with no domain held, so that nobody waits for it:
+ * pool_asking is held for the watchdog to look at. ERR_TIMEOUT: the op looped.
+ */
+#define POOL_QUESTION(p, why, op_, ...) \
+	({ \
+		enum err err_; \
+		pool_question_begin(p); \
+		err_ = POOL_TRY(p, op_, ERR_TIMEOUT, __VA_ARGS__); \
+		pool_question_end(p, err_, why); \
+		err_; \
+	})
+extern struct spinlock pool_asking;
+void pool_question_begin(struct pool *p);
+void pool_question_end(struct pool *p, enum err e, struct sched_reason *why);
+/* validate(), where there is one. */
+enum err pool_validate(struct pool *p, const struct sched_values *values, enum sched_scope scope, struct sched_reason *why);
 
 static inline struct sched_place pool_place_of(const struct cpu *c)
 {
@@ -58,8 +99,6 @@ void pool_private_free(const struct pool *p, enum pool_private what, void *ptr);
 void pool_translate(const struct sched_ops *from, const struct sched_ops *to, struct sched_values *values);
 
 /* --- The fall: fall.c. */
-/* Fills p->limbo from p's policy. */
-void pool_limbo_init(struct pool *p);
 /*
  * p's policy broke the contract in op, about e if that is not NULL: from here on none of its ops is called any more. Any cpu,
  * a domain of p held or not. The first word stands.

@@ -126,7 +126,7 @@ static enum err dump(const struct shell_args *args)
 	}
 	pool_lock_all(p);
 	now_ns = arch_now_ns();
-	POOL_ASK(cpu_this(), p, describe, &p->sched, now_ns, &t);
+	POOL_GUARD(POOL_ASK(cpu_this(), p, describe, &p->sched, now_ns, &t));
 	show_parked(p, now_ns, &t);
 	pool_unlock_all(p);
 	con_write(buf, t.len);

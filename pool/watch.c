@@ -8,10 +8,11 @@
  *      an op does not come back                whoever waits for the domain; the housekeeping cpu, which looks at all of them;
  *                                              and for that one a neighbour, which a timer has look at it once a second
  *
- * All but the last end in pool_condemn(). A cpu that loops is told so by NMI (kernel/stuck.h) and ends itself: called by its
- * dispatch loop, the op is abandoned with the whole round, which is nothing but the stack and the domain; the loop starts
- * anew and the pool falls. Called in the middle of something else (a guest's exit that woke another vCPU, a control
- * operation) there is more to be undone than anyone knows: then the machine stops, and says why.
+ * All end in pool_condemn(). A cpu that loops is told so by NMI (kernel/stuck.h) and ends itself. Called by its dispatch loop,
+ * the op is abandoned with the whole round, which is nothing but the stack and the domain: the loop starts anew. Asked by
+ * POOL_TRY() and its like, as control operations do, the op alone is abandoned: they go on, or refuse, as after any answer.
+ * What is left is wake, block and charge in the middle of something else, such as a guest's exit that woke another vCPU: they
+ * are too frequent to be asked so. There is more to be undone than anyone knows: then the machine stops, and says why.
  */
 #include "pool/pool_internal.h"
 
@@ -24,6 +25,8 @@
 #define CHECK_EVERY_NS	(10 * NS_PER_S)
 #define GUARD_EVERY_NS	NS_PER_S
 #define CHUNK		32u	/* entities looked at in one hold of a pool's domains */
+
+struct spinlock pool_asking = SPINLOCK_INIT(SPIN_RANK_DOMAIN);
 
 static struct timer guard;		/* a neighbour's look at the housekeeping cpu */
 static _Atomic bool guarding;
@@ -71,6 +74,7 @@ static void look_at_housekeeper(void *unused)
 	for (unsigned i = 0; p != NULL && i < p->domain_count; i++) {
 		wait_out(&p->domain[i].lock, house);
 	}
+	wait_out(&pool_asking, house);
 	atomic_store_explicit(&guarding, false, memory_order_release);
 }
 
@@ -136,18 +140,22 @@ static void end_stuck(void)
 	char trace[400];
 	struct text t = text_make(trace, sizeof(trace));
 
-	if (self->held.ranks != 1u << SPIN_RANK_DOMAIN || self->in_run || self->in_chore || self->op == POOL_OP_wake) {
+	if (!self->can_go_back && (self->held.ranks != 1u << SPIN_RANK_DOMAIN || self->in_run || self->in_chore ||
+				   self->op == POOL_OP_wake)) {
 		panic("pool %s: scheduler %s loops in its op %s, in the middle of what cannot be abandoned", p->name,
 		      pool_ops(p)->name, pool_op_name(self->op));
 	}
 	arch_backtrace(&t);
 	pool_condemn(p, self->op, NULL, "it did not come back in %lu ms", STUCK_STRIKES * STUCK_LOOK_NS / NS_PER_MS);
+	log_printf("cpu %u: an op of a scheduler looped, and was abandoned; %s", self->id, trace);
+	if (self->can_go_back) {
+		__builtin_longjmp(self->back, 1);
+	}
 	if (self->leaving != NULL) {
 		self->leaving->on_slot = false;
 		self->leaving = NULL;
 	}
 	give_domains_back(self, p);
-	log_printf("cpu %u: an op of a scheduler looped, and was abandoned; %s", self->id, trace);
 	arch_restart(dispatch_loop);
 }
 
@@ -163,7 +171,7 @@ static bool waits_too_long(struct pool *p, struct sched_entity *e, uint64_t now_
 		return false;
 	}
 	since_ns = e->parked_until_ns <= now_ns ? MAX(since_ns, e->parked_until_ns) : since_ns;
-	bound_ns = POOL_ASK(cpu_this(), p, wait_bound_ns, &p->sched, e);
+	bound_ns = POOL_TRY(p, wait_bound_ns, NS_NEVER, &p->sched, e);
 	if (bound_ns == NS_NEVER || ns_since(since_ns, now_ns) <= bound_ns) {
 		e->late_ns = 0;
 		return false;
@@ -202,7 +210,7 @@ static void look_at_invariants(struct pool *p)
 	struct sched_reason why = { "" };
 
 	pool_lock_all(p);
-	if (!POOL_ASK(cpu_this(), p, check, &p->sched, &why)) {
+	if (!POOL_TRY(p, check, false, &p->sched, &why)) {
 		pool_condemn(p, POOL_OP_check, NULL, "%s", why.words);
 	}
 	pool_unlock_all(p);

@@ -199,6 +199,13 @@ static struct sched_pick null_pick(struct sched *s, unsigned slot, uint64_t now_
 	return (struct sched_pick){ .entity = e, .until_ns = NS_NEVER };
 }
 
+/* Whose slot it is has it at once; who has none may wait for ever. */
+static uint64_t null_wait_bound_ns(struct sched *s, const struct sched_entity *e)
+{
+	(void)s;
+	return ((const struct null_entity *)e->priv)->home != SCHED_NO_SLOT ? 0 : NS_NEVER;
+}
+
 static void null_describe(struct sched *s, uint64_t now_ns, struct text *to)
 {
 	const struct null_sched *ns = s->priv;
@@ -255,5 +262,5 @@ SCHED_POLICY(sched_null,
 	.init = null_init, .join = null_join, .leave = null_leave, .admit = null_admit,
 	.add = null_add, .remove = null_remove, .set_affinity = null_set_affinity,
 	.wake = null_ready, .block = null_ignore, .yield = null_ignore, .pick = null_pick, .released = null_ready,
-	.describe = null_describe, .check = null_check,
+	.describe = null_describe, .check = null_check, .wait_bound_ns = null_wait_bound_ns,
 );

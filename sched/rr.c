@@ -4,31 +4,43 @@
  * timeslice. It honours hard affinity and yield, and leaves no slot idle beside an entity that could run there.
  *
  * An entity is in the queue exactly when it is runnable and off every slot. pick() takes it out; the one it replaces
- * comes back at the tail in released(), when its state has left the cpu. So the head can nearly always run, and pick is
- * O(1): only entities pinned elsewhere are passed over.
+ * comes back at the tail in released(), when its state has left the cpu.
  *
  *      wake ──► queue ──pick──► running ──pick of another──► (leaving) ──released──► queue
  *
- * `idle` holds the slots whose last pick found nothing. A wake takes one out before it pokes it, so that the next wake
- * pokes another one; the poked slot runs whoever heads the queue when it arrives. That may be one whom another slot was
- * poked for: so after each pick, where slots are idle and entities wait, those that may run there are poked.
+ * The queue is a list, whose head any slot may take, and beside it a tree of those that are pinned, which finds the first
+ * for a slot without a walk past the others. Both have the time of coming, and pick takes the older of the two firsts.
+ *
+ * `idle` holds the slots whose last pick found nothing. One that comes to the queue *calls* one of them: the slot is poked,
+ * and no longer idle, so the next to come calls another. The slot runs whoever is first when it arrives. Where that is
+ * somebody else the caller calls again, and where the caller was taken by another slot the call is void. So at any time each
+ * in the queue has a slot under way or no idle one that it may use; and no step looks at more than the two it is about.
  */
 #include "sched/sched.h"
 
+#include "kernel/lib/tree.h"
+
+#define APART	__attribute__((noinline))	/* keeps what is rare from costing what is not */
+
 struct rr_sched {
-	struct list queue;		/* of rr_entity.link */
+	struct list queue;		/* of rr_entity.link: those that may run anywhere */
+	struct tree pinned;		/* of rr_entity.node: the others */
 	struct cpuset idle;
 	unsigned idle_count, entity_count;
 };
 
 struct rr_slot {
 	struct sched_entity *running;
+	struct rr_entity *caller;	/* poked for this one; NULL: nobody */
 	uint64_t slice_end_ns;
 };
 
 struct rr_entity {
 	struct list link;
+	struct tree_node node;		/* its key is when it came to the queue, in both parts */
 	struct sched_entity *entity;
+	struct rr_slot *called;		/* the slot whose caller this is, or NULL */
+	bool anywhere;
 };
 
 enum { RR_TIMESLICE };
@@ -60,49 +72,93 @@ static void set_idle(struct rr_sched *rr, unsigned slot, bool idle)
 	}
 }
 
-static __attribute__((noinline)) void poke_one_idle(struct rr_sched *rr, const struct sched_entity *e, struct sched_out *out)
+static unsigned idle_for(const struct rr_sched *rr, const struct sched_entity *e)
 {
-	unsigned slot = e->slot;
-
-	if (!cpuset_has(&rr->idle, slot) || !cpuset_has(&e->hard, slot)) {
-		struct cpuset able = rr->idle;
-
-		cpuset_and(&able, &e->hard);
-		slot = cpuset_first(&able);
+	if (cpuset_has(&rr->idle, e->slot) && cpuset_has(&e->hard, e->slot)) {
+		return e->slot;		/* its last one before others */
 	}
+	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
+		if ((rr->idle.word[i] & e->hard.word[i]) != 0) {
+			return i * 64 + (unsigned)__builtin_ctzl(rr->idle.word[i] & e->hard.word[i]);
+		}
+	}
+	return CPU_NONE;
+}
+
+/* Pokes one idle slot that re may run on. */
+static APART void call(struct sched *s, struct rr_entity *re, struct sched_out *out)
+{
+	unsigned slot = idle_for(s->priv, re->entity);
+
 	if (slot != CPU_NONE) {
-		set_idle(rr, slot, false);
+		set_idle(s->priv, slot, false);
+		re->called = slot_of(s, slot);
+		re->called->caller = re;
 		sched_poke(out, slot);
 	}
 }
 
-/* Pokes one idle slot that e may run on, its last one before others. */
-static inline void poke_idle(struct sched *s, const struct sched_entity *e, struct sched_out *out)
+static APART void hang_up(struct rr_entity *re)
 {
-	struct rr_sched *rr = s->priv;
+	re->called->caller = NULL;
+	re->called = NULL;
+}
 
-	if (rr->idle_count > 0) {
-		poke_one_idle(rr, e, out);
+/* The slot comes and has taken somebody else than its caller, or goes for good. */
+static APART void answer(struct sched *s, struct rr_slot *rs, struct sched_out *out)
+{
+	struct rr_entity *caller = rs->caller;
+
+	if (caller != NULL) {
+		hang_up(caller);
+		call(s, caller, out);
 	}
 }
 
-/* A slot took one that another was poked for, or goes. Usually no slot is idle then, or nobody waits. */
-static void poke_for_queue(struct sched *s, struct sched_out *out)
+static APART void enqueue_pinned(struct sched *s, struct rr_entity *re, struct sched_out *out)
 {
-	struct rr_sched *rr = s->priv;
-
-	LIST_FOREACH(node, &rr->queue) {
-		poke_idle(s, LIST_ENTRY(node, struct rr_entity, link)->entity, out);
-	}
+	tree_insert(&((struct rr_sched *)s->priv)->pinned, &re->node);
+	call(s, re, out);
 }
 
-static void enqueue(struct sched *s, struct sched_entity *e, struct sched_out *out)
+static void enqueue(struct sched *s, struct rr_entity *re, uint64_t now_ns, struct sched_out *out)
 {
 	struct rr_sched *rr = s->priv;
-	struct rr_entity *re = e->priv;
 
+	re->node.key = now_ns;
+	if (!re->anywhere) {
+		enqueue_pinned(s, re, out);
+		return;
+	}
 	list_push_back(&rr->queue, &re->link);
-	poke_idle(s, e, out);
+	if (rr->idle_count > 0) {
+		call(s, re, out);
+	}
+}
+
+static void dequeue(struct rr_sched *rr, struct rr_entity *re)
+{
+	if (re->anywhere) {
+		list_remove(&re->link);
+	} else {
+		tree_remove(&rr->pinned, &re->node);
+	}
+	if (re->called != NULL) {
+		hang_up(re);
+	}
+}
+
+/* Off the queue: which part of it e belongs to from now on. Slot n is bit n % 64 of a mask. */
+static void sort(struct rr_entity *re)
+{
+	uint64_t all = ~0ull;
+
+	re->node.mask = 0;
+	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
+		all &= re->entity->hard.word[i];
+		re->node.mask |= re->entity->hard.word[i];
+	}
+	re->anywhere = all == ~0ull;
 }
 
 static enum err rr_init(struct sched *s)
@@ -110,6 +166,7 @@ static enum err rr_init(struct sched *s)
 	struct rr_sched *rr = s->priv;
 
 	list_init(&rr->queue);
+	tree_init(&rr->pinned, true);
 	return ERR_OK;
 }
 
@@ -123,11 +180,9 @@ static unsigned rr_join(struct sched *s, unsigned slot, const struct sched_place
 
 static void rr_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
-	struct rr_sched *rr = s->priv;
-
 	(void)now_ns;
-	set_idle(rr, slot, false);
-	poke_for_queue(s, out);
+	set_idle(s->priv, slot, false);
+	answer(s, slot_of(s, slot), out);
 }
 
 static void rr_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -138,6 +193,7 @@ static void rr_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, str
 	(void)now_ns, (void)out;
 	re->entity = e;
 	list_init(&re->link);
+	sort(re);
 	rr->entity_count++;
 }
 
@@ -160,29 +216,33 @@ static uint64_t rr_wait_bound_ns(struct sched *s, const struct sched_entity *e)
 
 static void rr_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
-	(void)now_ns;
-	if (e->on_slot && !cpuset_has(&e->hard, e->slot)) {
+	struct rr_entity *re = e->priv;
+	bool queued = e->runnable && !e->on_slot;
+
+	if (queued) {
+		dequeue(s->priv, re);
+	}
+	sort(re);
+	if (queued) {
+		enqueue(s, re, now_ns, out);
+	} else if (e->on_slot && !cpuset_has(&e->hard, e->slot)) {
 		sched_poke(out, e->slot);
-	} else if (e->runnable && !e->on_slot) {
-		poke_idle(s, e, out);
 	}
 }
 
-static void rr_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+/* wake and released: what is runnable and off every slot goes to the queue. One that wakes on its slot is released later. */
+static void rr_ready(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
-	(void)now_ns;
-	if (!e->on_slot) {
-		enqueue(s, e, out);	/* else released() will */
+	if (e->runnable && !e->on_slot) {
+		enqueue(s, e->priv, now_ns, out);
 	}
 }
 
 static void rr_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
-	struct rr_entity *re = e->priv;
-
 	(void)now_ns, (void)out;
 	if (!e->on_slot) {
-		list_remove(&re->link);
+		dequeue(s->priv, e->priv);
 	} else if (slot_of(s, e->slot)->running == e) {
 		slot_of(s, e->slot)->running = NULL;
 	}
@@ -195,71 +255,76 @@ static void rr_yield(struct sched *s, struct sched_entity *e, uint64_t now_ns, s
 	slot_of(s, e->slot)->slice_end_ns = now_ns;
 }
 
+static struct rr_entity *first_listed(const struct rr_sched *rr)
+{
+	return list_empty(&rr->queue) ? NULL : LIST_ENTRY(rr->queue.next, struct rr_entity, link);
+}
+
+/* Masks do not tell slots 64 apart from each other. */
+static struct rr_entity *first_pinned(const struct rr_sched *rr, unsigned slot)
+{
+	const uint64_t bit = 1ull << slot % 64;
+	struct tree_node *n = tree_first_fit(&rr->pinned, bit);
+
+	while (n != NULL && !cpuset_has(&TREE_ENTRY(n, struct rr_entity, node)->entity->hard, slot)) {
+		n = tree_next_fit(n, bit);
+	}
+	return n != NULL ? TREE_ENTRY(n, struct rr_entity, node) : NULL;
+}
+
+static APART struct sched_entity *take_older(struct rr_sched *rr, unsigned slot)
+{
+	struct rr_entity *re = first_listed(rr), *pinned = first_pinned(rr, slot);
+
+	if (re == NULL || (pinned != NULL && pinned->node.key < re->node.key)) {
+		re = pinned;
+	}
+	if (re == NULL) {
+		return NULL;
+	}
+	dequeue(rr, re);
+	return re->entity;
+}
+
 /* The one that has waited longest of those that may run on slot. */
 static struct sched_entity *take_first(struct rr_sched *rr, unsigned slot)
 {
-	LIST_FOREACH(node, &rr->queue) {
-		struct sched_entity *e = LIST_ENTRY(node, struct rr_entity, link)->entity;
+	struct rr_entity *re = first_listed(rr);
 
-		if (cpuset_has(&e->hard, slot)) {
-			list_remove(node);
-			return e;
-		}
+	if (tree_first(&rr->pinned) != NULL) {
+		return take_older(rr, slot);
 	}
-	return NULL;
-}
-
-static struct sched_pick run_on(struct sched *s, struct rr_slot *rs, struct sched_entity *e, uint64_t now_ns)
-{
-	rs->running = e;
-	rs->slice_end_ns = now_ns + (uint64_t)s->values.v[RR_TIMESLICE];
-	return (struct sched_pick){ .entity = e, .until_ns = rs->slice_end_ns };
-}
-
-static __attribute__((noinline)) struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
-{
-	struct rr_sched *rr = s->priv;
-	struct rr_slot *rs = slot_of(s, slot);
-	struct sched_entity *next = take_first(rr, slot);
-
-	if (next == NULL && rs->running != NULL && cpuset_has(&rs->running->hard, slot)) {
-		next = rs->running;
+	if (re == NULL) {
+		return NULL;
 	}
-	if (next == NULL) {
-		rs->running = NULL;
-		set_idle(rr, slot, true);
-		return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
-	}
-	if (rr->idle_count > 0) {
-		set_idle(rr, slot, false);
-		poke_for_queue(s, out);
-	}
-	return run_on(s, rs, next, now_ns);
+	dequeue(rr, re);
+	return re->entity;
 }
 
 static struct sched_pick rr_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct rr_sched *rr = s->priv;
 	struct rr_slot *rs = slot_of(s, slot);
-	struct list *head = rr->queue.next;
+	struct sched_entity *last = rs->running, *next;
 
-	if (now_ns < rs->slice_end_ns && rs->running != NULL && cpuset_test(&rs->running->hard, slot)) {
-		return (struct sched_pick){ .entity = rs->running, .until_ns = rs->slice_end_ns };
+	if (last != NULL && !cpuset_has(&last->hard, slot)) {
+		last = NULL;
 	}
-	/* The usual case when all are busy, in few instructions: the head may run here. */
-	if (head != &rr->queue && rr->idle_count == 0 && cpuset_test(&LIST_ENTRY(head, struct rr_entity, link)->entity->hard, slot)) {
-		list_remove(head);
-		return run_on(s, rs, LIST_ENTRY(head, struct rr_entity, link)->entity, now_ns);
+	if (last != NULL && now_ns < rs->slice_end_ns) {
+		return (struct sched_pick){ .entity = last, .until_ns = rs->slice_end_ns };
 	}
-	return pick_any(s, slot, now_ns, out);
-}
-
-static void rr_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	(void)now_ns;
-	if (e->runnable) {
-		enqueue(s, e, out);
+	next = take_first(rr, slot);
+	next = next != NULL ? next : last;
+	rs->running = next;
+	if (last == NULL) {
+		set_idle(rr, slot, next == NULL);
+		answer(s, rs, out);
 	}
+	if (next == NULL) {
+		return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
+	}
+	rs->slice_end_ns = now_ns + (uint64_t)s->values.v[RR_TIMESLICE];
+	return (struct sched_pick){ .entity = next, .until_ns = rs->slice_end_ns };
 }
 
 /* A shorter slice holds at once, for the slices that run too. */
@@ -277,6 +342,11 @@ static void rr_tune(struct sched *s, struct sched_group *g, struct sched_entity 
 			sched_poke(out, slot);
 		}
 	}
+}
+
+static void show(const struct rr_entity *re, struct text *to)
+{
+	text_printf(to, " %s.%u", re->entity->group->name, re->entity->number);
 }
 
 static void rr_describe(struct sched *s, uint64_t now_ns, struct text *to)
@@ -297,23 +367,36 @@ static void rr_describe(struct sched *s, uint64_t now_ns, struct text *to)
 	}
 	text_puts(to, "queue:");
 	LIST_FOREACH(node, &rr->queue) {
-		const struct sched_entity *e = LIST_ENTRY(node, struct rr_entity, link)->entity;
-
-		text_printf(to, " %s.%u", e->group->name, e->number);
+		show(LIST_ENTRY(node, struct rr_entity, link), to);
+	}
+	text_puts(to, "\npinned:");
+	for (const struct tree_node *n = tree_first(&rr->pinned); n != NULL; n = tree_next(n)) {
+		show(TREE_ENTRY(n, struct rr_entity, node), to);
 	}
 	text_putc(to, '\n');
+}
+
+static bool is_right(const struct rr_entity *re, bool anywhere)
+{
+	const struct sched_entity *e = re->entity;
+
+	return re->anywhere == anywhere && e->runnable && !e->on_slot && (re->called == NULL || re->called->caller == re);
 }
 
 static bool rr_check(struct sched *s, struct sched_reason *why)
 {
 	struct rr_sched *rr = s->priv;
+	unsigned pinned = 0;
+	bool right = true;
 
 	LIST_FOREACH(node, &rr->queue) {
-		const struct sched_entity *e = LIST_ENTRY(node, struct rr_entity, link)->entity;
-
-		if (node->next->prev != node || !e->runnable || e->on_slot) {
-			return sched_refuse(ERR_STATE, why, "queued, but broken, not runnable or on a slot") == ERR_OK;
-		}
+		right = right && node->next->prev == node && is_right(LIST_ENTRY(node, struct rr_entity, link), true);
+	}
+	for (const struct tree_node *n = tree_first(&rr->pinned); n != NULL; n = tree_next(n), pinned++) {
+		right = right && is_right(TREE_ENTRY(n, struct rr_entity, node), false);
+	}
+	if (!right || !tree_check(&rr->pinned, pinned)) {
+		return sched_refuse(ERR_STATE, why, "queued, but broken, not runnable or on a slot") == ERR_OK;
 	}
 	CPUSET_FOREACH(slot, &s->slots) {
 		const struct sched_entity *e = slot_of(s, slot)->running;
@@ -334,7 +417,7 @@ SCHED_POLICY(sched_rr,
 	.entity_size = sizeof(struct rr_entity),
 	.init = rr_init, .join = rr_join, .leave = rr_leave,
 	.add = rr_add, .remove = rr_remove, .set_affinity = rr_set_affinity,
-	.wake = rr_wake, .block = rr_block, .yield = rr_yield, .pick = rr_pick,
-	.released = rr_released, .tune = rr_tune, .describe = rr_describe, .check = rr_check,
+	.wake = rr_ready, .block = rr_block, .yield = rr_yield, .pick = rr_pick,
+	.released = rr_ready, .tune = rr_tune, .describe = rr_describe, .check = rr_check,
 	.wait_bound_ns = rr_wait_bound_ns,
 );

@@ -9,8 +9,9 @@
  *
  * Locks belong to the core (pool/). Every slot is in one lock domain, given by join(); every entity is in the domain
  * of `entity->slot`, or in domain 0 before it has one. An op that names a slot or an entity is called with that
- * domain held; init, fini, join, leave, add, remove, set_affinity, admit, validate, tune, import, export, wait_bound_ns
- * and check are called with all domains held. `out->poke` is acted on after the locks are dropped.
+ * domain held; fini, join, leave, add, remove, set_affinity, tune, import, export, describe, wait_bound_ns and check are
+ * called with all domains held. init, admit, validate and check_table are called with none, by the one cpu that calls those
+ * that change what they look at. `out->poke` is acted on after the locks are dropped.
  *
  * Life of an entity, as the core calls the ops:
  *

@@ -46,6 +46,13 @@ $(DOC_POLICY).o: $(DOC_POLICY).c sched/sched.h
 
 $(BUILD)/host/test_doc_policy: $(DOC_POLICY).o
 
+# The example in C on the simulator's page.
+$(BUILD)/gen/doc_sim.inc: docs/simulator.md
+	@mkdir -p $(@D)
+	@sed -n '/^    struct sim /,/^[^ ]/{/^    /s///p;/^$$/p}' $< > $@
+
+$(BUILD)/host/obj/tests/host/test_doc_policy.o: $(BUILD)/gen/doc_sim.inc
+
 .PHONY: host-tests
 host-tests: $(HOST_TESTS)
 	@for t in $(HOST_TESTS); do $$t || exit 1; done

@@ -3,6 +3,7 @@
 """Runs tarn-sim (the one with sanitizers) on plans: timetables worked out by hand, charts, traces, tables, errors."""
 
 import glob
+import itertools
 import json
 import os
 import re
@@ -47,7 +48,7 @@ at = 5ms vm set a wight=4
 BAD_SAID = """P:1:1: found a key before any section, expected [SECTION]
 P:3:8: cpus: found "5000", expected a number from 1 to 1024
 P:4:11: threads: found "x", expected a number
-P:5:1: found "bogus", expected a key of [machine]
+P:5:1: found "bogus", expected one of: KEYS
 P:7:9: found policy "fifo", expected one of: POLICIES
 P:8:10: found cpu 9, expected a cpu that the machine has (only 0)
 P:9:13: timeslice: found "1", expected a time such as 500us, 10ms or 1s
@@ -66,7 +67,7 @@ P:22:11: found "vm fly", expected a command of `pool`, `vm` or `vcpu`
 P:23:10: found "pool cpu-add", expected pool cpu-add P SET
 P:24:21: found "1", expected the number of a vCPU of a
 P:25:6: found "soon", expected TIME COMMAND, such as 20ms vm pause web
-P:26:19: found "wight", expected a key of this section or a policy's setting
+P:26:19: found "wight", expected a policy's setting or one of: KEYS
 """
 
 
@@ -114,6 +115,23 @@ def plans_are_right(folder):
         run(plan, "--check")
 
 
+def keys_are_documented(folder):
+    with open(os.path.join(ROOT, "docs/simulator.md"), encoding="utf-8") as f:
+        page = f.read()
+    for kind, text in (("machine", "[machine]\nx = 1\n"), ("pool NAME", "[pool p]\nx = 1\n"),
+                       ("vm NAME", "[pool p]\nsched = rr\n[vm v]\nx = 1\n")):
+        accepted = re.search(r'found "x", expected.* one of: (.*)', run(write(folder, text), status=1)[1]).group(1).split()
+        row = re.search(r"^\| `\[%s\]` \|(.*)" % kind, page, re.M).group(1)
+        told = re.findall(r"`([a-z-]+)`", row.split("every pool setting")[0])
+        need(sorted(told) == sorted(accepted), kind, "told", told, "accepted", accepted)
+    with open(os.path.join(ROOT, "tools/sim/plan_event.c"), encoding="utf-8") as f:
+        forms = re.findall(r'"((?:pool|vm|vcpu) [a-z-]+ [^"]+)"', f.read())
+    for word in forms + re.findall(r"^(--[a-z]+)", run("--help")[0], re.M):
+        need(word == "--help" or "`" + word in page.replace("\n", " "), word, "is not told of")
+    words = re.search(r'"dance", expected one of: (.*)', BAD_SAID).group(1).split()
+    need(words == re.findall(r"^\| `(\w+)`(?: \(default\))? \| ", page.split("| `pattern` |")[1], re.M), words)
+
+
 def timetables_are_as_expected(_):
     found = sorted(glob.glob(os.path.join(ROOT, "tests/plans/*.expected")))
     need(len(found) >= 2, "there are", len(found))
@@ -129,6 +147,7 @@ def all_errors_are_told(folder):
     _, err = run(path, "--check", status=1)
     err = re.sub(r"(expected one of: )null, .*", r"\1POLICIES", err.replace(path, "P"))
     err = re.sub(r"(expected one of: ).*\brr\b.*", r"\1POLICIES", err)
+    err = re.sub(r"( one of: )(cpus|pool) .*", r"\1KEYS", err)
     for got, want in zip(err.splitlines() + [None] * 30, BAD_SAID.splitlines() + [None]):
         need(got == want, "found", got, "expected", want)
         if want is None:
@@ -162,17 +181,19 @@ def traces_are_right(folder):
     out, _ = run(DEMO, "--perfetto", path)
     with open(path, encoding="utf-8") as f:
         events = json.load(f)["traceEvents"]
-    names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
-    ends, ran = {}, {}
+    names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
+    since, ends, ran = {}, {}, {}
     for e in events:
-        if e["ph"] != "X":
-            continue
         track = e["pid"], e["tid"]
-        need(track in names and e["dur"] > 0, e)
-        need(e["ts"] >= ends.get(track, 0) - 1e-6, "slices overlap:", e)
-        ends[track] = e["ts"] + e["dur"]
-        if e["pid"] == 1:
-            ran[e["name"]] = ran.get(e["name"], 0) + e["dur"]
+        if e["ph"] == "B":
+            need(track in names and track not in since and e["ts"] >= ends.get(track, 0), "slices overlap:", e)
+            since[track] = e
+        elif e["ph"] == "E":
+            begin, ends[track] = since.pop(track), e["ts"]
+            need(e["ts"] > begin["ts"], begin, e)
+            if e["pid"] == 1:
+                ran[begin["name"]] = ran.get(begin["name"], 0) + e["ts"] - begin["ts"]
+    need(not since, since, "did not end")
     for (vm, _), row in rows(out).items():
         if vm != "all":
             need(abs(ran[vm] / 1000 - row["share%"]) < 0.01, vm, ran[vm], row["share%"])
@@ -200,6 +221,45 @@ def policies_stand_side_by_side(_):
     need("note: p: timeslice has no effect under null" in out, out)
 
 
+def pages_tables():
+    """docs/schedulers.md: {(policy, policy): letter}, {letter: (plan, column, vm, {policy: figure, None: does not start})}"""
+    with open(os.path.join(ROOT, "docs/schedulers.md"), encoding="utf-8") as f:
+        rows_of = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in f
+                   if line.startswith("|") and "---" not in line]
+    heads = next(row for row in rows_of if row[0] == "" and "null" in row)
+    pairs, figures = {}, {}
+    for first, *cells in rows_of[rows_of.index(heads) + 1:]:
+        if len(first) > 1:
+            pairs.update({(first, heads[1 + i]): cell for i, cell in enumerate(cells) if cell})
+        elif cells[0].startswith("`"):
+            column, vm = re.fullmatch(r"(.*) of `(.*)`", cells[1]).groups()
+            comes_to = {}
+            for names, figure in re.findall(r"([\w, ]+): ([^;]+)", cells[2]):
+                figure = None if figure == "does not start" else float(figure)
+                comes_to.update(dict.fromkeys(names.strip().split(", "), figure))
+            figures[first] = cells[0].strip("`"), column.replace(" ", ""), vm, comes_to
+    return pairs, figures
+
+
+def no_two_policies_are_the_same(_):
+    pairs, figures = pages_tables()
+    policies = run(DEMO, "--compare", status=2)[1].split(":")[-1].split()
+    need(len(policies) >= 8, policies)
+    for pair in itertools.combinations(policies, 2):
+        need(pair in pairs or pair[::-1] in pairs, "docs/schedulers.md does not tell apart", pair)
+    for (a, b), letter in pairs.items():
+        comes_to = figures[letter][3]
+        need(a in comes_to and b in comes_to, a, b, letter, comes_to)
+        x, y = comes_to[a], comes_to[b]
+        need(x != y and (None in (x, y) or abs(x - y) > 0.2 * max(x, y)), a, b, "are alike by", letter)
+    for letter, (plan, column, vm, comes_to) in figures.items():
+        found = rows(run(f"tests/plans/{plan}.plan", "--compare", *comes_to, program=FAST)[0])
+        for policy, want in comes_to.items():
+            got = found.get((vm, policy), {}).get(column)
+            need(got == want or (got is not None and want is not None and column == "share%" and abs(got - want) <= 0.5),
+                 f"{letter}: {plan}.plan, {column} of {vm} under {policy}: found {got}, expected {want}")
+
+
 def events_that_are_refused_are_told(_):
     out, _ = run("tests/plans/own-cpus.plan")
     need("note: at 5ms vm start c: error: null gives each vCPU a cpu: 2 there + 1 new > 2 cpus" in out, out)
@@ -220,9 +280,9 @@ def cost_grows_line_by_line(_):
     out, _ = run("tests/plans/turns.plan", "--grow", "1", "4", "--compare", "rr")
     lines = [line.split() for line in out.splitlines()]
     need(len(lines) == 3 and lines[1][:3] == ["3", "1", "rr"] and lines[2][:3] == ["12", "1", "rr"], out)
-    need(all(int(line[5]) > 0 for line in lines[1:]), out)
+    need(all(int(line[6]) > 0 and int(line[7]) <= int(line[8]) for line in lines[1:]), out)
     out, _ = run("tests/plans/turns.plan", "--cost")
-    need(re.search(r"^pick +9 +225 +\d+$", out, re.M), out)
+    need(re.search(r"^pick +9 +225 +\d+ +\d+$", out, re.M), out)
 
 
 def wrong_calls_are_told(_):
@@ -238,12 +298,14 @@ def wrong_calls_are_told(_):
 
 TESTS = [
     ("every plan of the tree is without error, and so is the one in the documentation", plans_are_right),
+    ("the page has every key that a plan may have, and no other", keys_are_documented),
     ("timetables are those worked out by hand", timetables_are_as_expected),
     ("every error of a plan is told, with its place and what was expected", all_errors_are_told),
     ("a Gantt chart is well-formed, in its bounds, and without overlaps", charts_are_right),
     ("a Perfetto trace is JSON, names its tracks, and agrees with the table", traces_are_right),
     ("the table is there as JSON, with the same figures", tables_are_for_programs_too),
     ("policies are set side by side on one plan, refusals included", policies_stand_side_by_side),
+    ("no two policies are the same: each pair differs as docs/schedulers.md says", no_two_policies_are_the_same),
     ("events that are refused are told with the reason", events_that_are_refused_are_told),
     ("a run repeats to the byte, and another seed is another run", runs_repeat),
     ("1,024 cpus and 100,000 vCPUs are simulated", the_biggest_plan_runs),

@@ -77,19 +77,28 @@ static bool take_file(char ***at, const char **name)
 	return *name != NULL;
 }
 
+static void wrong_policy(const char *found)
+{
+	fprintf(stderr, "error: found %s, expected up to %u policies of:", found, LIST_MAX);
+	for (unsigned i = 0; i < sched_policy_count(); i++) {
+		fprintf(stderr, " %s", sched_policy_at(i)->name);
+	}
+	fputc('\n', stderr);
+}
+
 static bool take_policies(char ***at, struct options *o)
 {
 	for (; (*at)[1] != NULL && (*at)[1][0] != '-'; ++*at) {
 		const struct sched_ops *ops = sched_policy_find((*at)[1]);
 
 		if (ops == NULL || o->policies == LIST_MAX) {
-			wrong((*at)[1], "the name of a policy");
+			wrong_policy((*at)[1]);
 			return false;
 		}
 		o->policy[o->policies++] = ops;
 	}
 	if (o->policies == 0) {
-		wrong("nothing", "names of policies");
+		wrong_policy("nothing");
 	}
 	return o->policies > 0;
 }
@@ -349,24 +358,28 @@ static void put_growth(struct plan_run *run)
 	printf("%9u %6u %-9s", run->sim->entities, run->sim->cpus,
 	       run->sim->pool[0]->sched.ops->name);
 	for (unsigned k = 0; k < ARRAY_SIZE(shown); k++) {
-		uint64_t calls = 0, ns = 0;
+		uint64_t calls = 0;
 
 		for (unsigned i = 0; i < run->sim->pools; i++) {
 			calls += run->sim->pool[i]->figures.calls[shown[k]];
-			ns += run->sim->pool[i]->figures.host_ns[shown[k]];
 		}
-		printf(" %10lu %6.0f", calls, calls > 0 ? (double)ns / (double)calls : 0.0);
+		printf(" %9lu %5lu %5lu", calls,
+		       sim_host_ns_of(run->sim->pool, run->sim->pools, shown[k], 50),
+		       sim_host_ns_of(run->sim->pool, run->sim->pools, shown[k], 99));
 	}
 	putchar('\n');
 }
 
 static int grow(const struct options *o, const struct plan *plan)
 {
+	static const char *const heads[] = { "wakes", "picks", "charges", "blocks", "released" };
 	int status = 0;
 
-	printf("%9s %6s %-9s %10s %6s %10s %6s %10s %6s %10s %6s %10s %6s\n", "vCPUs", "cpus",
-	       "policy", "wakes", "ns", "picks", "ns", "charges", "ns", "blocks", "ns", "released",
-	       "ns");
+	printf("%9s %6s %-9s", "vCPUs", "cpus", "policy");
+	for (unsigned i = 0; i < ARRAY_SIZE(heads); i++) {
+		printf(" %9s %5s %5s", heads[i], "p50", "p99");
+	}
+	puts(" (ns)");
 	for (unsigned p = 0; p < MAX(o->policies, 1u); p++) {
 		for (unsigned i = 0; i < o->grows; i++) {
 			const struct plan_options po = {

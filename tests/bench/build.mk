@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Programs that `make bench` has callgrind count: host sources as the kernel has them (-O2), without sanitizers.
 
-BENCH_SRCS := $(filter kernel/% pool/% sched/% acpi/%,$(HOST_SRCS) $(SCHED_SRCS)) tests/fake/machine.c tests/fake/guest.c \
+BENCH_SRCS := $(filter kernel/% pool/% sched/% acpi/%,$(HOST_SRCS) $(SCHED_SRCS)) tests/fake/machine.c tests/fake/guest.c tests/fake/serial.c \
 	   tests/bench/pool_cost.c
 BENCH_OBJS := $(BENCH_SRCS:%.c=$(BUILD)/bench/obj/%.o)
 

@@ -51,6 +51,18 @@ static void check_conserving(struct core *c)
 	}
 }
 
+/* Says something, changes nothing that check() sees, and ends where its room does. */
+static void describe(struct core *c)
+{
+	char words[64];
+	struct text t = text_make(words, sizeof(words));
+
+	c->s.ops->describe(&c->s, c->now_ns, &t);
+	if (SLOTS > 0 && t.len == 0 && !cpuset_empty(&c->s.slots)) {
+		WRONG(c, "describe: says nothing");
+	}
+}
+
 static void random_op(struct core *c)
 {
 	unsigned slot = dice(c, SLOTS), i = dice(c, ENTITIES);
@@ -87,6 +99,9 @@ static void random_op(struct core *c)
 		break;
 	case 4:
 		model_tune(c);
+		if (dice(c, 8) == 0) {
+			describe(c);
+		}
 		break;
 	case 5:
 	case 6:

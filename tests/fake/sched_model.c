@@ -171,10 +171,10 @@ static void take_off(struct core *c, struct sched_entity *e)
 	}
 }
 
-/* admission = warn, now and then, where what was refused does no harm to others: a table's windows stay as they are. */
+/* admission = warn, now and then: what the policy refused comes all the same. */
 static bool warned(struct core *c)
 {
-	return c->s.ops->check_table != NULL && dice(c, 2) == 0;
+	return dice(c, 4) == 0;
 }
 
 void model_join_or_leave(struct core *c, unsigned slot)

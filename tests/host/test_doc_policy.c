@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* docs/writing-a-scheduler.md: the policy on that page, taken from it by tests/build.mk, is one. */
+/* What tests/build.mk takes from pages: the policy of docs/writing-a-scheduler.md is one, docs/simulator.md's C is right. */
 #include "tests/host/test.h"
 
 #include "tests/fake/sched_model.h"
@@ -32,4 +32,9 @@ TEST(first_come, "its first comer runs for its limit, then the second")
 	CHECK_EQ(sim_figures(a).run_ns, 60 * NS_PER_MS);
 	CHECK_EQ(sim_figures(b).run_ns, 40 * NS_PER_MS);
 	sim_destroy(sim);
+}
+
+TEST(simulator, "the example in C of docs/simulator.md builds, and what it checks holds")
+{
+#include "doc_sim.inc"
 }

@@ -7,6 +7,7 @@
 #include "kernel/console.h"
 #include "kernel/log.h"
 #include "kernel/shell.h"
+#include "pool/pool_internal.h"
 #include "tests/fake/guest.h"
 #include "tests/fake/machine.h"
 #include "tests/fake/serial.h"
@@ -65,7 +66,66 @@ TEST(list, "pool list shows pools in the order they were made, with -c their cpu
 	CHECK(strstr(says("cpupool-list -c"), "credit2       0  0-2,5\n") != NULL);
 	CHECK(strstr(says("pool list b"), "a  ") == NULL);
 	CHECK(strstr(says("pool list -j"),
-		     "{\"name\":\"a\",\"cpus\":4,\"cpu_list\":\"0-2,5\",\"sched\":\"credit2\",\"vms\":0,\"vcpus\":0}") != NULL);
+		     "{\"name\":\"a\",\"cpus\":4,\"cpu_list\":\"0-2,5\",\"sched\":\"credit2\",\"failed\":\"\",\"vms\":0,\"vcpus\":0}") !=
+	      NULL);
+	end();
+}
+
+TEST(failed, "pool list and pool show tell that a pool fell back to rr: from what, when and why")
+{
+	struct fake_vm vm;
+	struct pool *p;
+
+	reset();
+	says("pool create a sched=credit cpus=1-2");
+	p = pool_find("a");
+	fake_vm_init(&vm, "web", 2);
+	fake_vm_start(&vm, p);
+	fake.now_ns = 12345678 * NS_PER_US;
+	pool_condemn(p, POOL_OP_check, NULL, "I have lost count");
+	pool_fall_all();
+	CHECK(strstr(says("pool list -c"), "a                        2  rr            1  1-2  (credit failed)\n") != NULL);
+	CHECK(strstr(says("pool list -j"), "\"sched\":\"rr\",\"failed\":\"credit\",") != NULL);
+	CHECK(strstr(says("pool show a"), "sched        rr\n"
+		     "failed       [  12.345678] scheduler credit failed: check on cpu 0: I have lost count; rr takes over\n") != NULL);
+	CHECK(strstr(says("pool show a -j"), "\"failed\":\"[  12.345678] scheduler credit failed: ") != NULL);
+	pool_condemn(p, POOL_OP_check, NULL, "me too");
+	CHECK(strstr(says("pool show a"), "(a failed") == NULL);	/* what it says before the housekeeping is of no matter */
+	pool_fall_all();
+	CHECK(strstr(says("pool show a"), "scheduler rr failed: check on cpu 0: me too; its VMs are held\n") != NULL);
+	CHECK(strstr(says("pool numa-split"), "error: ") != NULL);
+	pool_group_remove(&vm.g);
+	end();
+}
+
+TEST(admission, "pool create and pool set take admission: what does not fit is refused, or let in and logged")
+{
+	struct fake_vm vm[2];
+	struct sched_entity *e[2];
+	struct sched_reason why;
+
+	reset();
+	CHECK_STR(says("pool create a sched=null cpus=1 admission=maybe"),
+		  "error: admission=maybe: found \"maybe\", expected refuse or warn\n");
+	CHECK_STR(says("pool create a sched=null cpus=1 admission=warn"), "ok\n");
+	CHECK(strstr(says("pool show a"), "admission    warn\n") != NULL);
+	CHECK_STR(says("pool set a admission=refuse"), "ok\n");
+	CHECK(strstr(says("pool show a -j"), "\"admission\":\"refuse\"") != NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		fake_vm_init(&vm[i], i == 0 ? "x" : "y", 1);
+		e[i] = &vm[i].v[0].e;
+	}
+	CHECK_EQ(pool_group_add(pool_find("a"), &vm[0].g, &e[0], 1, &why), ERR_OK);
+	CHECK_EQ(pool_group_add(pool_find("a"), &vm[1].g, &e[1], 1, &why), ERR_ADMISSION);
+	CHECK(strstr(says("pool set a admission=warn timeslice=1ms"), "error: ") != NULL);
+	CHECK_EQ(pool_group_add(pool_find("a"), &vm[1].g, &e[1], 1, &why), ERR_ADMISSION);
+	CHECK_STR(says("pool set a admission=warn"), "ok\n");
+	fake_serial_forget();
+	CHECK_EQ(pool_group_add(pool_find("a"), &vm[1].g, &e[1], 1, &why), ERR_OK);
+	console_flush();
+	CHECK(strstr(fake_serial.sent, "pool a: y, although null gives each vCPU a cpu") != NULL);
+	pool_group_remove(&vm[0].g);
+	pool_group_remove(&vm[1].g);
 	end();
 }
 

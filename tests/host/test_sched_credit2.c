@@ -502,9 +502,6 @@ TEST(mutants, "a credit2 that pulls nobody, pokes nobody, forgets who was replac
 	m.released = forget;
 	CHECK(caught(m));
 	m = sched_credit2;
-	m.set_affinity = forget;
-	CHECK(caught(m));
-	m = sched_credit2;
 	m.charge = charge_nothing;
 	CHECK(worst_error(&m, 1, 1, weight, 4) > 0.0501);
 	m.charge = charge_half_when_heavy;

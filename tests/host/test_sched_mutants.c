@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -225,6 +226,7 @@ static bool applies(const struct mutant *m, const struct sched_ops *ops)
 /* In a process of its own: exit 0 if nothing was found. */
 static void run_mutant(const struct mutant *m, const struct sched_ops *ops, bool sees)
 {
+	const unsigned seeds = getenv("SLOW") != NULL ? 200 : 12;	/* the model alone sees all in 200 */
 	struct sched_ops wrong = *ops;
 
 	real = ops;
@@ -232,7 +234,7 @@ static void run_mutant(const struct mutant *m, const struct sched_ops *ops, bool
 	m->apply(&wrong);
 	alarm(20);
 	(void)!freopen("/dev/null", "w", stderr);
-	for (uint64_t seed = 1; seed <= 12; seed++) {
+	for (uint64_t seed = 1; seed <= seeds; seed++) {
 		memset(runs, 0, sizeof(runs));
 		gone = NULL;
 		if (sched_conform(&wrong, seed, 8000, true)[0] != '\0') {
@@ -273,12 +275,14 @@ TEST(mutants, "every policy with something wrong is caught, nearly always even w
 			continue;
 		}
 		seen++;
-		if (!caught(m, ops, true)) {
+		if (caught(m, ops, true)) {
+			printf("  by check() alone: %s: %s\n", ops->name, m->what);
+		} else {
 			printf("  not caught: %s: %s\n", ops->name, m->what);
 			missed++;
 		}
 	}
 	printf("  %u mutants of %u policies, %u of them caught by check() alone\n", tried, sched_policy_count(), seen - missed);
 	CHECK_EQ(missed, 0);
-	CHECK(seen * 20 <= tried);
+	CHECK(getenv("SLOW") != NULL ? seen == 0 : seen * 20 <= tried);
 }

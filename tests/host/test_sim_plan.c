@@ -102,7 +102,6 @@ struct chaos {
 
 static enum err change(struct sim *sim, struct chaos *c, unsigned what)
 {
-	static const char *const names[] = { "rr", "null" };
 	const unsigned i = (unsigned)test_rand_below(&c->rng, GROUPS);
 	struct sim_pool *p = c->pool[test_rand_below(&c->rng, ARRAY_SIZE(c->pool))];
 	struct cpuset cpus = { .word = { 1 + test_rand_below(&c->rng, 255) } };
@@ -114,8 +113,8 @@ static enum err change(struct sim *sim, struct chaos *c, unsigned what)
 	case 1:
 		return sim_move_group(c->group[i], p);
 	case 2:
-		return sim_change_policy(p, sched_policy_find(names[test_rand_below(&c->rng, 2)]),
-					 NULL);
+		return sim_change_policy(
+			p, sched_policy_at((unsigned)test_rand_below(&c->rng, sched_policy_count())), NULL);
 	case 3:
 		(c->paused[i] ? sim_resume : sim_pause)(c->group[i]);
 		c->paused[i] = !c->paused[i];
@@ -146,7 +145,7 @@ static void stir(struct sim *sim, void *arg)
 TEST(chaos,
      "whatever moves and changes, and however long switches take, time is neither lost nor found")
 {
-	for (uint64_t seed = 1; seed <= 6; seed++) {
+	for (uint64_t seed = 1; seed <= 24; seed++) {
 		const struct sim_options o = {
 			.seed = seed,
 			.check_every = 1,

@@ -17,6 +17,7 @@ extern const struct sched_ops sched_null, sched_rr;
 static struct sched_reason why;
 static unsigned spins;
 static bool others_spin;		/* an op that loops: other cpus come to wait for the domain */
+static struct pool *watched;		/* a control operation asks it: others look at what is held meanwhile */
 
 static void watch_house(void)
 {
@@ -37,6 +38,7 @@ static void reset(unsigned cpus)
 	pool_watch_init();
 	spins = 0;
 	others_spin = false;
+	watched = NULL;
 }
 
 static struct pool *new_pool(const char *name, const struct sched_ops *ops, unsigned first, unsigned last)
@@ -50,6 +52,7 @@ static struct pool *new_pool(const char *name, const struct sched_ops *ops, unsi
 	return p;
 }
 
+/* Where tune() is to loop it does so in here. */
 static void set_fault(struct pool *p, enum fault fault)
 {
 	struct sched_values v = p->sched.values;
@@ -200,7 +203,7 @@ TEST(check, "a policy whose check() says no is replaced within ten seconds, with
 /* --- Ops that loop. Time goes by, and the other cpus do what they would, as far as that matters here. */
 
 static struct spinlock *waited_for;
-static struct stuck_seen waiter;
+static struct stuck_seen waiter, asker;
 
 void faulty_spin(void)
 {
@@ -209,7 +212,11 @@ void faulty_spin(void)
 
 	CHECK(++spins < 1000);
 	fake.now_ns += NS_PER_MS;
-	if (others_spin) {
+	if (watched != NULL) {
+		fake_be_cpu(self == 0);
+		stuck_look(&watched->domain[0].lock, &waiter);
+		stuck_look(&pool_asking, &asker);
+	} else if (others_spin) {
 		fake_be_cpu(self == 0);
 		stuck_look(waited_for, &waiter);
 	} else if (self != 0) {
@@ -255,6 +262,70 @@ TEST(loops, "an op that loops is abandoned after 100 to 200 ms, whoever looks: t
 {
 	looping(FAULT_PICK_LOOPS, 1, 3, "pick on cpu 1: it did not come back in 100 ms");
 	looping(FAULT_RELEASED_LOOPS, 1, 3, "released on cpu");
+}
+
+/* --- In a control operation: on the housekeeping cpu, where a neighbour looks at what it holds, or on the cpu that moves. */
+
+static enum err operate(struct fake_vm *other, struct pool *p, enum fault fault)
+{
+	switch (fault) {
+	case FAULT_LEAVE_LOOPS:
+		return pool_remove_cpu(p, 2, &why);
+	case FAULT_ADMIT_LOOPS:
+	case FAULT_ADD_LOOPS:
+		return pool_group_move(&other->g, p, &why);
+	case FAULT_CHECK_LOOPS:
+		return pool_check(p, &why) ? ERR_OK : ERR_STATE;
+	default:
+		return ERR_OK;		/* set_fault() was it */
+	}
+}
+
+static void operating(enum fault fault, enum err want, const char *op, const char *words)
+{
+	struct fake_vm vm, other;
+	struct pool *p, *q;
+
+	reset(4);
+	fake_vm_init(&vm, "a", 4);
+	p = new_pool("p", &sched_faulty, 1, 2);
+	fake_vm_start(&vm, p);
+	fake_vm_init(&other, "b", 1);
+	q = new_pool("q", &sched_rr, 3, 3);
+	fake_vm_start(&other, q);
+	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
+	watched = p;
+	waiter = asker = (struct stuck_seen){ 0 };
+	spins = 0;
+	set_fault(p, fault);
+	CHECK_EQ(operate(&other, p, fault), want);
+	CHECK(spins >= 100 && spins <= 200);
+	CHECK(want == ERR_OK || strstr(why.words, words) != NULL);
+	CHECK(log_says("an op of a scheduler looped, and was abandoned; backtrace"));
+	CHECK(other.g.pool == (fault == FAULT_ADD_LOOPS ? p : q));
+	CHECK_EQ(cpu_get(0)->held.ranks, 0);
+	fake_guest_run(20 * NS_PER_MS, NS_PER_MS);
+	CHECK_STR(p->sched.ops->name, "rr");
+	CHECK(log_says(op));
+	watched = NULL;
+	if (fault == FAULT_ADD_LOOPS) {
+		CHECK_EQ(pool_group_move(&other.g, q, &why), ERR_OK);
+	}
+	check_goes_on(&vm, 4);
+	pool_group_remove(&other.g);
+	CHECK_EQ(pool_destroy(q, &why), ERR_OK);
+	end(&vm);
+}
+
+TEST(control, "an op that loops in a control operation is abandoned: what asks is refused, what tells is done, the machine lives")
+{
+	const char *not_back = "scheduler faulty did not come back from its op admit";
+
+	operating(FAULT_ADMIT_LOOPS, ERR_TIMEOUT, "admit on cpu 0: it did not come back in 100 ms", not_back);
+	operating(FAULT_ADD_LOOPS, ERR_OK, "add on cpu 0: it did not", "");
+	operating(FAULT_LEAVE_LOOPS, ERR_OK, "leave on cpu 2: it did not", "");
+	operating(FAULT_CHECK_LOOPS, ERR_STATE, "check on cpu 0: it did not", "check did not come back");
+	operating(FAULT_TUNE_LOOPS, ERR_OK, "tune on cpu 0: it did not", "");
 }
 
 TEST(waiters, "one who waits for the domain sees that its holder loops")

@@ -12,6 +12,9 @@ FAULTS = {
     "check": r"check on cpu 0: I have lost count",
     "pick-loops": r"pick on cpu [12]: it did not come back in 100 ms",
     "released-loops": r"released on cpu [12]: it did not come back in 100 ms",
+    "admit-loops": r"admit on cpu 0: it did not come back in 100 ms",
+    "leave-loops": r"leave on cpu 2: it did not come back in 100 ms",
+    "tune-loops": r"tune on cpu 0: it did not come back in 100 ms",
 }
 
 CONF = ("[pool right]\nsched = rr\ncpus = 3\n"
@@ -33,8 +36,13 @@ def _(r):
         if fault == "blocked":
             r.sh.cmd("vm pause c")
         r.sh.cmd(f"pool set bad fault={fault}")
+        if fault == "admit-loops":
+            r.sh.cmd_error("vcpu pin c 0 1-2", "scheduler faulty did not come back from its op admit")
+        elif fault == "leave-loops":
+            r.sh.cmd("pool cpu-remove bad 2")
         r.sh.until("log", rf"pool bad: scheduler faulty failed: {words}.*; rr takes over", 150)
-        r.sh.until("pool list", r"^bad +2 +rr +3", 20)
+        r.sh.until("pool list", r"^bad +[12] +rr +3 +\(faulty failed\)", 20)
+        r.sh.cmd_has("pool show bad", rf"failed +\[ *\d+\.\d+\] scheduler faulty failed: {words}.*; rr takes over")
         if fault == "blocked":
             r.sh.cmd("vm resume c")
         for vm, was in before.items():

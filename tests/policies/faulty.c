@@ -26,7 +26,7 @@ static struct sched_entity *stranger;	/* the last that was added anywhere */
 
 static const char *const faults[] = {
 	"none", "blocked", "foreign", "elsewhere", "forbidden", "until", "forgets", "check", "pick-loops", "released-loops",
-	"block-loops", "wake-loops", NULL,
+	"block-loops", "wake-loops", "admit-loops", "add-loops", "tune-loops", "leave-loops", "check-loops", NULL,
 };
 
 enum { FAULTY_FAULT = RR_TIMESLICE + 1 };
@@ -54,8 +54,29 @@ static void loop_if(const struct sched *s, enum fault fault)
 	}
 }
 
+static enum err faulty_admit(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
+			     struct sched_reason *why)
+{
+	(void)g, (void)entities, (void)slots, (void)why;
+	loop_if(s, FAULT_ADMIT_LOOPS);
+	return ERR_OK;
+}
+
+static void faulty_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	loop_if(s, FAULT_LEAVE_LOOPS);
+	rr_leave(s, slot, now_ns, out);
+}
+
+static void faulty_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	loop_if(s, FAULT_TUNE_LOOPS);
+	rr_tune(s, g, e, now_ns, out);
+}
+
 static void faulty_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
+	loop_if(s, FAULT_ADD_LOOPS);
 	stranger = e;
 	rr_add(s, e, now_ns, out);
 }
@@ -63,7 +84,7 @@ static void faulty_add(struct sched *s, struct sched_entity *e, uint64_t now_ns,
 static void faulty_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	loop_if(s, FAULT_WAKE_LOOPS);
-	rr_wake(s, e, now_ns, out);
+	rr_ready(s, e, now_ns, out);
 }
 
 static void faulty_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -79,7 +100,7 @@ static void faulty_released(struct sched *s, struct sched_entity *e, uint64_t no
 {
 	loop_if(s, FAULT_RELEASED_LOOPS);
 	if (!has(s, FAULT_FORGETS)) {
-		rr_released(s, e, now_ns, out);
+		rr_ready(s, e, now_ns, out);
 	}
 }
 
@@ -109,6 +130,7 @@ static struct sched_pick faulty_pick(struct sched *s, unsigned slot, uint64_t no
 
 static bool faulty_check(struct sched *s, struct sched_reason *why)
 {
+	loop_if(s, FAULT_CHECK_LOOPS);
 	if (has(s, FAULT_CHECK)) {
 		return sched_refuse(ERR_STATE, why, "I have lost count") == ERR_OK;
 	}
@@ -122,9 +144,9 @@ SCHED_POLICY(sched_faulty,
 	.tunables = faulty_tunables, .tunable_count = ARRAY_SIZE(faulty_tunables),
 	.object_size = sizeof(struct faulty), .slot_size = sizeof(struct rr_slot),
 	.entity_size = sizeof(struct rr_entity),
-	.init = rr_init, .join = rr_join, .leave = rr_leave,
+	.init = rr_init, .join = rr_join, .leave = faulty_leave, .admit = faulty_admit,
 	.add = faulty_add, .remove = rr_remove, .set_affinity = rr_set_affinity,
 	.wake = faulty_wake, .block = faulty_block, .yield = rr_yield, .pick = faulty_pick,
-	.released = faulty_released, .tune = rr_tune, .describe = rr_describe, .check = faulty_check,
+	.released = faulty_released, .tune = faulty_tune, .describe = rr_describe, .check = faulty_check,
 	.wait_bound_ns = rr_wait_bound_ns,
 );

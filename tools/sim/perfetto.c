@@ -30,18 +30,25 @@ static void put_name(FILE *to, const char *what, unsigned pid, unsigned tid, con
 	fputs("}},\n", to);
 }
 
+static void put_edge(FILE *to, char edge, unsigned pid, unsigned tid, uint64_t at_ns,
+		     const char *name)
+{
+	fprintf(to, ",\n{\"ph\":\"%c\",\"pid\":%u,\"tid\":%u,\"ts\":%lu.%03lu,\"name\":", edge, pid,
+		tid, at_ns / NS_PER_US, at_ns % NS_PER_US);
+	put_string(to, name);
+	fputc('}', to);
+}
+
+/*
+ * Begin and end apart: who reads times as floating point would add a length to a start, and may
+ * find the end behind the next one's start. Both with the name, which tells at one time which is
+ * first.
+ */
 static void put_slice(FILE *to, unsigned pid, unsigned tid, const char *name,
 		      const struct sim_stretch *s, struct window w)
 {
-	const uint64_t from_ns = MAX(s->from_ns, w.from_ns),
-		       for_ns = MIN(s->to_ns, w.to_ns) - from_ns;
-
-	fprintf(to,
-		",\n{\"ph\":\"X\",\"pid\":%u,\"tid\":%u,\"ts\":%lu.%03lu,\"dur\":%lu.%03lu,\"name\":",
-		pid, tid, from_ns / NS_PER_US, from_ns % NS_PER_US, for_ns / NS_PER_US,
-		for_ns % NS_PER_US);
-	put_string(to, name);
-	fputc('}', to);
+	put_edge(to, 'B', pid, tid, MAX(s->from_ns, w.from_ns), name);
+	put_edge(to, 'E', pid, tid, MIN(s->to_ns, w.to_ns), name);
 }
 
 void draw_perfetto(FILE *to, const struct timeline *t, struct window w)

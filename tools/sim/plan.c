@@ -175,40 +175,6 @@ unsigned plan_find_vm(struct reader *r, const char *name, unsigned line, unsigne
 	return 0;
 }
 
-/*
- * A tunable of ops, or where that has none of the name of any policy: plans are compared under
- * several.
- */
-bool plan_check_tunable(struct reader *r, const struct sched_ops *ops, bool of_pool,
-			const char *key, const char *value, unsigned line, unsigned key_column,
-			unsigned column)
-{
-	const struct sched_tunable *t =
-		ops != NULL ? sched_tunable_find(ops, key, &(unsigned){ 0 }) : NULL;
-	struct sched_reason why;
-	int64_t v;
-
-	for (unsigned i = 0; t == NULL && i < sched_policy_count(); i++) {
-		t = sched_tunable_find(sched_policy_at(i), key, &(unsigned){ 0 });
-	}
-	if (t == NULL) {
-		plan_fault(r, line, key_column,
-			   "found \"%.32s\", expected a key of this section or a policy's setting",
-			   key);
-		return false;
-	}
-	if (of_pool != (t->scope == SCHED_POOL)) {
-		plan_fault(r, line, key_column, "found \"%s\", expected it in a [%s] section", key,
-		      t->scope == SCHED_POOL ? "pool" : "vm");
-		return false;
-	}
-	if (sched_value_parse(t, value, &v, &why) != ERR_OK) {
-		plan_fault(r, line, column, "%s", why.words);
-		return false;
-	}
-	return true;
-}
-
 /* --- Keys: one table. */
 
 enum type { NUMBER, TIME, WORD, BOOL, CPUS, POLICY, POOL, PHASE };
@@ -276,6 +242,51 @@ static const struct key *find_key(enum kind kind, const char *name)
 		}
 	}
 	return NULL;
+}
+
+static void fault_key(struct reader *r, enum kind kind, const char *key, unsigned line, unsigned column)
+{
+	char words[256];
+	struct text t = text_make(words, sizeof(words));
+
+	for (unsigned i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (keys[i].kind == kind) {
+			text_printf(&t, " %s", keys[i].name);
+		}
+	}
+	plan_fault(r, line, column, "found \"%.32s\", expected%s:%s", key,
+		   kind == KIND_MACHINE ? " one of" : " a policy's setting or one of", words);
+}
+
+/*
+ * A tunable of ops, or where that has none of the name of any policy: plans are compared under
+ * several.
+ */
+bool plan_check_tunable(struct reader *r, const struct sched_ops *ops, bool of_pool, const char *key,
+			const char *value, unsigned line, unsigned key_column, unsigned column)
+{
+	unsigned at;
+	const struct sched_tunable *t = ops != NULL ? sched_tunable_find(ops, key, &at) : NULL;
+	struct sched_reason why;
+	int64_t v;
+
+	for (unsigned i = 0; t == NULL && i < sched_policy_count(); i++) {
+		t = sched_tunable_find(sched_policy_at(i), key, &at);
+	}
+	if (t == NULL) {
+		fault_key(r, of_pool ? KIND_POOL : KIND_VM, key, line, key_column);
+		return false;
+	}
+	if (of_pool != (t->scope == SCHED_POOL)) {
+		plan_fault(r, line, key_column, "found \"%s\", expected it in a [%s] section", key,
+		      t->scope == SCHED_POOL ? "pool" : "vm");
+		return false;
+	}
+	if (sched_value_parse(t, value, &v, &why) != ERR_OK) {
+		plan_fault(r, line, column, "%s", why.words);
+		return false;
+	}
+	return true;
 }
 
 static void read_count(struct reader *r, const struct key *key, const struct setting *s, void *to)
@@ -393,9 +404,7 @@ static void read_section(struct reader *r, const struct section *sec, void *obje
 		if (key != NULL) {
 			read_setting(r, key, s, object);
 		} else if (values == NULL) {
-			plan_fault(r, s->line, s->key_column,
-				   "found \"%.32s\", expected a key of [%s]", s->key,
-				   kind_name[sec->kind]);
+			fault_key(r, sec->kind, s->key, s->line, s->key_column);
 		}
 	}
 	for (unsigned i = 0; values != NULL && i < sec->sets; i++) {

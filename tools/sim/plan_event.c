@@ -33,7 +33,7 @@ static const struct command {
 	[PLAN_VCPU_PIN] = { "vcpu pin", 3, "vcpu pin V N HARD [SOFT]" },
 };
 
-#define WORDS_MAX	16u
+#define WORDS_MAX	320u	/* a whole table and some */
 
 static unsigned split(char *text, unsigned column, struct word *word)
 {

@@ -181,14 +181,15 @@ void report_cost(FILE *to, struct plan_run *run)
 	for (unsigned i = 0; i < run->sim->pools; i++) {
 		const struct sim_pool_figures *f = &run->sim->pool[i]->figures;
 
-		fprintf(to, "\npool %s, %s, %u vCPUs\n%-14s %12s %14s %14s\n",
+		fprintf(to, "\npool %s, %s, %u vCPUs\n%-14s %12s %14s %10s %10s\n",
 			run->sim->pool[i]->name, run->sim->pool[i]->sched.ops->name,
-			run->sim->entities, "op", "calls", "calls a second", "host ns a call");
+			run->sim->entities, "op", "calls", "calls a second", "p50 ns", "p99 ns");
 		for (unsigned op = 0; op < SIM_OP_COUNT; op++) {
 			if (f->calls[op] > 0) {
-				fprintf(to, "%-14s %12lu %14.0f %14.0f\n", sim_op_name[op],
+				fprintf(to, "%-14s %12lu %14.0f %10lu %10lu\n", sim_op_name[op],
 					f->calls[op], (double)f->calls[op] / seconds,
-					(double)f->host_ns[op] / (double)f->calls[op]);
+					sim_host_ns_of(&run->sim->pool[i], 1, op, 50),
+					sim_host_ns_of(&run->sim->pool[i], 1, op, 99));
 			}
 		}
 	}

@@ -153,9 +153,12 @@ enum sim_op {
 	SIM_OP_COUNT
 };
 
+#define SIM_HOST_CLASSES	128u
+
 struct sim_pool_figures {
 	uint64_t calls[SIM_OP_COUNT];
-	uint64_t host_ns[SIM_OP_COUNT];		/* options.time_ops */
+	/* options.time_ops: calls by the host's time, in classes of a quarter of an octave */
+	uint32_t host[SIM_OP_COUNT][SIM_HOST_CLASSES];
 	/* For how long a slot was idle beside one that could have run there. */
 	uint64_t idle_waiting_ns;
 	char idle_waiting[96];			/* the first time that happened, in words */
@@ -163,6 +166,8 @@ struct sim_pool_figures {
 };
 
 const struct sim_pool_figures *sim_pool_figures(struct sim_pool *p);
+/* What that part of the calls of op took at most, about, over n pools. A mean would tell of the host's interrupts. */
+uint64_t sim_host_ns_of(struct sim_pool *const *p, unsigned n, enum sim_op op, unsigned percent);
 extern const char *const sim_op_name[SIM_OP_COUNT];
 
 /*
