@@ -21,6 +21,7 @@
 #include "sched/edf.h"
 
 #define EDF_BATCH	3u
+
 /* --- The server. */
 
 static void give(struct edf_entity *ee, uint64_t budget_ns)
@@ -37,7 +38,7 @@ static void begin(struct edf_entity *ee, uint64_t from_ns)
 {
 	ee->part_ns = ee->latency_ns > 0 && ee->latency_ns < ee->period_ns ? ee->latency_ns : ee->period_ns;
 	ee->part_end_ns = from_ns + ee->period_ns;
-	ee->given_ns = MAX(ee->budget_ns * ee->part_ns / ee->period_ns, 1u);
+	ee->given_ns = ee->part_ns == ee->period_ns ? ee->budget_ns : MAX(ee->budget_ns * ee->part_ns / ee->period_ns, 1u);
 	ee->deadline_ns = from_ns + ee->part_ns;
 	give(ee, ee->given_ns);
 }
@@ -82,35 +83,34 @@ static inline void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns
 	park(ee);
 }
 
-static void refill(struct sched *s, struct edf_entity *ee, uint64_t now_ns, struct sched_out *out)
+static void refill(struct sched *s, struct edf_entity *ee, uint64_t now_ns)
 {
-	struct edf *x = s->priv;
-	struct sched_entity *e = ee->entity;
+	const struct sched_entity *e = ee->entity;
 
-	edf_drop_refill(x, ee);
+	edf_drop_refill(s->priv, ee);
 	edf_dequeue(ee);
 	go_on(ee, now_ns);
 	ee->since_ns = now_ns;
 	park(ee);
 	if (!e->on_slot) {
-		edf_enqueue(s, ee, out);
+		edf_insert(s, ee);
 	} else if (edf_is_current(s, ee)) {
-		edf_set_rank(x, edf_slot_of(s, e->slot), edf_rank(ee));	/* it is asked again now: see until_of() */
+		edf_set_rank(s->priv, edf_slot_of(s, e->slot), edf_rank(ee));	/* it is asked again now: see until_of() */
 	}
 }
 
-static void refill_due(struct sched *s, uint64_t now_ns, struct sched_out *out)
+/* Those whose budget has come wait for whoever picks now, and are offered afterwards if he takes another. */
+static unsigned refill_due(struct sched *s, uint64_t now_ns, struct edf_entity **came)
 {
 	const struct edf *x = s->priv;
+	const struct tree_node *n;
+	unsigned count = 0;
 
-	for (unsigned i = 0; i < EDF_BATCH; i++) {
-		struct tree_node *n = tree_first(&x->refill);
-
-		if (n == NULL || n->key > now_ns) {
-			return;
-		}
-		refill(s, TREE_ENTRY(n, struct edf_entity, refill), now_ns, out);
+	while (count < EDF_BATCH && (n = tree_first(&x->refill)) != NULL && n->key <= now_ns) {
+		came[count] = TREE_ENTRY(n, struct edf_entity, refill);
+		refill(s, came[count++], now_ns);
 	}
+	return count;
 }
 
 /* --- Ops. */
@@ -125,9 +125,11 @@ void edf_init(struct sched *s, bool homes)
 	tree_init(&x->extra.anywhere, false);
 	tree_init(&x->extra.pinned, true);
 	tree_init(&x->refill, false);
-	tree_init(&x->slots, true);
+	tree_init(&x->slots, false);
 	tree_init(&x->by_use, false);
+	tree_init(&x->by_set, false);
 	list_init(&x->entities);
+	list_init(&x->fresh);
 	x->carrier = SCHED_NO_SLOT;
 	x->armed_ns = NS_NEVER;
 }
@@ -139,10 +141,8 @@ unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *plac
 
 	(void)place, (void)now_ns;
 	es->number = slot;
-	es->rank.mask = 1ull << slot % 64;
 	tree_init(&es->ready, false);
-	tree_insert(&x->slots, &es->rank);
-	x->slot_count++;
+	edf_slot_comes(x, es);
 	sched_poke(out, slot);
 	return 0;
 }
@@ -152,15 +152,21 @@ void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out
 {
 	struct edf *x = s->priv;
 	struct edf_slot *es = edf_slot_of(s, slot);
-	struct edf_entity *promised = es->promised;
+	struct tree_node *n;
 
 	(void)now_ns;
-	tree_remove(&x->slots, &es->rank);
-	es->rank.key = UINT64_MAX;		/* nobody is offered to it any more */
-	x->slot_count--;
-	if (promised != NULL) {
-		edf_break_promise(promised);
-		edf_offer(s, promised, out);
+	edf_set_rank(x, es, EDF_RANK_GONE);		/* nobody is offered to it any more */
+	while ((n = tree_first(&es->ready)) != NULL) {
+		struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, node);
+
+		edf_dequeue(ee);
+		edf_insert(s, ee);
+	}
+	if (es->promised != NULL) {
+		struct edf_entity *ee = es->promised;
+
+		edf_break_promise(ee);
+		edf_offer(s, ee, out);
 	}
 	if (x->carrier == slot) {
 		struct cpuset rest = s->slots;
@@ -177,14 +183,26 @@ void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out
 static void note_affinity(struct edf *x, struct edf_entity *ee)
 {
 	const struct cpuset *hard = &ee->entity->hard;
+	uint64_t hash = 0;
 
 	ee->node.mask = 0;
 	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
 		ee->node.mask |= hard->word[i];
+		hash = (hash ^ hard->word[i]) * 0x9e3779b97f4a7c15u;
 	}
 	x->pinned -= !ee->anywhere;
 	ee->anywhere = cpuset_count(hard) == CPU_MAX;
 	x->pinned += !ee->anywhere;
+	if (!x->homes) {
+		ee->home = cpuset_count(hard) == 1 ? cpuset_first(hard) : SCHED_NO_SLOT;
+	}
+	if (ee->by_set.linked) {
+		tree_remove(&x->by_set, &ee->by_set);
+	}
+	ee->by_set.key = hash;
+	if (!ee->anywhere && ee->use > 0) {
+		tree_insert(&x->by_set, &ee->by_set);
+	}
 }
 
 static void set_use(struct edf *x, struct edf_entity *ee, uint64_t use)
@@ -198,6 +216,9 @@ static void set_use(struct edf *x, struct edf_entity *ee, uint64_t use)
 		ee->by_use.key = EDF_ONE - use;
 		tree_insert(&x->by_use, &ee->by_use);
 	}
+	if (!ee->anywhere && (use > 0) != ee->by_set.linked) {
+		(use > 0 ? tree_insert : tree_remove)(&x->by_set, &ee->by_set);
+	}
 }
 
 void edf_add(struct sched *s, struct sched_entity *e)
@@ -208,6 +229,7 @@ void edf_add(struct sched *s, struct sched_entity *e)
 	ee->entity = e;
 	ee->home = SCHED_NO_SLOT;
 	ee->anywhere = true;
+	list_init(&ee->turn);
 	note_affinity(x, ee);
 	list_push_back(&x->entities, &ee->link);
 }
@@ -218,7 +240,9 @@ void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct
 	struct edf_entity *ee = e->priv;
 
 	(void)now_ns;
-	edf_set_home(s, ee, SCHED_NO_SLOT, out);
+	if (x->homes) {
+		edf_set_home(s, ee, SCHED_NO_SLOT, out);
+	}
 	set_use(x, ee, 0);
 	x->budgets_ns -= ee->budget_ns;
 	x->pinned -= !ee->anywhere;
@@ -338,31 +362,26 @@ void edf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64
 	ee->left_ns -= MIN(ran_ns, ee->left_ns);
 }
 
-/* What ran here goes on if nobody is more urgent; NULL: it cannot. */
-static inline struct edf_entity *keep(struct edf *x, struct edf_slot *es, uint64_t now_ns)
+/* May what runs here go on, if nobody is more urgent? */
+static inline bool may_stay(const struct edf *x, const struct edf_slot *es, const struct edf_entity *ee)
 {
-	struct edf_entity *ee = es->running;
-
-	if (ee != NULL && !ee->spent && ee->left_ns == 0) {
-		exhaust(x, ee, now_ns);
-	}
-	if (ee == NULL || ee->entity->parked != SCHED_NOT_PARKED || !cpuset_has(&ee->entity->hard, es->number) ||
-	    (x->homes && !ee->spent && ee->home != es->number)) {
-		return NULL;
-	}
-	return ee;
+	return ee->entity->parked == SCHED_NOT_PARKED && cpuset_has(&ee->entity->hard, es->number) &&
+	       (!x->homes || ee->spent || ee->home == es->number);
 }
 
-/* ee runs: may `first`, who waits, take its place? */
-static bool gives_way(struct edf_entity *ee, const struct edf_entity *first)
+/* Who waits and takes the place of ee, or of nobody; NULL: nobody does. */
+static inline struct edf_entity *choose(struct edf *x, const struct edf_slot *es, const struct edf_entity *ee)
 {
-	if (ee->spent != first->spent) {
-		return ee->spent;
+	struct edf_entity *first = edf_first_ready(x, es);
+
+	if (first != NULL) {
+		return ee == NULL || ee->spent || first->node.key < edf_key(ee) ? first : NULL;
 	}
-	if (!ee->spent) {
-		return edf_key(first) < edf_key(ee);
+	if (ee != NULL && (!ee->spent || ee->left_ns > 0)) {
+		return NULL;
 	}
-	return ee->left_ns == 0 && first->vtime <= ee->vtime;
+	first = edf_first_extra(x, es->number);
+	return first != NULL && (ee == NULL || first->vtime <= ee->vtime) ? first : NULL;
 }
 
 static inline uint64_t until_of(struct edf *x, const struct edf_slot *es, uint64_t now_ns)
@@ -374,15 +393,12 @@ static inline uint64_t until_of(struct edf *x, const struct edf_slot *es, uint64
 	if (ee != NULL && ee->refill.linked) {
 		until_ns = MIN(until_ns, MAX(ee->deadline_ns, now_ns + 1));
 	}
-
-	if (first != NULL && (x->carrier == es->number || first->key < x->armed_ns || x->armed_ns <= now_ns)) {
+	if (first == NULL) {
+		x->armed_ns = NS_NEVER;
+	} else if (x->carrier == es->number || first->key < x->armed_ns || x->armed_ns <= now_ns) {
 		x->carrier = es->number;
 		x->armed_ns = first->key;
-	} else if (first == NULL) {
-		x->armed_ns = NS_NEVER;
-	}
-	if (x->carrier == es->number) {
-		until_ns = MIN(until_ns, MAX(x->armed_ns, now_ns + 1));
+		until_ns = MIN(until_ns, MAX(first->key, now_ns + 1));
 	}
 	return until_ns;
 }
@@ -391,25 +407,35 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 {
 	struct edf *x = s->priv;
 	struct edf_slot *es = edf_slot_of(s, slot);
-	struct edf_entity *promised = es->promised, *ee, *first;
+	struct edf_entity *came[EDF_BATCH], *ee, *first;
+	unsigned count = 0;
 
-	if (tree_first(&x->refill) != NULL) {
-		refill_due(s, now_ns, out);
+	if (tree_first(&x->refill) != NULL && tree_first(&x->refill)->key <= now_ns) {
+		count = refill_due(s, now_ns, came);
 	}
-	ee = keep(x, es, now_ns);
-	first = edf_first_for(x, es);
-	if (first != NULL && (ee == NULL || gives_way(ee, first))) {
+	ee = es->running;
+	if (ee != NULL && !ee->spent && ee->left_ns == 0) {
+		exhaust(x, ee, now_ns);
+	}
+	if (ee != NULL && !may_stay(x, es, ee)) {
+		ee = NULL;
+	}
+	first = choose(x, es, ee);
+	if (first != NULL) {
 		edf_dequeue(first);
 		ee = first;
 	}
 	es->running = ee;
 	edf_set_rank(x, es, edf_rank(ee));
-	if (promised != NULL && es->promised == promised) {
-		edf_break_promise(promised);
-		edf_offer(s, promised, out);
-	}
 	if (es->promised != NULL) {
-		edf_break_promise(es->promised);	/* a refill, offered to this very slot, which has looked at it */
+		first = es->promised;
+		edf_break_promise(first);
+		edf_offer(s, first, out);
+	}
+	while (count > 0 && x->slot_count > 1) {
+		if (came[--count]->in != NULL) {
+			edf_offer(s, came[count], out);
+		}
 	}
 	if (ee != NULL && ee->spent) {
 		ee->left_ns = ee->left_ns == 0 ? ee->quantum_ns : ee->left_ns;
@@ -435,12 +461,11 @@ void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity
 {
 	struct edf *x = s->priv;
 	bool had = ee->budget_ns > 0;
-	unsigned home = ee->home;
 
 	edf_drop_refill(x, ee);
 	edf_dequeue(ee);
-	if (home != SCHED_NO_SLOT) {
-		edf_slot_of(s, home)->load += want->use - ee->use;
+	if (x->homes && ee->home != SCHED_NO_SLOT) {
+		edf_slot_of(s, ee->home)->load += want->use - ee->use;
 	}
 	set_use(x, ee, want->use);
 	x->budgets_ns += want->budget_ns - ee->budget_ns;

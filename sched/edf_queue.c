@@ -2,11 +2,19 @@
 /*
  * Who waits where, for edf.c.
  *
+ * With budget: in the queue of its home, or by deadline with all others. In extra time: by vtime; but nearly all budgets come
+ * before extra time does, so whoever comes stays in `fresh` until a slot looks for extra time, which sorts in EDF_SORT of
+ * them. That is more than it takes, and one switch brings one.
+ *
  * A slot's rank says how urgent what it runs is: idle, extra time, or the deadline. Whoever comes is offered to the
  * allowed slot of the least rank. The poked slot is ranked as if it ran it already, so the next one goes elsewhere;
  * if it then picks another, the promised one is offered again.
  */
 #include "sched/edf.h"
+
+#define EDF_SORT	3u
+/* A set of so few slots is looked through; of a larger one some slot is near the least in rank. */
+#define FEW_SLOTS	32u
 
 /* --- Refills. */
 
@@ -37,42 +45,117 @@ void edf_drop_refill(struct edf *x, struct edf_entity *ee)
 	}
 }
 
-/* --- Waiting for a slot. */
+/* --- Slots. */
 
-/* The slot of the least rank that e may run on, its last one before others when that is idle; NULL: there is none. */
-static struct edf_slot *best_slot(struct sched *s, const struct edf_entity *ee)
+static void set_idle(struct edf *x, unsigned slot, bool idle)
+{
+	if (idle) {
+		cpuset_add(&x->idle, slot);
+		x->idle_count++;
+	} else {
+		cpuset_del(&x->idle, slot);
+		x->idle_count--;
+	}
+}
+
+void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
+{
+	struct tree_node *n = &es->rank;
+	bool was_idle = n->key == EDF_RANK_IDLE, idle = rank == EDF_RANK_IDLE;
+
+	if (was_idle != idle) {
+		set_idle(x, es->number, idle);
+	}
+	if (rank == EDF_RANK_GONE) {
+		x->slot_count--;
+	} else if (x->homes || (x->slots.first == n && x->slots.last == n && !idle)) {
+		n->key = rank;			/* there is no order, or it is alone */
+		return;
+	}
+	if (n->linked) {
+		tree_remove(&x->slots, n);
+	}
+	n->key = rank;
+	if (!idle && rank != EDF_RANK_GONE) {
+		tree_insert(&x->slots, n);
+	}
+}
+
+void edf_slot_comes(struct edf *x, struct edf_slot *es)
+{
+	set_idle(x, es->number, true);
+	x->slot_count++;
+}
+
+static struct edf_slot *idle_slot(const struct sched *s, const struct sched_entity *e)
 {
 	const struct edf *x = s->priv;
-	const struct sched_entity *e = ee->entity;
-	struct tree_node *n;
+	struct cpuset able;
+	unsigned slot = e->slot;
 
-	if (x->homes && !ee->spent) {
-		return ee->home == SCHED_NO_SLOT ? NULL : edf_slot_of(s, ee->home);
+	if (!cpuset_has(&x->idle, slot) || !cpuset_has(&e->hard, slot)) {
+		able = x->idle;
+		cpuset_and(&able, &e->hard);
+		slot = cpuset_first(&able);
 	}
-	if (e->slot != SCHED_NO_SLOT && edf_slot_of(s, e->slot)->rank.key == EDF_RANK_IDLE && cpuset_has(&e->hard, e->slot)) {
-		return edf_slot_of(s, e->slot);
+	return slot == CPU_NONE ? NULL : edf_slot_of(s, slot);
+}
+
+/* Of the slots that ee may run on the least in rank. None of them idles. */
+static struct edf_slot *least_pinned(const struct sched *s, const struct edf_entity *ee)
+{
+	const struct edf *x = s->priv;
+	struct cpuset able = ee->entity->hard;
+	struct edf_slot *least = NULL;
+
+	cpuset_and(&able, &s->slots);
+	if (cpuset_count(&able) > FEW_SLOTS) {
+		struct tree_node *n = tree_first(&x->slots);
+
+		while (n != NULL && !cpuset_has(&able, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
+			n = tree_next(n);
+		}
+		return n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
 	}
-	n = ee->anywhere ? tree_first(&x->slots) : tree_first_fit(&x->slots, 0, ee->node.mask);
-	while (n != NULL && !ee->anywhere && !cpuset_has(&e->hard, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
-		n = tree_next_fit(n, 0, ee->node.mask);
+	CPUSET_FOREACH(slot, &able) {
+		struct edf_slot *es = edf_slot_of(s, slot);
+
+		least = least == NULL || es->rank.key < least->rank.key ? es : least;
 	}
-	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
+	return least;
+}
+
+/* The slot of the least rank that ee may run on, its last one before others when that is idle; NULL: there is none. */
+static struct edf_slot *best_slot(const struct sched *s, const struct edf_entity *ee)
+{
+	const struct edf *x = s->priv;
+	struct edf_slot *es = NULL;
+
+	if (!ee->spent && (x->homes || ee->home != SCHED_NO_SLOT)) {
+		return edf_home(s, ee);
+	}
+	if (x->idle_count > 0) {
+		es = idle_slot(s, ee->entity);
+	}
+	if (es != NULL || ee->spent) {
+		return es;
+	}
+	if (!ee->anywhere) {
+		return least_pinned(s, ee);
+	}
+	return tree_first(&x->slots) == NULL ? NULL : TREE_ENTRY(tree_first(&x->slots), struct edf_slot, rank);
 }
 
 /* ee waits: pokes the slot that should take it at once, if there is one. Whoever had that slot's promise is offered in turn. */
 void edf_offer(struct sched *s, struct edf_entity *ee, struct sched_out *out)
 {
-	const struct edf *x = s->priv;
+	struct edf *x = s->priv;
 
 	while (ee != NULL) {
 		const uint64_t rank = edf_rank(ee);
-		struct edf_slot *es;
+		struct edf_slot *es = best_slot(s, ee);
 		struct edf_entity *last;
 
-		if (tree_first(&x->slots) == NULL || tree_first(&x->slots)->key >= rank) {
-			return;			/* spares the busy case the search */
-		}
-		es = best_slot(s, ee);
 		if (es == NULL || es->rank.key >= rank) {
 			return;
 		}
@@ -83,24 +166,43 @@ void edf_offer(struct sched *s, struct edf_entity *ee, struct sched_out *out)
 		edf_break_promise(ee);
 		es->promised = ee;
 		ee->promised_by = es;
-		edf_set_rank(s->priv, es, rank);
+		edf_set_rank(x, es, rank);
 		sched_poke(out, es->number);
 		ee = last;
 	}
 }
 
-void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+/* --- Entities. */
+
+void edf_insert(struct sched *s, struct edf_entity *ee)
 {
 	struct edf *x = s->priv;
-	struct edf_queue *q = ee->spent ? &x->extra : &x->ready;
+	struct edf_slot *home;
 
-	ee->in = ee->anywhere ? &q->anywhere : &q->pinned;
-	if (x->homes && !ee->spent && ee->home != SCHED_NO_SLOT) {
-		ee->in = &edf_slot_of(s, ee->home)->ready;
-	}
 	ee->node.key = edf_key(ee);
+	if (ee->spent && ee->anywhere) {
+		list_push_back(&x->fresh, &ee->turn);
+		return;
+	}
+	home = ee->spent ? NULL : edf_home(s, ee);
+	if (home != NULL) {
+		ee->in = &home->ready;
+	} else {
+		struct edf_queue *q = ee->spent ? &x->extra : &x->ready;
+
+		ee->in = ee->anywhere ? &q->anywhere : &q->pinned;
+	}
 	tree_insert(ee->in, &ee->node);
-	edf_offer(s, ee, out);
+}
+
+void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+{
+	const struct edf *x = s->priv;
+
+	edf_insert(s, ee);
+	if (!ee->spent || x->idle_count > 0) {
+		edf_offer(s, ee, out);
+	}
 }
 
 struct edf_entity *edf_first_pinned(const struct edf_queue *q, unsigned slot)
@@ -111,4 +213,21 @@ struct edf_entity *edf_first_pinned(const struct edf_queue *q, unsigned slot)
 		n = tree_next_fit(n, 0, 1ull << slot % 64);
 	}
 	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
+}
+
+struct edf_entity *edf_first_extra(struct edf *x, unsigned slot)
+{
+	struct edf_entity *ee, *pinned;
+	struct tree_node *n;
+
+	for (unsigned i = 0; i < EDF_SORT && !list_empty(&x->fresh); i++) {
+		ee = LIST_ENTRY(x->fresh.next, struct edf_entity, turn);
+		list_remove(&ee->turn);
+		ee->in = &x->extra.anywhere;
+		tree_insert(ee->in, &ee->node);
+	}
+	n = tree_first(&x->extra.anywhere);
+	ee = n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
+	pinned = x->extra.pinned.root == NULL ? NULL : edf_first_pinned(&x->extra, slot);
+	return ee == NULL || (pinned != NULL && pinned->node.key < n->key) ? pinned : ee;
 }

@@ -116,7 +116,7 @@ bool edf_walk_on(struct edf_walk *w)
 
 /* --- Text and invariants. */
 
-static void describe_entity(const struct edf_entity *ee, uint64_t now_ns, struct text *to)
+static void describe_entity(const struct edf_entity *ee, bool homes, uint64_t now_ns, struct text *to)
 {
 	const struct sched_entity *e = ee->entity;
 
@@ -134,7 +134,7 @@ static void describe_entity(const struct edf_entity *ee, uint64_t now_ns, struct
 	} else {
 		text_puts(to, "extra time only");
 	}
-	if (ee->home != SCHED_NO_SLOT) {
+	if (homes && ee->home != SCHED_NO_SLOT) {
 		text_printf(to, ", home %u", ee->home);
 	}
 	text_puts(to, !e->runnable ? ", asleep\n" : e->on_slot ? ", runs\n" :
@@ -161,7 +161,7 @@ void edf_describe(struct sched *s, uint64_t now_ns, struct text *to)
 		text_putc(to, '\n');
 	}
 	LIST_FOREACH(node, &x->entities) {
-		describe_entity(LIST_ENTRY(node, struct edf_entity, link), now_ns, to);
+		describe_entity(LIST_ENTRY(node, struct edf_entity, link), x->homes, now_ns, to);
 	}
 }
 
@@ -172,13 +172,13 @@ static const char *wrong_entity(const struct sched *s, const struct edf_entity *
 	bool current = e->on_slot && edf_slot_of(s, e->slot)->running == ee;
 	bool waits = e->runnable && !e->on_slot && e->parked == SCHED_NOT_PARKED;
 
-	if ((ee->in != NULL) != waits || ee->node.linked != waits) {
+	if ((ee->in != NULL || !list_empty(&ee->turn)) != waits || ee->node.linked != (ee->in != NULL)) {
 		return "waits and is not queued, or the other way round";
 	}
 	if (waits && ee->node.key != edf_key(ee)) {
 		return "is queued by an old key";
 	}
-	if (waits && ((ee->in == &x->extra.anywhere || ee->in == &x->extra.pinned) != ee->spent)) {
+	if (waits && ((ee->in == NULL || ee->in == &x->extra.anywhere || ee->in == &x->extra.pinned) != ee->spent)) {
 		return "is in the wrong queue";
 	}
 	if (ee->refill.linked != (e->runnable && ee->spent && ee->budget_ns > 0)) {
@@ -199,7 +199,7 @@ static const char *wrong_entity(const struct sched *s, const struct edf_entity *
 bool edf_check(struct sched *s, struct sched_reason *why)
 {
 	struct edf *x = s->priv;
-	unsigned queued[3] = { 0 }, refills = 0;
+	unsigned queued[3] = { 0 }, refills = 0, fresh = 0;
 
 	LIST_FOREACH(node, &x->entities) {
 		const struct edf_entity *ee = LIST_ENTRY(node, struct edf_entity, link);
@@ -213,6 +213,7 @@ bool edf_check(struct sched *s, struct sched_reason *why)
 		queued[1] += ee->in == &x->extra.anywhere;
 		queued[2] += ee->in == &x->extra.pinned;
 		refills += ee->refill.linked;
+		fresh += !list_empty(&ee->turn);
 	}
 	CPUSET_FOREACH(slot, &s->slots) {
 		const struct edf_slot *es = edf_slot_of(s, slot);
@@ -221,13 +222,14 @@ bool edf_check(struct sched *s, struct sched_reason *why)
 		if (ee != NULL && (!ee->entity->runnable || !ee->entity->on_slot || ee->entity->slot != slot)) {
 			return sched_refuse(ERR_STATE, why, "slot %u: runs one that cannot be there", slot) == ERR_OK;
 		}
-		if (es->promised != NULL && (es->promised->promised_by != es || es->promised->in == NULL)) {
+		if (es->promised != NULL && (es->promised->promised_by != es || !es->promised->entity->runnable)) {
 			return sched_refuse(ERR_STATE, why, "slot %u: promised to one that does not wait", slot) == ERR_OK;
 		}
 	}
 	if (!tree_check(&x->ready.anywhere, queued[0]) || !tree_check(&x->extra.anywhere, queued[1]) ||
 	    !tree_check(&x->extra.pinned, queued[2]) || !tree_check(&x->refill, refills) ||
-	    !tree_check(&x->slots, x->slot_count)) {
+	    !tree_check(&x->slots, x->homes ? 0 : x->slot_count - x->idle_count) ||
+	    !list_check(&x->fresh, fresh)) {
 		return sched_refuse(ERR_STATE, why, "a queue is broken") == ERR_OK;
 	}
 	return true;
