@@ -21,16 +21,19 @@
 #include "sched/edf.h"
 
 #define EDF_BATCH	3u
+#define SLOW		__attribute__((noinline))	/* keeps what is rare from costing what is not */
 
 /* --- The server. */
 
-static void give(struct edf_entity *ee, uint64_t budget_ns)
+static inline void give(struct edf_entity *ee, uint64_t deadline_ns, uint64_t budget_ns)
 {
 	uint64_t debt_ns = MIN(ee->debt_ns, budget_ns - 1);
 
 	ee->debt_ns -= debt_ns;
 	ee->left_ns = budget_ns - debt_ns;
+	ee->deadline_ns = deadline_ns;
 	ee->spent = false;
+	ee->node.key = edf_key(ee);
 }
 
 /* A period begins at from_ns, in parts that double, the first of latency_ns: the same share, sooner. */
@@ -39,26 +42,30 @@ static void begin(struct edf_entity *ee, uint64_t from_ns)
 	ee->part_ns = ee->latency_ns > 0 && ee->latency_ns < ee->period_ns ? ee->latency_ns : ee->period_ns;
 	ee->part_end_ns = from_ns + ee->period_ns;
 	ee->given_ns = ee->part_ns == ee->period_ns ? ee->budget_ns : MAX(ee->budget_ns * ee->part_ns / ee->period_ns, 1u);
-	ee->deadline_ns = from_ns + ee->part_ns;
-	give(ee, ee->given_ns);
+	give(ee, from_ns + ee->part_ns, ee->given_ns);
 }
 
-/* The period, or the part of one, that ended at deadline_ns is followed by the next. */
-static void go_on(struct edf_entity *ee, uint64_t now_ns)
+/* The next part of a period. */
+static SLOW void next_part(struct edf_entity *ee, uint64_t now_ns)
 {
-	uint64_t from_ns = ee->deadline_ns, budget_ns = ee->budget_ns;
+	uint64_t from_ns = ee->deadline_ns, budget_ns;
 
-	if (ee->latency_ns > 0 && from_ns < ee->part_end_ns) {
-		ee->part_ns = MIN(2 * ee->part_ns, ee->part_end_ns - from_ns);
-		budget_ns = from_ns + ee->part_ns == ee->part_end_ns ? ns_since(ee->given_ns, ee->budget_ns) :
-								       ee->budget_ns * ee->part_ns / ee->period_ns;
-		budget_ns = MAX(budget_ns, 1u);
-		ee->given_ns += budget_ns;
+	ee->part_ns = MIN(2 * ee->part_ns, ee->part_end_ns - from_ns);
+	budget_ns = from_ns + ee->part_ns == ee->part_end_ns ? ns_since(ee->given_ns, ee->budget_ns) :
+							       ee->budget_ns * ee->part_ns / ee->period_ns;
+	budget_ns = MAX(budget_ns, 1u);
+	ee->given_ns += budget_ns;
+	give(ee, MAX(from_ns + ee->part_ns, now_ns), budget_ns);
+}
+
+/* The period, or the part of one, that ended at deadline_ns is followed by the next. Late by a period is late enough. */
+static inline void go_on(struct edf_entity *ee, uint64_t now_ns)
+{
+	if (ee->latency_ns > 0 && ee->deadline_ns < ee->part_end_ns) {
+		next_part(ee, now_ns);
 	} else {
-		ee->part_ns = ee->period_ns;
+		give(ee, MAX(ee->deadline_ns + ee->period_ns, now_ns), ee->budget_ns);
 	}
-	ee->deadline_ns = MAX(from_ns + ee->part_ns, now_ns);	/* late by a period is late enough */
-	give(ee, budget_ns);
 }
 
 static void park(struct edf_entity *ee)
@@ -80,22 +87,27 @@ static inline void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns
 	ee->left_ns = ee->quantum_ns;
 	ee->vtime = MAX(ee->vtime, x->vtime);
 	edf_expect_refill(x, ee);
-	park(ee);
+	if (!ee->extratime) {
+		park(ee);
+	}
 }
 
-static void refill(struct sched *s, struct edf_entity *ee, uint64_t now_ns)
+static inline void refill(struct sched *s, struct edf_entity *ee, uint64_t now_ns)
 {
 	const struct sched_entity *e = ee->entity;
+	struct edf *x = s->priv;
 
-	edf_drop_refill(s->priv, ee);
+	tree_remove(&x->refill, &ee->refill);
 	edf_dequeue(ee);
 	go_on(ee, now_ns);
 	ee->since_ns = now_ns;
-	park(ee);
+	if (!ee->extratime) {
+		park(ee);
+	}
 	if (!e->on_slot) {
 		edf_insert(s, ee);
 	} else if (edf_is_current(s, ee)) {
-		edf_set_rank(s->priv, edf_slot_of(s, e->slot), edf_rank(ee));	/* it is asked again now: see until_of() */
+		edf_set_rank(x, edf_slot_of(s, e->slot), edf_rank(ee));	/* it is asked again now: see until_of() */
 	}
 }
 
@@ -294,6 +306,7 @@ void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct 
 		edf_dequeue(ee);
 		x->urgent += urgent ? 1u : -1u;
 		ee->urgent = urgent;
+		ee->node.key = edf_key(ee);
 		place_again(s, ee, out);
 	}
 }
@@ -317,7 +330,9 @@ void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct s
 	if (ee->refill.linked) {
 		edf_arm(s, out);
 	}
-	park(ee);
+	if (!ee->extratime) {
+		park(ee);
+	}
 	if (!e->on_slot && e->parked == SCHED_NOT_PARKED) {
 		edf_enqueue(s, ee, out);		/* else released() will */
 	}
@@ -365,23 +380,59 @@ void edf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64
 /* May what runs here go on, if nobody is more urgent? */
 static inline bool may_stay(const struct edf *x, const struct edf_slot *es, const struct edf_entity *ee)
 {
-	return ee->entity->parked == SCHED_NOT_PARKED && cpuset_has(&ee->entity->hard, es->number) &&
+	return ee != NULL && ee->entity->parked == SCHED_NOT_PARKED && cpuset_has(&ee->entity->hard, es->number) &&
 	       (!x->homes || ee->spent || ee->home == es->number);
 }
 
-/* Who waits and takes the place of ee, or of nobody; NULL: nobody does. */
-static inline struct edf_entity *choose(struct edf *x, const struct edf_slot *es, const struct edf_entity *ee)
+/* Nobody has budget but ee, if he has. */
+static SLOW struct edf_entity *choose_extra(struct edf *x, const struct edf_slot *es, struct edf_entity *ee)
+{
+	struct edf_entity *first;
+
+	ee = may_stay(x, es, ee) ? ee : NULL;
+	if (ee == NULL || (ee->spent && ee->left_ns == 0)) {
+		first = edf_first_extra(x, es->number);
+		if (first != NULL && (ee == NULL || first->vtime <= ee->vtime)) {
+			edf_dequeue(first);
+			ee = first;
+		}
+	}
+	if (ee != NULL && ee->spent) {
+		ee->left_ns = ee->left_ns == 0 ? ee->quantum_ns : ee->left_ns;
+		x->vtime = MAX(x->vtime, ee->vtime);
+	}
+	return ee;
+}
+
+/* Whom es runs after ee, which ran here, or NULL. */
+static inline struct edf_entity *choose(struct edf *x, const struct edf_slot *es, struct edf_entity *ee)
 {
 	struct edf_entity *first = edf_first_ready(x, es);
 
-	if (first != NULL) {
-		return ee == NULL || ee->spent || first->node.key < edf_key(ee) ? first : NULL;
+	if (first == NULL) {
+		return choose_extra(x, es, ee);
 	}
-	if (ee != NULL && (!ee->spent || ee->left_ns > 0)) {
-		return NULL;
+	if (ee != NULL && !ee->spent && ee->node.key <= first->node.key && may_stay(x, es, ee)) {
+		return ee;
 	}
-	first = edf_first_extra(x, es->number);
-	return first != NULL && (ee == NULL || first->vtime <= ee->vtime) ? first : NULL;
+	edf_dequeue(first);
+	return first;
+}
+
+/* es did not take whom it was poked for, or those whose budget came just now: they are offered again. */
+static SLOW void offer_again(struct sched *s, struct edf_slot *es, struct edf_entity **came, unsigned count, struct sched_out *out)
+{
+	struct edf_entity *promised = es->promised;
+
+	if (promised != NULL) {
+		edf_break_promise(promised);
+		edf_offer(s, promised, out);
+	}
+	while (count-- > 0) {
+		if (came[count]->in != NULL) {
+			edf_offer(s, came[count], out);
+		}
+	}
 }
 
 static inline uint64_t until_of(struct edf *x, const struct edf_slot *es, uint64_t now_ns)
@@ -407,7 +458,7 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 {
 	struct edf *x = s->priv;
 	struct edf_slot *es = edf_slot_of(s, slot);
-	struct edf_entity *came[EDF_BATCH], *ee, *first;
+	struct edf_entity *came[EDF_BATCH], *ee;
 	unsigned count = 0;
 
 	if (tree_first(&x->refill) != NULL && tree_first(&x->refill)->key <= now_ns) {
@@ -417,38 +468,28 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 	if (ee != NULL && !ee->spent && ee->left_ns == 0) {
 		exhaust(x, ee, now_ns);
 	}
-	if (ee != NULL && !may_stay(x, es, ee)) {
-		ee = NULL;
-	}
-	first = choose(x, es, ee);
-	if (first != NULL) {
-		edf_dequeue(first);
-		ee = first;
-	}
+	ee = choose(x, es, ee);
 	es->running = ee;
 	edf_set_rank(x, es, edf_rank(ee));
-	if (es->promised != NULL) {
-		first = es->promised;
-		edf_break_promise(first);
-		edf_offer(s, first, out);
-	}
-	while (count > 0 && x->slot_count > 1) {
-		if (came[--count]->in != NULL) {
-			edf_offer(s, came[count], out);
-		}
-	}
-	if (ee != NULL && ee->spent) {
-		ee->left_ns = ee->left_ns == 0 ? ee->quantum_ns : ee->left_ns;
-		x->vtime = MAX(x->vtime, ee->vtime);
+	if (es->promised != NULL || (count > 0 && x->slot_count > 1)) {
+		offer_again(s, es, came, count, out);
 	}
 	return (struct sched_pick){ .entity = ee == NULL ? NULL : ee->entity, .until_ns = until_of(x, es, now_ns) };
 }
 
 void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
+	struct edf_entity *ee = e->priv;
+	struct edf *x = s->priv;
+
 	(void)now_ns;
-	if (e->runnable && e->parked == SCHED_NOT_PARKED) {
-		edf_enqueue(s, e->priv, out);
+	if (!e->runnable || e->parked != SCHED_NOT_PARKED) {
+		return;
+	}
+	if (ee->spent && ee->anywhere && x->idle_count == 0) {
+		list_push_back(&x->fresh, &ee->turn);	/* as edf_enqueue() would: most that a slot gives up are such */
+	} else {
+		edf_enqueue(s, ee, out);
 	}
 }
 
@@ -485,7 +526,9 @@ void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity
 		ee->left_ns = MIN(ee->left_ns, MAX(MIN(left_ns, ee->period_ns) * ee->budget_ns / ee->period_ns, 1u));
 	}
 	if (ee->entity->runnable) {
-		edf_expect_refill(x, ee);
+		if (ee->spent) {
+			edf_expect_refill(x, ee);
+		}
 		edf_arm(s, out);
 		park(ee);
 		place_again(s, ee, out);

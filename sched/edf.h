@@ -114,7 +114,7 @@ static inline bool edf_is_current(const struct sched *s, const struct edf_entity
 /* Of a slot that runs ee; NULL: that idles. */
 static inline uint64_t edf_rank(const struct edf_entity *ee)
 {
-	return ee == NULL ? EDF_RANK_IDLE : ee->spent ? EDF_RANK_EXTRA : UINT64_MAX - 1 - edf_key(ee);
+	return ee == NULL ? EDF_RANK_IDLE : ee->spent ? EDF_RANK_EXTRA : UINT64_MAX - 1 - ee->node.key;
 }
 
 void edf_slot_comes(struct edf *x, struct edf_slot *es);
@@ -177,7 +177,14 @@ static inline struct edf_entity *edf_first_ready(const struct edf *x, const stru
 
 /* Pokes the slot whose `until` has to have a refill that has come. */
 void edf_arm(struct sched *s, struct sched_out *out);
-void edf_expect_refill(struct edf *x, struct edf_entity *ee);
+static inline void edf_expect_refill(struct edf *x, struct edf_entity *ee)
+{
+	if (ee->budget_ns > 0 && !ee->refill.linked) {
+		ee->refill.key = ee->deadline_ns;
+		tree_insert(&x->refill, &ee->refill);
+	}
+}
+
 void edf_drop_refill(struct edf *x, struct edf_entity *ee);
 /* ee waits: pokes the slot that should take it at once, if there is one. */
 void edf_offer(struct sched *s, struct edf_entity *ee, struct sched_out *out);

@@ -30,14 +30,6 @@ void edf_arm(struct sched *s, struct sched_out *out)
 	}
 }
 
-void edf_expect_refill(struct edf *x, struct edf_entity *ee)
-{
-	if (ee->spent && ee->budget_ns > 0 && !ee->refill.linked) {
-		ee->refill.key = ee->deadline_ns;
-		tree_insert(&x->refill, &ee->refill);
-	}
-}
-
 void edf_drop_refill(struct edf *x, struct edf_entity *ee)
 {
 	if (ee->refill.linked) {
@@ -179,11 +171,11 @@ void edf_insert(struct sched *s, struct edf_entity *ee)
 	struct edf *x = s->priv;
 	struct edf_slot *home;
 
-	ee->node.key = edf_key(ee);
 	if (ee->spent && ee->anywhere) {
 		list_push_back(&x->fresh, &ee->turn);
 		return;
 	}
+	ee->node.key = edf_key(ee);
 	home = ee->spent ? NULL : edf_home(s, ee);
 	if (home != NULL) {
 		ee->in = &home->ready;
@@ -223,6 +215,7 @@ struct edf_entity *edf_first_extra(struct edf *x, unsigned slot)
 	for (unsigned i = 0; i < EDF_SORT && !list_empty(&x->fresh); i++) {
 		ee = LIST_ENTRY(x->fresh.next, struct edf_entity, turn);
 		list_remove(&ee->turn);
+		ee->node.key = ee->vtime;
 		ee->in = &x->extra.anywhere;
 		tree_insert(ee->in, &ee->node);
 	}

@@ -175,7 +175,7 @@ static const char *wrong_entity(const struct sched *s, const struct edf_entity *
 	if ((ee->in != NULL || !list_empty(&ee->turn)) != waits || ee->node.linked != (ee->in != NULL)) {
 		return "waits and is not queued, or the other way round";
 	}
-	if (waits && ee->node.key != edf_key(ee)) {
+	if (ee->in != NULL && ee->node.key != edf_key(ee)) {
 		return "is queued by an old key";
 	}
 	if (waits && ((ee->in == NULL || ee->in == &x->extra.anywhere || ee->in == &x->extra.pinned) != ee->spent)) {
