@@ -195,18 +195,18 @@ void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out
 static void note_affinity(struct edf *x, struct edf_entity *ee)
 {
 	const struct cpuset *hard = &ee->entity->hard;
-	uint64_t hash = 0;
+	uint64_t hash = 0, all = UINT64_MAX;
+	unsigned first = cpuset_first(hard);
 
 	ee->node.mask = 0;
 	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
 		ee->node.mask |= hard->word[i];
+		all &= hard->word[i];
 		hash = (hash ^ hard->word[i]) * 0x9e3779b97f4a7c15u;
 	}
-	x->pinned -= !ee->anywhere;
-	ee->anywhere = cpuset_count(hard) == CPU_MAX;
-	x->pinned += !ee->anywhere;
+	ee->anywhere = all == UINT64_MAX;
 	if (!x->homes) {
-		ee->home = cpuset_count(hard) == 1 ? cpuset_first(hard) : SCHED_NO_SLOT;
+		ee->home = first != CPU_NONE && cpuset_next(hard, first + 1) == CPU_NONE ? first : SCHED_NO_SLOT;
 	}
 	if (ee->by_set.linked) {
 		tree_remove(&x->by_set, &ee->by_set);
@@ -257,7 +257,6 @@ void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct
 	}
 	set_use(x, ee, 0);
 	x->budgets_ns -= ee->budget_ns;
-	x->pinned -= !ee->anywhere;
 	x->urgent -= ee->urgent;
 	list_remove(&ee->link);
 }
@@ -283,19 +282,25 @@ void edf_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, 
 	place_again(s, e->priv, out);
 }
 
+/* What ee takes of its home changes by that much. */
+static void book(struct sched *s, const struct edf_entity *ee, uint64_t use, uint64_t budget_ns)
+{
+	const struct edf *x = s->priv;
+
+	if (x->homes && ee->home != SCHED_NO_SLOT) {
+		edf_slot_of(s, ee->home)->load += use;
+		edf_slot_of(s, ee->home)->budgets_ns += budget_ns;
+	}
+}
+
 void edf_set_home(struct sched *s, struct edf_entity *ee, unsigned home, struct sched_out *out)
 {
-	if (ee->home == home) {
-		return;
+	if (ee->home != home) {
+		book(s, ee, -ee->use, -ee->budget_ns);
+		ee->home = home;
+		book(s, ee, ee->use, ee->budget_ns);
+		place_again(s, ee, out);
 	}
-	if (ee->home != SCHED_NO_SLOT) {
-		edf_slot_of(s, ee->home)->load -= ee->use;
-	}
-	ee->home = home;
-	if (home != SCHED_NO_SLOT) {
-		edf_slot_of(s, home)->load += ee->use;
-	}
-	place_again(s, ee, out);
 }
 
 void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct sched_out *out)
@@ -505,14 +510,13 @@ void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity
 
 	edf_drop_refill(x, ee);
 	edf_dequeue(ee);
-	if (x->homes && ee->home != SCHED_NO_SLOT) {
-		edf_slot_of(s, ee->home)->load += want->use - ee->use;
-	}
+	book(s, ee, want->use - ee->use, want->budget_ns - ee->budget_ns);
 	set_use(x, ee, want->use);
 	x->budgets_ns += want->budget_ns - ee->budget_ns;
 	ee->period_ns = want->period_ns, ee->budget_ns = want->budget_ns;
 	ee->weight = want->weight, ee->latency_ns = want->latency_ns, ee->quantum_ns = want->quantum_ns;
 	ee->extratime = want->extratime;
+	ee->vtime = MIN(ee->vtime, x->vtime + (ee->quantum_ns << 16) / ee->weight);	/* as if it had had that weight */
 	ee->part_end_ns = ee->deadline_ns;	/* parts, if any, end here */
 	if (ee->budget_ns == 0) {
 		ee->spent = true;

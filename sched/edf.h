@@ -24,7 +24,7 @@ struct edf_slot {
 	struct edf_entity *promised;	/* for whom it was poked and has not picked yet */
 	struct tree_node rank;		/* in edf.slots, by how urgent is what it runs or has promised: EDF_RANK_* */
 	struct tree ready;		/* whose home this is, with budget, by deadline */
-	uint64_t load, trial;		/* of those whose home it is; scratch of admission */
+	uint64_t load, budgets_ns, trial;	/* of those whose home it is; scratch of admission */
 };
 
 struct edf_entity {
@@ -77,7 +77,8 @@ struct edf {
 	struct tree by_use;		/* the largest first */
 	struct tree by_set;
 	uint64_t use, budgets_ns;	/* of all */
-	unsigned pinned, urgent;	/* how many of them are */
+	unsigned urgent;		/* how many of them are */
+	bool alike;			/* without homes: all may use every slot */
 };
 
 static inline struct edf_slot *edf_slot_of(const struct sched *s, unsigned slot)
@@ -210,6 +211,7 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity *want, uint64_t now_ns,
 		 struct sched_out *out);
 void edf_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to);
+void edf_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns);
 enum err edf_validate(const struct sched_values *v, enum sched_scope scope, struct sched_reason *why);
 void edf_describe(struct sched *s, uint64_t now_ns, struct text *to);
 bool edf_check(struct sched *s, struct sched_reason *why);
@@ -238,5 +240,8 @@ struct edf_walk {
 /* Marks whom g would change; edf_unask() takes the marks away. */
 struct edf_question edf_ask(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots);
 void edf_unask(const struct edf_question *q);
+uint64_t edf_use_asked(const struct edf_question *q, unsigned i);
+const struct cpuset *edf_hard_asked(const struct edf_question *q, unsigned i);	/* NULL: all */
+uint64_t edf_use_there(const struct edf_question *q);		/* of those there who are not asked about */
 struct edf_walk edf_walk(const struct edf_question *q);
 bool edf_walk_on(struct edf_walk *w);	/* false: that was the last */

@@ -99,20 +99,21 @@ static struct edf_slot *least_pinned(const struct sched *s, const struct edf_ent
 	const struct edf *x = s->priv;
 	struct cpuset able = ee->entity->hard;
 	struct edf_slot *least = NULL;
+	unsigned seen = 0;
 
 	cpuset_and(&able, &s->slots);
-	if (cpuset_count(&able) > FEW_SLOTS) {
-		struct tree_node *n = tree_first(&x->slots);
-
-		while (n != NULL && !cpuset_has(&able, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
-			n = tree_next(n);
-		}
-		return n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
-	}
 	CPUSET_FOREACH(slot, &able) {
 		struct edf_slot *es = edf_slot_of(s, slot);
 
 		least = least == NULL || es->rank.key < least->rank.key ? es : least;
+		if (++seen > FEW_SLOTS) {
+			struct tree_node *n = tree_first(&x->slots);
+
+			while (n != NULL && !cpuset_has(&able, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
+				n = tree_next(n);
+			}
+			return n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
+		}
 	}
 	return least;
 }

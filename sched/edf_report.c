@@ -20,21 +20,47 @@ void edf_export(struct sched *s, const struct sched_entity *e, struct sched_snap
 	const struct edf_entity *ee = e->priv;
 
 	(void)s;
-	to->period_ns = ee->budget_ns > 0 ? (int64_t)ee->period_ns : 0;
-	to->budget_ns = (int64_t)ee->budget_ns;
+	if (ee->budget_ns > 0) {
+		to->period_ns = (int64_t)ee->period_ns;
+		to->budget_ns = (int64_t)ee->budget_ns;
+		to->deadline_ns = ee->deadline_ns;
+		to->left_ns = ee->spent ? 0 : ee->left_ns;
+	}
+}
+
+/* What was used elsewhere of this period stays used. The reservation itself comes as values, which were admitted. */
+void edf_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
+{
+	struct edf_entity *ee = e->priv;
+
+	if (ee->budget_ns == 0 || from->deadline_ns <= now_ns) {
+		return;
+	}
+	ee->deadline_ns = MIN(from->deadline_ns, now_ns + ee->period_ns);
+	ee->part_end_ns = ee->deadline_ns;
+	ee->left_ns = MIN(ee->left_ns, from->left_ns);
+	if (ee->left_ns == 0) {
+		ee->spent = true;
+		ee->left_ns = ee->quantum_ns;
+		ee->vtime = ((struct edf *)s->priv)->vtime;
+	}
 }
 
 /*
- * Also under overload: spent, it waits for a deadline, at most a period away, and then has one at most a period away; once that
- * is over, whatever else comes is due later, for a lag is cut to now. So only what each of the others has left of one budget
- * comes before it. Extra time alone promises nothing: reservations may take all there is.
+ * Also under overload and after any change: used up, it waits, unless it is parked, for its deadline, at most a period away,
+ * and has one at most a period away then; once that is over, whatever else comes is due later, for a lag is cut to now. So only
+ * what each of the others has left of one budget comes before it, on its home, or on all slots but those of urgent ones. Extra
+ * time alone promises nothing: reservations may take all.
  */
 uint64_t edf_wait_bound_ns(struct sched *s, const struct sched_entity *e)
 {
 	const struct edf *x = s->priv;
 	const struct edf_entity *ee = e->priv;
+	const struct edf_slot *home = x->homes ? edf_home(s, ee) : NULL;
+	uint64_t others_ns = (home != NULL ? home->budgets_ns : x->budgets_ns) - ee->budget_ns;
 
-	return ee->budget_ns > 0 ? 2 * ee->period_ns + x->budgets_ns : NS_NEVER;
+	others_ns /= x->alike && x->slot_count > x->urgent ? x->slot_count - x->urgent : 1;
+	return ee->budget_ns > 0 ? (ee->extratime ? 2 : 1) * ee->period_ns + others_ns : NS_NEVER;
 }
 
 /* --- What there would be. */
@@ -61,9 +87,26 @@ void edf_unask(const struct edf_question *q)
 	mark(q, false);
 }
 
-static uint64_t use_asked(const struct edf_question *q, unsigned i)
+uint64_t edf_use_asked(const struct edf_question *q, unsigned i)
 {
 	return edf_use(q->g->want_count > 0 ? &q->g->want[i].values : &q->g->values);
+}
+
+const struct cpuset *edf_hard_asked(const struct edf_question *q, unsigned i)
+{
+	return q->g->want_count > 0 ? q->g->want[i].hard : NULL;
+}
+
+uint64_t edf_use_there(const struct edf_question *q)
+{
+	uint64_t use = ((const struct edf *)q->s->priv)->use;
+
+	for (unsigned i = 0; q->g != NULL && i < q->g->want_count; i++) {
+		const struct sched_entity *e = q->g->want[i].instead;
+
+		use -= e != NULL ? ((const struct edf_entity *)e->priv)->use : 0;
+	}
+	return use;
 }
 
 /* The largest of those asked about that is smaller than `below`, or as large and comes after number `after`. */
@@ -72,10 +115,10 @@ static unsigned next_asked(const struct edf_question *q, uint64_t below, unsigne
 	unsigned best = UINT32_MAX;
 
 	for (unsigned i = 0; i < q->asked; i++) {
-		uint64_t use = use_asked(q, i);
+		uint64_t use = edf_use_asked(q, i);
 
 		if (use > 0 && (use < below || (use == below && i > after)) &&
-		    (best == UINT32_MAX || use > use_asked(q, best))) {
+		    (best == UINT32_MAX || use > edf_use_asked(q, best))) {
 			best = i;
 		}
 	}
@@ -92,7 +135,7 @@ struct edf_walk edf_walk(const struct edf_question *q)
 bool edf_walk_on(struct edf_walk *w)
 {
 	const struct edf_question *q = w->q;
-	uint64_t use = w->next_asked != UINT32_MAX ? use_asked(q, w->next_asked) : 0;
+	uint64_t use = w->next_asked != UINT32_MAX ? edf_use_asked(q, w->next_asked) : 0;
 
 	while (w->next != NULL && TREE_ENTRY(w->next, struct edf_entity, by_use)->want != NULL) {
 		w->next = tree_next(w->next);		/* asked about */
@@ -109,7 +152,7 @@ bool edf_walk_on(struct edf_walk *w)
 		return false;
 	}
 	w->use = use;
-	w->hard = q->g->want_count > 0 ? q->g->want[w->next_asked].hard : NULL;
+	w->hard = edf_hard_asked(q, w->next_asked);
 	w->next_asked = next_asked(q, use, w->next_asked);
 	return true;
 }

@@ -16,6 +16,9 @@
  * of it, of all who may run there: for there too a slot is free only when all of them run. Each vCPU needs one such B,
  * and is tried with what is left of its own slots after taking away those of narrower ones.
  *
+ * That takes O(m + a) for a that are asked about while nobody is pinned, else O(p + c (c + a)), where p are pinned, to c
+ * different sets: those with equal sets are judged as one.
+ *
  * Decided where Xen is unclear: extra time is shared in proportion to the budgets (Xen: a budget a turn, by priority levels);
  * a period begins at a wake, not on a grid; `slice` is taken for `budget`. Settings are a vCPU's; a VM's hold for all of its own.
  */
@@ -50,6 +53,23 @@ static uint64_t bound(unsigned slots, uint64_t most)
 	return slots * EDF_ONE - (slots - 1) * most;
 }
 
+/* May everybody use all of slots? */
+static bool all_alike(const struct edf *x, const struct cpuset *slots)
+{
+	for (struct tree_node *n = tree_first(&x->by_set), *last = NULL; n != NULL; last = n, n = tree_next(n)) {
+		struct cpuset out_of = *slots;
+
+		if (last != NULL && last->key == n->key) {
+			continue;		/* the same set */
+		}
+		cpuset_andnot(&out_of, &TREE_ENTRY(n, struct edf_entity, by_set)->entity->hard);
+		if (!cpuset_empty(&out_of)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /* Whom EDF(k) puts first: see the head. Nobody where somebody is pinned. */
 static unsigned urgent_count(struct sched *s, const struct cpuset *slots)
 {
@@ -57,17 +77,9 @@ static unsigned urgent_count(struct sched *s, const struct cpuset *slots)
 	unsigned m = cpuset_count(slots), k = 0;
 	uint64_t rest = x->use;
 
-	LIST_FOREACH(n, &x->entities) {
-		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
-		struct cpuset out_of = *slots;
-
-		if (x->pinned == 0) {
-			break;
-		}
-		cpuset_andnot(&out_of, &ee->entity->hard);
-		if (!cpuset_empty(&out_of)) {
-			return 0;
-		}
+	x->alike = all_alike(x, slots);
+	if (!x->alike) {
+		return 0;
 	}
 	for (struct tree_node *n = tree_first(&x->by_use); n != NULL && k < m; n = tree_next(n), k++) {
 		uint64_t use = TREE_ENTRY(n, struct edf_entity, by_use)->use;
@@ -96,20 +108,74 @@ static void choose_urgent(struct sched *s, unsigned leaving, struct sched_out *o
 	}
 }
 
+/* Those who may use the same slots, or one who is asked about. */
+struct set {
+	const struct cpuset *hard;	/* NULL: all */
+	uint64_t use, most;
+	struct edf_entity *of;		/* the first of those who are pinned there; NULL: they are not, or are asked about */
+	bool new;
+	struct edf_entity *next;	/* what next_set() comes to, and after those: */
+	unsigned next_asked;
+};
+
+static bool next_set(const struct edf_question *q, struct set *at)
+{
+	struct edf_entity *ee = at->next;
+	unsigned i = at->next_asked;
+
+	if (ee != NULL) {
+		*at = (struct set){ &ee->entity->hard, ee->set_use, ee->set_most, ee, false, ee->next_set, 0 };
+	} else if (i < q->asked) {
+		uint64_t use = edf_use_asked(q, i);
+
+		*at = (struct set){ edf_hard_asked(q, i), use, use, NULL, true, NULL, i + 1 };
+	}
+	return ee != NULL || i < q->asked;
+}
+
+/* Those there who may use all slots, and in `next` the others. */
+static struct set gather(const struct edf_question *q)
+{
+	const struct edf *x = q->s->priv;
+	struct set all = { .use = edf_use_there(q) };
+	struct tree_node *n;
+
+	for (n = tree_first(&x->by_set); n != NULL; n = tree_next(n)) {
+		struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, by_set), *of = all.next;
+
+		if (ee->want != NULL) {
+			continue;		/* asked about */
+		}
+		if (of == NULL || of->by_set.key != n->key || !cpuset_equal(&of->entity->hard, &ee->entity->hard)) {
+			ee->next_set = of;
+			ee->set_use = ee->set_most = 0;
+			ee->covered = false;
+			all.next = of = ee;
+		}
+		of->set_use += ee->use;
+		of->set_most = MAX(of->set_most, ee->use);
+		all.use -= ee->use;
+	}
+	for (n = tree_first(&x->by_use); n != NULL && all.most == 0; n = tree_next(n)) {
+		const struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, by_use);
+
+		all.most = ee->anywhere && ee->want == NULL ? ee->use : 0;
+	}
+	return all;
+}
+
 /* One who shares a slot of b but cannot use all of it: what he can use is left out. */
 static void narrow(struct cpuset *b, const struct cpuset *hard)
 {
 	struct cpuset rest = *b;
 
+	if (hard == NULL || !cpuset_intersects(hard, b)) {
+		return;
+	}
 	cpuset_andnot(&rest, hard);
 	if (!cpuset_empty(&rest)) {
 		*b = rest;
 	}
-}
-
-static bool uses(const struct edf_walk *w, const struct cpuset *b)
-{
-	return w->hard == NULL || cpuset_intersects(w->hard, b);
 }
 
 struct sum {
@@ -129,74 +195,79 @@ static enum err refuse(const struct sum *sum, struct sched_reason *why)
 			    EDF_ARG(bound(sum->slots, sum->most)));
 }
 
-/* Is whoever may use all of b safe? Nobody may use a part of it. */
-static enum err judge(const struct edf_question *q, const struct cpuset *b, bool alike, struct sched_reason *why)
+/* EDF(k): the largest first on a slot each, the others by deadline on those that are left. */
+static bool fits_without_largest(const struct edf_question *q, const struct sum *sum)
 {
-	struct sum sum = { .slots = cpuset_count(b) };
-	unsigned m = sum.slots;
-	uint64_t rest;
+	uint64_t rest = sum->there + sum->new;
+	struct edf_walk w = edf_walk(q);
 
-	for (struct edf_walk w = edf_walk(q); edf_walk_on(&w);) {
-		if (uses(&w, b)) {
-			*(w.ee != NULL ? &sum.there : &sum.new) += w.use;
-			sum.most = MAX(sum.most, w.use);
-		}
-	}
-	rest = sum.there + sum.new;
-	if (rest <= bound(m, sum.most)) {
-		return ERR_OK;
-	}
-	/* The largest first on a slot each, the others by deadline on those that are left. */
-	for (struct edf_walk w = edf_walk(q); alike && m > 0 && edf_walk_on(&w); m--) {
+	for (unsigned m = sum->slots; m > 0 && edf_walk_on(&w); m--) {
 		if (rest <= bound(m, w.use)) {
-			return ERR_OK;
+			return true;
 		}
 		rest -= w.use;
 	}
-	return refuse(&sum, why);
+	return false;
 }
 
-/* Is one who may run on hard safe? Whoever may use all of the set of slots that he is judged by is covered with him. */
-static enum err try(const struct edf_question *q, const struct cpuset *hard, struct sched_reason *why)
+/*
+ * Is one who may run on hard safe? Whoever may run on a slot of the set that he is judged by, may use all of it and is
+ * covered with him.
+ */
+static enum err try(const struct edf_question *q, const struct set *all, const struct cpuset *hard, struct sched_reason *why)
 {
 	struct cpuset b = *q->slots;
-	bool alike;
+	struct sum sum = { 0 };
+	struct set t = *all;
+	bool alike = true;
 
 	if (hard != NULL) {
 		cpuset_and(&b, hard);
 	}
-	alike = cpuset_equal(&b, q->slots);
-	for (struct edf_walk w = edf_walk(q); edf_walk_on(&w);) {
-		if (w.hard != NULL && cpuset_intersects(&b, w.hard)) {
-			narrow(&b, w.hard);
-		}
-		alike = alike && (w.hard == NULL || cpuset_intersects(&b, w.hard));
+	do {
+		narrow(&b, t.hard);
+	} while (next_set(q, &t));
+	if (cpuset_empty(&b)) {
+		return ERR_OK;			/* he may run nowhere */
 	}
+	t = *all;
+	do {
+		if (t.hard != NULL && !cpuset_intersects(t.hard, &b)) {
+			alike = false;
+			continue;
+		}
+		*(t.new ? &sum.new : &sum.there) += t.use;
+		sum.most = MAX(sum.most, t.most);
+		if (t.of != NULL) {
+			t.of->covered = true;
+		}
+	} while (next_set(q, &t));
+	sum.slots = cpuset_count(&b);
 	alike = alike && cpuset_equal(&b, q->slots);
-	for (struct edf_walk w = edf_walk(q); edf_walk_on(&w);) {
-		if (w.ee != NULL && uses(&w, &b)) {
-			w.ee->covered = true;
-		}
+	if (sum.there + sum.new <= bound(sum.slots, sum.most) || (alike && fits_without_largest(q, &sum))) {
+		return ERR_OK;
 	}
-	return cpuset_empty(&b) ? ERR_OK : judge(q, &b, alike, why);	/* empty: he may run nowhere */
+	return refuse(&sum, why);
 }
 
 static enum err rtds_admit(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
 			   struct sched_reason *why)
 {
 	const struct edf_question q = edf_ask(s, g, entities, slots);
-	struct edf *x = s->priv;
-	enum err e = ERR_OK;
+	const struct set all = gather(&q);
+	const struct cpuset *last = NULL;
+	enum err e = all.use > 0 || (q.asked > 0 && edf_hard_asked(&q, 0) == NULL) ? try(&q, &all, NULL, why) : ERR_OK;
+	struct set t = all;
 
-	for (struct edf_walk w = edf_walk(&q); e == ERR_OK && edf_walk_on(&w);) {
-		if (w.ee == NULL || !w.ee->covered) {
-			e = try(&q, w.hard, why);
+	while (e == ERR_OK && next_set(&q, &t)) {
+		bool judged = t.of != NULL ? t.of->covered : t.hard == NULL || (last != NULL && cpuset_equal(last, t.hard));
+
+		if (!judged) {
+			e = try(&q, &all, t.hard, why);
 		}
+		last = t.hard;
 	}
 	edf_unask(&q);
-	LIST_FOREACH(n, &x->entities) {
-		LIST_ENTRY(n, struct edf_entity, link)->covered = false;
-	}
 	return e;
 }
 
@@ -266,6 +337,6 @@ SCHED_POLICY(sched_rtds,
 	.init = rtds_init, .join = rtds_join, .leave = rtds_leave, .admit = rtds_admit, .validate = edf_validate,
 	.add = rtds_add, .remove = rtds_remove, .set_affinity = rtds_set_affinity,
 	.wake = edf_wake, .block = edf_block, .yield = edf_yield, .charge = edf_charge, .pick = edf_pick,
-	.released = edf_released, .tune = rtds_tune, .export = edf_export,
+	.released = edf_released, .tune = rtds_tune, .export = edf_export, .import = edf_import,
 	.describe = edf_describe, .check = edf_check, .wait_bound_ns = edf_wait_bound_ns,
 );

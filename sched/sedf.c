@@ -276,19 +276,30 @@ static uint64_t *trial_of(struct sched *s, unsigned slot)
 	return &edf_slot_of(s, slot)->trial;
 }
 
-/* In the room that there is: those who stay keep their homes. */
+/* In the room that there is: those who stay keep their homes, and take no time to look at unless somebody has none. */
 static bool fits_beside(const struct edf_question *q, uint64_t *unplaced)
 {
-	struct edf *x = q->s->priv;
 	struct edf_walk w = edf_walk(q);
+	uint64_t housed = 0;
 
 	set_trials(q->s, q->slots, true);
-	LIST_FOREACH(n, &x->entities) {
-		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
+	for (unsigned i = 0; q->g != NULL && i < q->g->want_count; i++) {
+		const struct sched_entity *e = q->g->want[i].instead;
+		const struct edf_entity *ee = e != NULL ? e->priv : NULL;
 
-		if (ee->want != NULL && ee->home != SCHED_NO_SLOT) {
+		if (ee != NULL && ee->home != SCHED_NO_SLOT) {
 			*trial_of(q->s, ee->home) -= ee->use;
 		}
+	}
+	CPUSET_FOREACH(slot, q->slots) {
+		housed += *trial_of(q->s, slot);
+		*unplaced = 0;
+		if (*trial_of(q->s, slot) > EDF_ONE) {
+			return false;
+		}
+	}
+	if (housed == edf_use_there(q)) {
+		w.next = NULL;
 	}
 	while (edf_walk_on(&w)) {
 		bool stays = w.ee != NULL && w.ee->home != SCHED_NO_SLOT && cpuset_has(q->slots, w.ee->home);
@@ -299,9 +310,6 @@ static bool fits_beside(const struct edf_question *q, uint64_t *unplaced)
 			return false;
 		}
 		*trial_of(q->s, slot) += stays ? 0 : w.use;
-		if (*trial_of(q->s, slot) > EDF_ONE) {
-			return false;
-		}
 	}
 	return true;
 }
@@ -327,12 +335,11 @@ static enum err sedf_admit(struct sched *s, const struct sched_group *g, unsigne
 			   struct sched_reason *why)
 {
 	struct edf_question q = edf_ask(s, g, entities, slots);
-	struct edf_walk w = edf_walk(&q);
-	uint64_t there = 0, new = 0, unplaced = 0;
+	uint64_t there = edf_use_there(&q), new = 0, unplaced = 0;
 	bool fit = fits_beside(&q, &unplaced) || fits_anew(&q, &unplaced);
 
-	while (!fit && edf_walk_on(&w)) {
-		*(w.ee != NULL ? &there : &new) += w.use;
+	for (unsigned i = 0; !fit && i < q.asked; i++) {
+		new += edf_use_asked(&q, i);
 	}
 	edf_unask(&q);
 	if (fit) {
@@ -351,6 +358,15 @@ static void sedf_export(struct sched *s, const struct sched_entity *e, struct sc
 	to->weight = (int64_t)ee->weight;
 }
 
+static void sedf_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
+{
+	edf_import(s, e, from, now_ns);
+	if (from->weight > 0) {
+		e->values.v[SEDF_WEIGHT] = MIN(from->weight, sedf_tunables[SEDF_WEIGHT].max);
+		((struct edf_entity *)e->priv)->weight = (uint64_t)e->values.v[SEDF_WEIGHT];
+	}
+}
+
 SCHED_POLICY(sched_sedf,
 	.name = "sedf",
 	.summary = "earliest deadline first with homes: a slice in every period, spare time by weight",
@@ -361,6 +377,6 @@ SCHED_POLICY(sched_sedf,
 	.init = sedf_init, .join = sedf_join, .leave = sedf_leave, .admit = sedf_admit, .validate = sedf_validate,
 	.add = sedf_add, .remove = edf_remove, .set_affinity = sedf_set_affinity,
 	.wake = edf_wake, .block = edf_block, .yield = edf_yield, .charge = edf_charge, .pick = edf_pick,
-	.released = edf_released, .tune = sedf_tune, .export = sedf_export,
+	.released = edf_released, .tune = sedf_tune, .export = sedf_export, .import = sedf_import,
 	.describe = edf_describe, .check = edf_check, .wait_bound_ns = edf_wait_bound_ns,
 );
