@@ -145,7 +145,7 @@ static inline struct edf_entity *edf_first_of(const struct edf_queue *q, unsigne
 	struct tree_node *n = tree_first(&q->anywhere);
 	struct edf_entity *ee = n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node), *pinned;
 
-	if (q->pinned.root == NULL) {
+	if (tree_first(&q->pinned) == NULL) {
 		return ee;
 	}
 	pinned = edf_first_pinned(q, slot);

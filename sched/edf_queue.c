@@ -52,9 +52,9 @@ static struct edf_slot *best_slot(struct sched *s, const struct edf_entity *ee)
 	if (e->slot != SCHED_NO_SLOT && edf_slot_of(s, e->slot)->rank.key == EDF_RANK_IDLE && cpuset_has(&e->hard, e->slot)) {
 		return edf_slot_of(s, e->slot);
 	}
-	n = ee->anywhere ? tree_first(&x->slots) : tree_first_fit(&x->slots, 0, ee->node.mask);
+	n = ee->anywhere ? tree_first(&x->slots) : tree_first_fit(&x->slots, ee->node.mask);
 	while (n != NULL && !ee->anywhere && !cpuset_has(&e->hard, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
-		n = tree_next_fit(n, 0, ee->node.mask);
+		n = tree_next_fit(n, ee->node.mask);
 	}
 	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
 }
@@ -105,10 +105,10 @@ void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
 
 struct edf_entity *edf_first_pinned(const struct edf_queue *q, unsigned slot)
 {
-	struct tree_node *n = tree_first_fit(&q->pinned, 0, 1ull << slot % 64);
+	struct tree_node *n = tree_first_fit(&q->pinned, 1ull << slot % 64);
 
 	while (n != NULL && !cpuset_has(&TREE_ENTRY(n, struct edf_entity, node)->entity->hard, slot)) {
-		n = tree_next_fit(n, 0, 1ull << slot % 64);
+		n = tree_next_fit(n, 1ull << slot % 64);
 	}
 	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
 }
