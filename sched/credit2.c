@@ -61,7 +61,7 @@ inline void c2_set_loaded(struct c2_sched *c2, struct c2_queue *q, bool loaded)
 
 APART struct c2_entity *c2_first_of_both(struct c2_queue *q, unsigned i)
 {
-	struct c2_entity *a = entity_of(tree_first(&q->full)), *b = entity_of(tree_first_fit(&q->some, UINT64_MAX, 1ul << i));
+	struct c2_entity *a = entity_of(tree_first(&q->full)), *b = entity_of(tree_first_fit(&q->some, 1ul << i));
 
 	return b == NULL || (a != NULL && a->vt <= b->vt) ? a : b;
 }
@@ -90,7 +90,6 @@ inline void c2_enqueue(struct c2_sched *c2, struct c2_queue *q, struct c2_entity
 		tree_insert(&q->full, &re->node);
 		return;
 	}
-	re->node.low = 0;
 	re->node.mask = re->hard | (re->domains | re->domains >> (64 - SLOTS)) << SLOTS;
 	tree_insert(&q->some, &re->node);
 	if (is_stray(re)) {
@@ -519,7 +518,7 @@ static inline uint64_t run(struct sched *s, struct c2_slot *sl, const struct c2_
 		until_ns = MIN(until_ns, now_ns + (uint64_t)re->budget_ns);
 		until_ns = MIN(until_ns, period_end_ns(s, re->entity->group->priv, now_ns));
 	}
-	if (RARE(q->carrier != NOBODY || q->parked.root != NULL)) {
+	if (RARE(q->carrier != NOBODY || tree_first(&q->parked) != NULL)) {
 		until_ns = carry(q, i, until_ns, now_ns);
 	}
 	return until_ns;

@@ -149,12 +149,12 @@ struct c2_entity *c2_first_of_both(struct c2_queue *q, unsigned i);
 /* The least served waiter of q that may run at place i. */
 static inline struct c2_entity *first_for(struct c2_queue *q, unsigned i)
 {
-	return q->some.root == NULL ? entity_of(tree_first(&q->full)) : c2_first_of_both(q, i);
+	return tree_first(&q->some) == NULL ? entity_of(tree_first(&q->full)) : c2_first_of_both(q, i);
 }
 
 static inline bool any_waits(const struct c2_queue *q)
 {
-	return q->full.root != NULL || q->some.root != NULL;
+	return tree_first(&q->full) != NULL || tree_first(&q->some) != NULL;
 }
 
 /* --- credit2.c */

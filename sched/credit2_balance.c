@@ -7,9 +7,9 @@ static struct c2_entity *first_movable(struct c2_queue *q, unsigned domain, unsi
 {
 	const uint64_t wanted = 1ul << SLOTS << domain % (64 - SLOTS);
 	struct c2_entity *a = stray ? NULL : entity_of(tree_first(&q->full)), *b;
-	struct tree_node *n = q->some.root != NULL ? tree_first_fit(&q->some, UINT64_MAX, wanted) : NULL;
+	struct tree_node *n = tree_first(&q->some) != NULL ? tree_first_fit(&q->some, wanted) : NULL;
 
-	for (unsigned i = 0; n != NULL && i < SLOTS; i++, n = tree_next_fit(n, UINT64_MAX, wanted)) {
+	for (unsigned i = 0; n != NULL && i < SLOTS; i++, n = tree_next_fit(n, wanted)) {
 		b = entity_of(n);
 		if (stray ? is_stray(b) && (b->domains >> domain & 1) != 0 : cpuset_has(&b->entity->hard, slot)) {
 			return a != NULL && a->vt <= b->vt ? a : b;

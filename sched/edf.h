@@ -168,7 +168,7 @@ static inline struct edf_entity *edf_first_ready(const struct edf *x, const stru
 	if (!x->homes) {
 		any = tree_first(&x->ready.anywhere);
 		n = n == NULL || (any != NULL && any->key < n->key) ? any : n;
-		pinned = x->ready.pinned.root == NULL ? NULL : edf_first_pinned(&x->ready, es->number);
+		pinned = tree_first(&x->ready.pinned) == NULL ? NULL : edf_first_pinned(&x->ready, es->number);
 		if (pinned != NULL && (n == NULL || pinned->node.key < n->key)) {
 			return pinned;
 		}

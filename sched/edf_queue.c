@@ -60,7 +60,7 @@ void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 	}
 	if (rank == EDF_RANK_GONE) {
 		x->slot_count--;
-	} else if (x->homes || (x->slots.first == n && x->slots.last == n && !idle)) {
+	} else if (x->homes || (tree_first(&x->slots) == n && tree_next(n) == NULL && !idle)) {
 		n->key = rank;			/* there is no order, or it is alone */
 		return;
 	}
@@ -200,10 +200,10 @@ void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
 
 struct edf_entity *edf_first_pinned(const struct edf_queue *q, unsigned slot)
 {
-	struct tree_node *n = tree_first_fit(&q->pinned, 0, 1ull << slot % 64);
+	struct tree_node *n = tree_first_fit(&q->pinned, 1ull << slot % 64);
 
 	while (n != NULL && !cpuset_has(&TREE_ENTRY(n, struct edf_entity, node)->entity->hard, slot)) {
-		n = tree_next_fit(n, 0, 1ull << slot % 64);
+		n = tree_next_fit(n, 1ull << slot % 64);
 	}
 	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
 }
@@ -222,6 +222,6 @@ struct edf_entity *edf_first_extra(struct edf *x, unsigned slot)
 	}
 	n = tree_first(&x->extra.anywhere);
 	ee = n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
-	pinned = x->extra.pinned.root == NULL ? NULL : edf_first_pinned(&x->extra, slot);
+	pinned = tree_first(&x->extra.pinned) == NULL ? NULL : edf_first_pinned(&x->extra, slot);
 	return ee == NULL || (pinned != NULL && pinned->node.key < n->key) ? pinned : ee;
 }

@@ -209,10 +209,10 @@ void fair_set_affinity(struct fair_entity *fe)
 struct fair_entity *fair_first_some(const struct fair_queue *q, unsigned slot)
 {
 	const uint64_t wanted = 1ul << slot % 64;
-	struct tree_node *n = tree_first_fit(&q->some, UINT64_MAX, wanted);
+	struct tree_node *n = tree_first_fit(&q->some, wanted);
 
 	while (n != NULL && !cpuset_has(&fair_of(n)->entity->hard, slot)) {
-		n = tree_next_fit(n, UINT64_MAX, wanted);
+		n = tree_next_fit(n, wanted);
 	}
 	return fair_of(n);
 }
@@ -302,8 +302,8 @@ void fair_poke_for(struct fair *f, struct fair_queue *q, struct sched_out *out)
 
 	for (n = tree_first(&q->full); n != NULL && fair_poke_idle(f, fair_of(n), out); n = tree_next(n)) {
 	}
-	for (n = tree_first_fit(&q->some, UINT64_MAX, idle_mask(f)); n != NULL && f->idle_count > 0;
-	     n = tree_next_fit(n, UINT64_MAX, idle_mask(f))) {
+	for (n = tree_first_fit(&q->some, idle_mask(f)); n != NULL && f->idle_count > 0;
+	     n = tree_next_fit(n, idle_mask(f))) {
 		(void)fair_poke_idle(f, fair_of(n), out);
 	}
 }

@@ -1,271 +1,212 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * A treap is a search tree by key and a heap by random rank, so its shape is that of a search tree filled in random
- * order (Aragon and Seidel 1989). Insertion splits the subtree whose place it takes, removal joins the two it leaves;
- * for the first node, which schedulers take most, that is one link.
- */
+/* Ordered sets: see tree.h. */
 #include "kernel/lib/tree.h"
 
-#include <stddef.h>
+#define APART	__attribute__((noinline))	/* keeps what is rare from costing what is not */
 
 void tree_init(struct tree *t, bool summed)
 {
-	*t = (struct tree){ .random = 0x9e3779b9u, .summed = summed };
+	*t = (struct tree){ .random = 0x9e3779b9u, .summed = summed, .end.height = TREE_LEVELS };
+	for (unsigned l = 0; l < TREE_LEVELS; l++) {
+		t->end.prev[l] = t->end.next[l] = &t->end;
+	}
 }
 
-/* Xorshift: shapes the tree, guards nothing. */
-static uint32_t next_rank(struct tree *t)
+/* 1, and one more for every two zeros that a random word (xorshift) ends in. */
+static APART void draw_height(struct tree *t, struct tree_node *n)
 {
 	uint32_t x = t->random;
 
 	x ^= x << 13;
 	x ^= x >> 17;
 	x ^= x << 5;
-	return t->random = x;
+	t->random = x;
+	n->height = (uint8_t)(1 + (unsigned)__builtin_ctz(x | 1u << 2 * (TREE_LEVELS - 1)) / 2);
 }
 
-/* Recomputes n's summaries from its children; false: they were right. */
-static bool summarise(struct tree_node *n)
-{
-	uint64_t low = n->low, masks = n->mask;
-	bool changed;
+/* --- Sums. */
 
-	if (n->left != NULL) {
-		low = MIN(low, n->left->least_low);
-		masks |= n->left->all_masks;
+/* Of all from n to its next at level l. */
+static uint64_t sum(const struct tree_node *n, unsigned l)
+{
+	const struct tree_node *at = n;
+	uint64_t masks = 0;
+
+	if (l == 0) {
+		return n->mask;
 	}
-	if (n->right != NULL) {
-		low = MIN(low, n->right->least_low);
-		masks |= n->right->all_masks;
-	}
-	changed = low != n->least_low || masks != n->all_masks;
-	n->least_low = low;
-	n->all_masks = masks;
-	return changed;
+	do {
+		masks |= at->masks[l - 1];
+		at = at->next[l - 1];
+	} while (at != n->next[l]);
+	return masks;
 }
 
-/* Recomputes n and those above it, below end. */
-static void sum_to(struct tree_node *n, const struct tree_node *end)
+/* One of that height came or went behind n: what n and those that reach across it have before their next. */
+static APART void sum_across(struct tree_node *n, unsigned height)
 {
-	for (; n != end; n = n->parent) {
-		(void)summarise(n);
+	for (unsigned l = 1; l < TREE_LEVELS; l++) {
+		uint64_t masks;
+
+		while (n->height <= l) {
+			n = n->prev[l - 1];
+		}
+		masks = sum(n, l);
+		if (l >= height && n->masks[l] == masks) {
+			return;
+		}
+		n->masks[l] = masks;
 	}
 }
 
-static void sum_while_changed(struct tree_node *n)
+static APART void sum_new(struct tree_node *n)
 {
-	while (n != NULL && summarise(n)) {
-		n = n->parent;
+	for (unsigned l = 0; l < n->height; l++) {
+		n->masks[l] = sum(n, l);
 	}
+	sum_across(n->prev[0], n->height);
 }
 
-/* n goes behind all others: it takes the place of the lowest of its right edge that has a smaller rank, if any has. */
-static void insert_last(struct tree *t, struct tree_node *n)
-{
-	struct tree_node *parent = t->last, *below = NULL;
+/* --- Changes. */
 
-	while (parent != NULL && parent->rank < n->rank) {
-		below = parent;
-		parent = parent->parent;
+static inline void link(struct tree_node *n, struct tree_node *next, int l)
+{
+	struct tree_node *prev = next->prev[l];
+
+	n->next[l] = next;
+	n->prev[l] = prev;
+	prev->next[l] = n;
+	next->prev[l] = n;
+}
+
+/* The one behind which key belongs is before this one at level l, or is reached from it further down. */
+static inline struct tree_node *back(struct tree_node *at, int l, uint64_t key)
+{
+	struct tree_node *prev;
+
+	while ((prev = at->prev[l])->key > key) {
+		at = prev;
 	}
-	n->parent = parent;
-	n->left = below;
-	n->right = NULL;
-	n->linked = true;
-	if (below != NULL) {
-		below->parent = n;
+	return at;
+}
+
+/* There are some with keys above n's: up from the end, until a list has none of them, and down from there. */
+static inline void link_inside(struct tree *t, struct tree_node *n)
+{
+	const uint64_t key = n->key;
+	struct tree_node *at = &t->end;
+	int l = 0, height = n->height;
+
+	while (l < (int)TREE_LEVELS - 1 && at->prev[l + 1]->key > key) {
+		l++;
 	}
-	if (parent != NULL) {
-		parent->right = n;
-	} else {
-		t->root = n;
+	for (l = MAX(l, height - 1); l >= height; l--) {
+		at = back(at, l, key);
 	}
-	if (t->last == NULL) {
-		t->first = n;
-	}
-	t->last = n;
-	if (t->summed) {
-		(void)summarise(n);
-		sum_while_changed(parent);
+	for (; l >= 0; l--) {
+		at = back(at, l, key);
+		link(n, at, l);
 	}
 }
 
 void tree_insert(struct tree *t, struct tree_node *n)
 {
-	struct tree_node **link = &t->root, *parent = NULL, *at;
-	struct tree_node **left = &n->left, **right = &n->right, *left_end = n, *right_end = n;
-	bool first = true;
+	int l = 0;
 
-	n->rank = next_rank(t);
-	if (t->last == NULL || n->key >= t->last->key) {
-		insert_last(t, n);
-		return;
+	if (n->height == 0) {
+		draw_height(t, n);
 	}
-	while ((at = *link) != NULL && at->rank >= n->rank) {
-		parent = at;
-		if (n->key < at->key) {
-			link = &at->left;
-		} else {
-			link = &at->right;
-			first = false;
-		}
-	}
-	*link = n;
-	n->parent = parent;
 	n->linked = true;
-	/* What stood there is split: what comes before n, what comes after. */
-	while (at != NULL) {
-		if (n->key < at->key) {
-			*right = at;
-			at->parent = right_end;
-			right_end = at;
-			right = &at->left;
-		} else {
-			*left = at;
-			at->parent = left_end;
-			left_end = at;
-			left = &at->right;
-		}
-		at = n->key < at->key ? at->left : at->right;
-	}
-	*left = *right = NULL;
-	if (first && n->left == NULL) {
-		t->first = n;
+	if (n->key >= t->end.prev[0]->key) {
+		do {
+			link(n, &t->end, l);
+		} while (++l < n->height);
+	} else if (n->key < t->end.next[0]->key) {
+		do {
+			link(n, t->end.next[l], l);
+		} while (++l < n->height);
+	} else {
+		link_inside(t, n);
 	}
 	if (t->summed) {
-		sum_to(left_end, n);
-		sum_to(right_end, n);
-		sum_to(n, parent);
-		sum_while_changed(parent);
+		sum_new(n);
 	}
 }
 
 void tree_remove(struct tree *t, struct tree_node *n)
 {
-	struct tree_node *l = n->left, *r = n->right, *parent = n->parent;
-	struct tree_node **link = parent == NULL ? &t->root : parent->left == n ? &parent->left : &parent->right;
+	unsigned l = 0;
 
-	if (t->first == n) {
-		t->first = tree_next(n);
-	}
-	if (t->last == n) {
-		t->last = parent;
-		for (struct tree_node *at = l; at != NULL; at = at->right) {
-			t->last = at;
-		}
-	}
 	n->linked = false;
-	while (l != NULL && r != NULL) {
-		if (l->rank >= r->rank) {
-			*link = l;
-			l->parent = parent;
-			parent = l;
-			link = &l->right;
-			l = l->right;
-		} else {
-			*link = r;
-			r->parent = parent;
-			parent = r;
-			link = &r->left;
-			r = r->left;
-		}
-	}
-	if (l == NULL) {
-		l = r;
-	}
-	*link = l;
-	if (l != NULL) {
-		l->parent = parent;
-	}
+	do {
+		n->prev[l]->next[l] = n->next[l];
+		n->next[l]->prev[l] = n->prev[l];
+	} while (++l < n->height);
 	if (t->summed) {
-		sum_to(parent, n->parent);
-		sum_while_changed(n->parent);
+		sum_across(n->prev[0], n->height);
 	}
 }
 
-struct tree_node *tree_next(const struct tree_node *n)
-{
-	struct tree_node *at;
+/* --- Searches. */
 
-	if (n->right != NULL) {
-		for (at = n->right; at->left != NULL; at = at->left) {
-		}
-		return at;
-	}
-	while (n->parent != NULL && n == n->parent->right) {
-		n = n->parent;
-	}
-	return n->parent;
-}
-
-static bool may_hold(const struct tree_node *n, uint64_t limit, uint64_t wanted)
-{
-	return n != NULL && n->least_low <= limit && (n->all_masks & wanted) != 0;
-}
-
-static bool fits(const struct tree_node *n, uint64_t limit, uint64_t wanted)
-{
-	return n->low <= limit && (n->mask & wanted) != 0;
-}
-
-/* The node of n's subtree where a search in order begins: nothing that fits comes before it. */
-static const struct tree_node *descend(const struct tree_node *n, uint64_t limit, uint64_t wanted)
-{
-	while (may_hold(n->left, limit, wanted)) {
-		n = n->left;
-	}
-	return n;
-}
-
-struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t limit, uint64_t wanted)
+struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t wanted)
 {
 	do {
-		if (may_hold(n->right, limit, wanted)) {
-			n = descend(n->right, limit, wanted);
-		} else {
-			while (n->parent != NULL && n == n->parent->right) {
-				n = n->parent;
-			}
-			n = n->parent;
+		unsigned l = 0;
+
+		while (l + 1 < n->height && (n->masks[l + 1] & wanted) == 0) {
+			l++;
 		}
-	} while (n != NULL && !fits(n, limit, wanted));
-	return (struct tree_node *)(uintptr_t)n;
+		n = n->next[l];
+	} while (n->linked && (n->mask & wanted) == 0);
+	return n->linked ? (struct tree_node *)(uintptr_t)n : NULL;
 }
 
-struct tree_node *tree_first_fit(const struct tree *t, uint64_t limit, uint64_t wanted)
+struct tree_node *tree_first_fit(const struct tree *t, uint64_t wanted)
 {
-	const struct tree_node *n;
-
-	if (!may_hold(t->root, limit, wanted)) {
-		return NULL;
-	}
-	n = descend(t->root, limit, wanted);
-	return fits(n, limit, wanted) ? (struct tree_node *)(uintptr_t)n : tree_next_fit(n, limit, wanted);
+	return tree_next_fit(&t->end, wanted);
 }
 
+/* --- The checker. */
+
+/* What is right of n, and to the left of its next ones. */
 static bool node_check(const struct tree_node *n, bool summed)
 {
-	const struct tree_node *l = n->left, *r = n->right;
-	struct tree_node copy = *n;
+	for (unsigned l = 0; l < n->height; l++) {
+		const struct tree_node *next = n->next[l];
 
-	return n->linked && (!summed || !summarise(&copy)) &&
-	       (l == NULL || (l->parent == n && l->key <= n->key && l->rank <= n->rank)) &&
-	       (r == NULL || (r->parent == n && r->key >= n->key && r->rank <= n->rank));
+		if (next->prev[l] != n || next->height <= l || (next->linked && n->linked && next->key < n->key) ||
+		    (summed && n->masks[l] != sum(n, l))) {
+			return false;
+		}
+	}
+	return true;
 }
 
 bool tree_check(const struct tree *t, unsigned count)
 {
-	const struct tree_node *last = NULL, *at;
-	unsigned seen = 0;
+	const struct tree_node *at = &t->end;
+	unsigned seen = 0, in[TREE_LEVELS] = { 0 };
 
-	if (t->root != NULL && t->root->parent != NULL) {
-		return false;
+	for (; node_check(at, t->summed) && seen <= count; seen++) {
+		for (unsigned l = 0; l < at->height; l++) {
+			in[l]++;
+		}
+		at = at->next[0];
+		if (at == &t->end) {
+			break;
+		}
 	}
-	for (at = t->first; at != NULL && seen < count && node_check(at, t->summed); at = tree_next(at), seen++) {
-		if (last == NULL ? at->left != NULL : last->key > at->key) {
+	for (unsigned l = 0; l < TREE_LEVELS; l++) {		/* no list goes round without some of its nodes */
+		const struct tree_node *n = &t->end;
+
+		while (in[l] > 0) {
+			n = n->next[l];
+			in[l]--;
+		}
+		if (n != &t->end) {
 			return false;
 		}
-		last = at;
 	}
-	return at == NULL && seen == count && t->last == last && (seen > 0 || t->root == NULL);
+	return at == &t->end && seen == count;
 }
