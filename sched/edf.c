@@ -20,7 +20,6 @@
  */
 #include "sched/edf.h"
 
-#define EDF_BATCH	3u
 #define SLOW		__attribute__((noinline))	/* keeps what is rare from costing what is not */
 
 /* --- The server. */
@@ -97,7 +96,7 @@ static inline void refill(struct sched *s, struct edf_entity *ee, uint64_t now_n
 	const struct sched_entity *e = ee->entity;
 	struct edf *x = s->priv;
 
-	tree_remove(&x->refill, &ee->refill);
+	edf_drop_refill(x, ee);
 	edf_dequeue(ee);
 	go_on(ee, now_ns);
 	ee->since_ns = now_ns;
@@ -112,17 +111,18 @@ static inline void refill(struct sched *s, struct edf_entity *ee, uint64_t now_n
 }
 
 /* Those whose budget has come wait for whoever picks now, and are offered afterwards if he takes another. */
-static unsigned refill_due(struct sched *s, uint64_t now_ns, struct edf_entity **came)
+static SLOW void refill_due(struct sched *s, uint64_t now_ns)
 {
-	const struct edf *x = s->priv;
-	const struct tree_node *n;
+	struct edf *x = s->priv;
 	unsigned count = 0;
 
-	while (count < EDF_BATCH && (n = tree_first(&x->refill)) != NULL && n->key <= now_ns) {
-		came[count] = TREE_ENTRY(n, struct edf_entity, refill);
-		refill(s, came[count++], now_ns);
+	while (count < EDF_BATCH && x->refill_ns <= now_ns) {
+		struct edf_entity *ee = TREE_ENTRY(tree_first(&x->refill), struct edf_entity, refill);
+
+		refill(s, ee, now_ns);
+		x->came[count++] = ee;
 	}
-	return count;
+	x->came_count = x->slot_count > 1 ? count : 0;
 }
 
 /* --- Ops. */
@@ -143,7 +143,7 @@ void edf_init(struct sched *s, bool homes)
 	list_init(&x->entities);
 	list_init(&x->fresh);
 	x->carrier = SCHED_NO_SLOT;
-	x->armed_ns = NS_NEVER;
+	x->armed_ns = x->refill_ns = NS_NEVER;
 }
 
 unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out)
@@ -167,7 +167,7 @@ void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out
 	struct tree_node *n;
 
 	(void)now_ns;
-	edf_set_rank(x, es, EDF_RANK_GONE);		/* nobody is offered to it any more */
+	edf_change_rank(x, es, EDF_RANK_GONE);		/* nobody is offered to it any more */
 	while ((n = tree_first(&es->ready)) != NULL) {
 		struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, node);
 
@@ -186,7 +186,7 @@ void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out
 		cpuset_del(&rest, slot);
 		x->carrier = SCHED_NO_SLOT;
 		x->armed_ns = NS_NEVER;
-		if (tree_first(&x->refill) != NULL && !cpuset_empty(&rest)) {
+		if (x->refill_ns != NS_NEVER && !cpuset_empty(&rest)) {
 			sched_poke(out, cpuset_first(&rest));
 		}
 	}
@@ -425,17 +425,20 @@ static inline struct edf_entity *choose(struct edf *x, const struct edf_slot *es
 }
 
 /* es did not take whom it was poked for, or those whose budget came just now: they are offered again. */
-static SLOW void offer_again(struct sched *s, struct edf_slot *es, struct edf_entity **came, unsigned count, struct sched_out *out)
+static SLOW void offer_again(struct sched *s, struct edf_slot *es, struct sched_out *out)
 {
+	struct edf *x = s->priv;
 	struct edf_entity *promised = es->promised;
 
 	if (promised != NULL) {
 		edf_break_promise(promised);
 		edf_offer(s, promised, out);
 	}
-	while (count-- > 0) {
-		if (came[count]->in != NULL) {
-			edf_offer(s, came[count], out);
+	while (x->came_count > 0) {
+		struct edf_entity *ee = x->came[--x->came_count];
+
+		if (ee->in != NULL) {
+			edf_offer(s, ee, out);
 		}
 	}
 }
@@ -443,31 +446,26 @@ static SLOW void offer_again(struct sched *s, struct edf_slot *es, struct edf_en
 static inline uint64_t until_of(struct edf *x, const struct edf_slot *es, uint64_t now_ns)
 {
 	const struct edf_entity *ee = es->running;
-	const struct tree_node *first = tree_first(&x->refill);
 	uint64_t until_ns = ee == NULL ? NS_NEVER : now_ns + ee->left_ns;
 
-	if (ee != NULL && ee->refill.linked) {
-		until_ns = MIN(until_ns, MAX(ee->deadline_ns, now_ns + 1));
-	}
-	if (first == NULL) {
-		x->armed_ns = NS_NEVER;
-	} else if (x->carrier == es->number || first->key < x->armed_ns || x->armed_ns <= now_ns) {
+	if (x->carrier == es->number || x->refill_ns < x->armed_ns || x->armed_ns <= now_ns) {
 		x->carrier = es->number;
-		x->armed_ns = first->key;
-		until_ns = MIN(until_ns, MAX(first->key, now_ns + 1));
+		x->armed_ns = x->refill_ns;
+		until_ns = MIN(until_ns, x->refill_ns);
+	} else if (ee != NULL && ee->refill.linked) {
+		until_ns = MIN(until_ns, ee->deadline_ns);
 	}
-	return until_ns;
+	return MAX(until_ns, now_ns + 1);
 }
 
 struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct edf *x = s->priv;
 	struct edf_slot *es = edf_slot_of(s, slot);
-	struct edf_entity *came[EDF_BATCH], *ee;
-	unsigned count = 0;
+	struct edf_entity *ee;
 
-	if (tree_first(&x->refill) != NULL && tree_first(&x->refill)->key <= now_ns) {
-		count = refill_due(s, now_ns, came);
+	if (x->refill_ns <= now_ns) {
+		refill_due(s, now_ns);
 	}
 	ee = es->running;
 	if (ee != NULL && !ee->spent && ee->left_ns == 0) {
@@ -476,8 +474,8 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 	ee = choose(x, es, ee);
 	es->running = ee;
 	edf_set_rank(x, es, edf_rank(ee));
-	if (es->promised != NULL || (count > 0 && x->slot_count > 1)) {
-		offer_again(s, es, came, count, out);
+	if (es->promised != NULL || x->came_count > 0) {
+		offer_again(s, es, out);
 	}
 	return (struct sched_pick){ .entity = ee == NULL ? NULL : ee->entity, .until_ns = until_of(x, es, now_ns) };
 }

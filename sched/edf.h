@@ -10,6 +10,8 @@ enum { EDF_PERIOD, EDF_BUDGET, EDF_EXTRATIME, EDF_SETTINGS };
 
 /* Periods end here so that a time times a time fits 64 bits. */
 #define EDF_PERIOD_MAX	(4 * NS_PER_S)
+/* Refills in one pick. */
+#define EDF_BATCH	3u
 /* A utilisation of one slot. */
 #define EDF_ONE		((uint64_t)1 << 32)
 
@@ -64,11 +66,15 @@ struct edf_entity {
 /* The head of both policies' objects. */
 struct edf {
 	bool homes;			/* each reservation has a home, whatever slots are allowed */
+	bool unordered;			/* slots are not in order: homes, or there is only one */
 	struct edf_queue ready, extra;
 	struct list fresh;		/* may run anywhere in extra time, not in extra.anywhere yet: few ever need to be */
 	struct tree refill;		/* spent and runnable, by deadline */
+	uint64_t refill_ns;		/* the first of them; NS_NEVER: there is none */
 	unsigned carrier;		/* the slot whose `until` has the next refill, at armed_ns */
 	uint64_t armed_ns;
+	struct edf_entity *came[EDF_BATCH];	/* whose budget has come in this pick: to be offered */
+	unsigned came_count;
 	uint64_t vtime;			/* of whoever ran last in extra time */
 	struct cpuset idle;		/* slots; nothing is promised to them */
 	unsigned idle_count, slot_count;
@@ -123,7 +129,9 @@ void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank);
 
 static inline void edf_set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 {
-	if (es->rank.key != rank) {
+	if (x->unordered && es->rank.key != EDF_RANK_IDLE && rank != EDF_RANK_IDLE) {
+		es->rank.key = rank;
+	} else if (es->rank.key != rank) {
 		edf_change_rank(x, es, rank);
 	}
 }
@@ -182,11 +190,19 @@ static inline void edf_expect_refill(struct edf *x, struct edf_entity *ee)
 {
 	if (ee->budget_ns > 0 && !ee->refill.linked) {
 		ee->refill.key = ee->deadline_ns;
+		x->refill_ns = MIN(x->refill_ns, ee->deadline_ns);
 		tree_insert(&x->refill, &ee->refill);
 	}
 }
 
-void edf_drop_refill(struct edf *x, struct edf_entity *ee);
+static inline void edf_drop_refill(struct edf *x, struct edf_entity *ee)
+{
+	if (ee->refill.linked) {
+		tree_remove(&x->refill, &ee->refill);
+		x->refill_ns = tree_first(&x->refill) == NULL ? NS_NEVER : tree_first(&x->refill)->key;
+	}
+}
+
 /* ee waits: pokes the slot that should take it at once, if there is one. */
 void edf_offer(struct sched *s, struct edf_entity *ee, struct sched_out *out);
 /* ee waits, and is offered to nobody yet. */

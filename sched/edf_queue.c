@@ -21,19 +21,11 @@
 /* Some slot's `until` has to have the first of refill. */
 void edf_arm(struct sched *s, struct sched_out *out)
 {
-	struct edf *x = s->priv;
-	const struct tree_node *first = tree_first(&x->refill);
+	const struct edf *x = s->priv;
 	unsigned slot = x->carrier != SCHED_NO_SLOT ? x->carrier : cpuset_first(&s->slots);
 
-	if (first != NULL && first->key < x->armed_ns && slot != CPU_NONE) {
+	if (x->refill_ns < x->armed_ns && slot != CPU_NONE) {
 		sched_poke(out, slot);
-	}
-}
-
-void edf_drop_refill(struct edf *x, struct edf_entity *ee)
-{
-	if (ee->refill.linked) {
-		tree_remove(&x->refill, &ee->refill);
 	}
 }
 
@@ -60,15 +52,13 @@ void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 	}
 	if (rank == EDF_RANK_GONE) {
 		x->slot_count--;
-	} else if (x->homes || (tree_first(&x->slots) == n && tree_next(n) == NULL && !idle)) {
-		n->key = rank;			/* there is no order, or it is alone */
-		return;
+		x->unordered = x->homes || x->slot_count == 1;
 	}
 	if (n->linked) {
 		tree_remove(&x->slots, n);
 	}
 	n->key = rank;
-	if (!idle && rank != EDF_RANK_GONE) {
+	if (!x->homes && !idle && rank != EDF_RANK_GONE) {
 		tree_insert(&x->slots, n);
 	}
 }
@@ -77,6 +67,7 @@ void edf_slot_comes(struct edf *x, struct edf_slot *es)
 {
 	set_idle(x, es->number, true);
 	x->slot_count++;
+	x->unordered = x->homes || x->slot_count == 1;
 }
 
 static struct edf_slot *idle_slot(const struct sched *s, const struct sched_entity *e)
