@@ -70,6 +70,7 @@ struct edf {
 	struct edf_queue ready, extra;
 	struct list fresh;		/* may run anywhere in extra time, not in extra.anywhere yet: few ever need to be */
 	struct tree refill;		/* spent and runnable, by deadline */
+	struct tree_node *refill_last;	/* whoever came to it last; NULL: is gone */
 	uint64_t refill_ns;		/* the first of them; NS_NEVER: there is none */
 	unsigned carrier;		/* the slot whose `until` has the next refill, at armed_ns */
 	uint64_t armed_ns;
@@ -186,20 +187,24 @@ static inline struct edf_entity *edf_first_ready(const struct edf *x, const stru
 
 /* Pokes the slot whose `until` has to have a refill that has come. */
 void edf_arm(struct sched *s, struct sched_out *out);
+void edf_insert_refill(struct edf *x, struct edf_entity *ee);
+
 static inline void edf_expect_refill(struct edf *x, struct edf_entity *ee)
 {
 	if (ee->budget_ns > 0 && !ee->refill.linked) {
-		ee->refill.key = ee->deadline_ns;
-		x->refill_ns = MIN(x->refill_ns, ee->deadline_ns);
-		tree_insert(&x->refill, &ee->refill);
+		edf_insert_refill(x, ee);
 	}
 }
 
 static inline void edf_drop_refill(struct edf *x, struct edf_entity *ee)
 {
-	if (ee->refill.linked) {
-		tree_remove(&x->refill, &ee->refill);
-		x->refill_ns = tree_first(&x->refill) == NULL ? NS_NEVER : tree_first(&x->refill)->key;
+	struct tree_node *n = &ee->refill;
+
+	if (n->linked) {
+		x->refill_last = x->refill_last == n ? NULL : x->refill_last;
+		tree_remove(&x->refill, n);
+		n = tree_first(&x->refill);
+		x->refill_ns = n == NULL ? NS_NEVER : n->key;
 	}
 }
 
