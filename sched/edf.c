@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Earliest deadline first with constant-bandwidth servers, for `rtds` (one queue for all slots) and `sedf` (each
- * reservation has a home slot). Who waits where is edf_queue.c's; settings, admission and text are edf_report.c's.
+ * reservation has a home slot): what happens while entities run and sleep. Slots, entities and settings that change are
+ * edf_change.c's; admission and text are edf_report.c's.
  *
  * An entity has a budget in every period. What differs from Xen is where periods begin. Xen's stand on a grid of their
  * own, so a guest whose jobs are released elsewhere meets a half-used budget. Here (Abeni and Buttazzo 1998) a wake
@@ -17,10 +18,280 @@
  * ones by deadline. The slot `carrier` has the first in its `until`; a pick moves at most EDF_BATCH of them, and asks to be
  * called again at once for more. Under overload deadlines come to lie in the past; a lag is cut to one period, so
  * that nobody who wakes waits for more than a period or two of each of the others.
+ *
+ * Who waits with budget is in the queue of its home, or with all others, by deadline. Who waits in extra time is there by
+ * vtime; but nearly all budgets come before extra time does, so whoever comes stays in `fresh` until a slot looks for extra
+ * time, which sorts in EDF_SORT of them. That is more than it takes, and one switch brings one.
+ *
+ * A slot's rank says how urgent what it runs is: idle, extra time, or the deadline. Whoever comes is offered to the
+ * allowed slot of the least rank. The poked slot is ranked as if it ran it already, so the next one goes elsewhere;
+ * if it then picks another, the promised one is offered again.
  */
 #include "sched/edf.h"
 
+#define EDF_SORT	3u
+/* A set of so few slots is looked through; of a larger one some slot is near the least in rank. */
+#define FEW_SLOTS	32u
 #define SLOW		__attribute__((noinline))	/* keeps what is rare from costing what is not */
+
+/* --- Slots. */
+
+/* For changes that es->rank.key alone does not tell: see edf_set_rank(). */
+void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
+{
+	uint64_t last = es->rank.key;
+
+	if (last <= EDF_RANK_EXTRA) {
+		cpuset_del(&x->low[last], es->number);
+		x->low_count[last]--;
+	} else if (es->rank.linked) {
+		tree_remove(&x->slots, &es->rank);
+	}
+	es->rank.key = rank;
+	if (rank <= EDF_RANK_EXTRA) {
+		cpuset_add(&x->low[rank], es->number);
+		x->low_count[rank]++;
+	} else if (!x->homes && rank != EDF_RANK_GONE) {
+		tree_insert(&x->slots, &es->rank);
+	}
+}
+
+static inline void set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
+{
+	if (x->unordered && es->rank.key > EDF_RANK_EXTRA && rank > EDF_RANK_EXTRA) {
+		es->rank.key = rank;
+	} else if (es->rank.key != rank) {
+		edf_change_rank(x, es, rank);
+	}
+}
+
+/* Of the slots in `low`, which are not none, one that ee may run on, its last one before others. */
+static inline struct edf_slot *low_slot(const struct sched *s, const struct edf_entity *ee, const struct cpuset *low)
+{
+	const struct sched_entity *e = ee->entity;
+	unsigned slot = e->slot;
+
+	if (!cpuset_has(low, slot) || !(ee->anywhere || cpuset_has(&e->hard, slot))) {
+		slot = ee->anywhere ? cpuset_first(low) : CPU_NONE;
+		for (unsigned i = 0; !ee->anywhere && i < CPUSET_WORDS && slot == CPU_NONE; i++) {
+			uint64_t both = low->word[i] & e->hard.word[i];
+
+			slot = both == 0 ? CPU_NONE : i * 64 + (unsigned)__builtin_ctzl(both);
+		}
+	}
+	return slot == CPU_NONE ? NULL : edf_slot_of(s, slot);
+}
+
+/* Of the slots that ee may run on the least in rank. None of them idles, or runs in extra time. */
+static SLOW struct edf_slot *least_pinned(const struct sched *s, const struct edf_entity *ee)
+{
+	const struct edf *x = s->priv;
+	struct cpuset able = ee->entity->hard;
+	struct edf_slot *least = NULL;
+	unsigned seen = 0;
+
+	cpuset_and(&able, &s->slots);
+	CPUSET_FOREACH(slot, &able) {
+		struct edf_slot *es = edf_slot_of(s, slot);
+
+		least = least == NULL || es->rank.key < least->rank.key ? es : least;
+		if (++seen > FEW_SLOTS) {
+			struct tree_node *n = tree_first(&x->slots);
+
+			while (n != NULL && !cpuset_has(&able, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
+				n = tree_next(n);
+			}
+			return n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
+		}
+	}
+	return least;
+}
+
+/* The slot of the least rank that ee may run on; NULL: there is none. */
+static inline struct edf_slot *best_slot(const struct sched *s, const struct edf_entity *ee)
+{
+	const struct edf *x = s->priv;
+	const struct tree_node *n;
+	struct edf_slot *es = NULL;
+
+	if (!ee->spent && (x->homes || ee->home != SCHED_NO_SLOT)) {
+		return edf_home(s, ee);
+	}
+	if (x->low_count[EDF_RANK_IDLE] > 0) {
+		es = low_slot(s, ee, &x->low[EDF_RANK_IDLE]);
+	}
+	if (es == NULL && !ee->spent && x->low_count[EDF_RANK_EXTRA] > 0) {
+		es = low_slot(s, ee, &x->low[EDF_RANK_EXTRA]);
+	}
+	if (es != NULL || ee->spent) {
+		return es;
+	}
+	n = tree_first(&x->slots);
+	return !ee->anywhere ? least_pinned(s, ee) : n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
+}
+
+/* ee waits: pokes the slot that should take it at once, if there is one. Whoever had that slot's promise is offered in turn. */
+void edf_offer(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+{
+	while (ee != NULL) {
+		const uint64_t rank = edf_rank(ee);
+		struct edf_slot *es = best_slot(s, ee);
+		struct edf_entity *last;
+
+		if (es == NULL || es->rank.key >= rank) {
+			return;
+		}
+		last = es->promised;
+		if (last != NULL) {
+			edf_break_promise(last);
+		}
+		edf_break_promise(ee);
+		es->promised = ee;
+		ee->promised_by = es;
+		set_rank(s->priv, es, rank);
+		sched_poke(out, es->number);
+		ee = last;
+	}
+}
+
+/* --- Queues. */
+
+void edf_insert(struct sched *s, struct edf_entity *ee)
+{
+	struct edf *x = s->priv;
+	struct edf_slot *home;
+
+	if (ee->spent && ee->anywhere) {
+		list_push_back(&x->fresh, &ee->turn);
+		return;
+	}
+	ee->node.key = edf_key(ee);
+	home = ee->spent ? NULL : edf_home(s, ee);
+	if (home != NULL) {
+		ee->in = &home->ready;
+	} else {
+		struct edf_queue *q = ee->spent ? &x->extra : &x->ready;
+
+		ee->in = ee->anywhere ? &q->anywhere : &q->pinned;
+	}
+	tree_insert(ee->in, &ee->node);
+}
+
+void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+{
+	const struct edf *x = s->priv;
+
+	edf_insert(s, ee);
+	if (!ee->spent || x->low_count[EDF_RANK_IDLE] > 0) {
+		edf_offer(s, ee, out);
+	}
+}
+
+/* Of q.pinned, the first that may run on slot. */
+static SLOW struct edf_entity *first_pinned(const struct edf_queue *q, unsigned slot)
+{
+	struct tree_node *n = tree_first_fit(&q->pinned, 1ull << slot % 64);
+
+	while (n != NULL && !cpuset_has(&TREE_ENTRY(n, struct edf_entity, node)->entity->hard, slot)) {
+		n = tree_next_fit(n, 1ull << slot % 64);
+	}
+	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
+}
+
+static struct edf_entity *first_extra(struct edf *x, unsigned slot)
+{
+	struct edf_entity *ee, *pinned;
+	struct tree_node *n;
+
+	for (unsigned i = 0; i < EDF_SORT && !list_empty(&x->fresh); i++) {
+		ee = LIST_ENTRY(x->fresh.next, struct edf_entity, turn);
+		list_remove(&ee->turn);
+		ee->node.key = ee->vtime;
+		ee->in = &x->extra.anywhere;
+		tree_insert(ee->in, &ee->node);
+	}
+	n = tree_first(&x->extra.anywhere);
+	ee = n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
+	pinned = tree_first(&x->extra.pinned) == NULL ? NULL : first_pinned(&x->extra, slot);
+	return ee == NULL || (pinned != NULL && pinned->node.key < n->key) ? pinned : ee;
+}
+
+/* Who waits with budget and is due first of those that es may run. */
+static inline struct edf_entity *first_ready(const struct edf *x, const struct edf_slot *es)
+{
+	struct tree_node *n = tree_first(&es->ready), *any;
+	struct edf_entity *pinned;
+
+	if (!x->homes) {
+		any = tree_first(&x->ready.anywhere);
+		n = n == NULL || (any != NULL && any->key < n->key) ? any : n;
+		pinned = tree_first(&x->ready.pinned) == NULL ? NULL : first_pinned(&x->ready, es->number);
+		if (pinned != NULL && (n == NULL || pinned->node.key < n->key)) {
+			return pinned;
+		}
+	}
+	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
+}
+
+/* --- Refills. */
+
+/* Some slot's `until` has to have the first of refill. */
+void edf_arm(struct sched *s, struct sched_out *out)
+{
+	const struct edf *x = s->priv;
+	unsigned slot = x->carrier != SCHED_NO_SLOT ? x->carrier : cpuset_first(&s->slots);
+
+	if (x->refill_ns < x->armed_ns && slot != CPU_NONE) {
+		sched_poke(out, slot);
+	}
+}
+
+/*
+ * Whoever runs in order of deadlines uses up his budget in that order: most come right behind whoever came last. That place
+ * costs no search, and tree_insert() would find the same.
+ */
+static void insert_refill(struct edf *x, struct edf_entity *ee)
+{
+	struct tree_node *n = &ee->refill, *last = x->refill_last;
+	const uint64_t key = ee->deadline_ns;
+
+	n->key = key;
+	x->refill_last = n;
+	x->refill_ns = MIN(x->refill_ns, key);
+	if (last == NULL || last->key > key || n->height == 0 || (last->next[0]->linked && last->next[0]->key <= key)) {
+		tree_insert(&x->refill, n);
+		return;
+	}
+	n->linked = true;
+	for (unsigned l = 0; l < n->height; l++) {
+		while (last->height <= l) {
+			last = last->prev[l - 1];
+		}
+		n->prev[l] = last;
+		n->next[l] = last->next[l];
+		n->next[l]->prev[l] = n;
+		last->next[l] = n;
+	}
+}
+
+void edf_expect_refill(struct edf *x, struct edf_entity *ee)
+{
+	if (ee->budget_ns > 0 && !ee->refill.linked) {
+		insert_refill(x, ee);
+	}
+}
+
+void edf_drop_refill(struct edf *x, struct edf_entity *ee)
+{
+	struct tree_node *n = &ee->refill;
+
+	if (n->linked) {
+		x->refill_last = x->refill_last == n ? NULL : x->refill_last;
+		tree_remove(&x->refill, n);
+		n = tree_first(&x->refill);
+		x->refill_ns = n == NULL ? NS_NEVER : n->key;
+	}
+}
 
 /* --- The server. */
 
@@ -36,7 +307,7 @@ static inline void give(struct edf_entity *ee, uint64_t deadline_ns, uint64_t bu
 }
 
 /* A period begins at from_ns, in parts that double, the first of latency_ns: the same share, sooner. */
-static void begin(struct edf_entity *ee, uint64_t from_ns)
+void edf_begin(struct edf_entity *ee, uint64_t from_ns)
 {
 	ee->part_ns = ee->latency_ns > 0 && ee->latency_ns < ee->period_ns ? ee->latency_ns : ee->period_ns;
 	ee->part_end_ns = from_ns + ee->period_ns;
@@ -67,7 +338,7 @@ static inline void go_on(struct edf_entity *ee, uint64_t now_ns)
 	}
 }
 
-static void park(struct edf_entity *ee)
+void edf_park(struct edf_entity *ee)
 {
 	bool parked = ee->spent && !ee->extratime;
 
@@ -87,7 +358,7 @@ static inline void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns
 	ee->vtime = MAX(ee->vtime, x->vtime);
 	edf_expect_refill(x, ee);
 	if (!ee->extratime) {
-		park(ee);
+		edf_park(ee);
 	}
 }
 
@@ -101,12 +372,12 @@ static inline void refill(struct sched *s, struct edf_entity *ee, uint64_t now_n
 	go_on(ee, now_ns);
 	ee->since_ns = now_ns;
 	if (!ee->extratime) {
-		park(ee);
+		edf_park(ee);
 	}
 	if (!e->on_slot) {
 		edf_insert(s, ee);
 	} else if (edf_is_current(s, ee)) {
-		edf_set_rank(x, edf_slot_of(s, e->slot), edf_rank(ee));	/* it is asked again now: see until_of() */
+		set_rank(x, edf_slot_of(s, e->slot), edf_rank(ee));	/* it is asked again now: see until_of() */
 	}
 }
 
@@ -127,195 +398,6 @@ static SLOW void refill_due(struct sched *s, uint64_t now_ns)
 
 /* --- Ops. */
 
-void edf_init(struct sched *s, bool homes)
-{
-	struct edf *x = s->priv;
-
-	x->homes = homes;
-	tree_init(&x->ready.anywhere, false);
-	tree_init(&x->ready.pinned, true);
-	tree_init(&x->extra.anywhere, false);
-	tree_init(&x->extra.pinned, true);
-	tree_init(&x->refill, false);
-	tree_init(&x->slots, false);
-	tree_init(&x->by_use, false);
-	tree_init(&x->by_set, false);
-	list_init(&x->entities);
-	list_init(&x->fresh);
-	x->carrier = SCHED_NO_SLOT;
-	x->armed_ns = x->refill_ns = NS_NEVER;
-}
-
-unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out)
-{
-	struct edf *x = s->priv;
-	struct edf_slot *es = edf_slot_of(s, slot);
-
-	(void)place, (void)now_ns;
-	es->number = slot;
-	tree_init(&es->ready, false);
-	edf_slot_comes(x, es);
-	sched_poke(out, slot);
-	return 0;
-}
-
-/* Those who live there need other homes afterwards. */
-void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
-{
-	struct edf *x = s->priv;
-	struct edf_slot *es = edf_slot_of(s, slot);
-	struct tree_node *n;
-
-	(void)now_ns;
-	edf_change_rank(x, es, EDF_RANK_GONE);		/* nobody is offered to it any more */
-	while ((n = tree_first(&es->ready)) != NULL) {
-		struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, node);
-
-		edf_dequeue(ee);
-		edf_insert(s, ee);
-	}
-	if (es->promised != NULL) {
-		struct edf_entity *ee = es->promised;
-
-		edf_break_promise(ee);
-		edf_offer(s, ee, out);
-	}
-	if (x->carrier == slot) {
-		struct cpuset rest = s->slots;
-
-		cpuset_del(&rest, slot);
-		x->carrier = SCHED_NO_SLOT;
-		x->armed_ns = NS_NEVER;
-		if (x->refill_ns != NS_NEVER && !cpuset_empty(&rest)) {
-			sched_poke(out, cpuset_first(&rest));
-		}
-	}
-}
-
-static void note_affinity(struct edf *x, struct edf_entity *ee)
-{
-	const struct cpuset *hard = &ee->entity->hard;
-	uint64_t hash = 0, all = UINT64_MAX;
-	unsigned first = cpuset_first(hard);
-
-	ee->node.mask = 0;
-	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
-		ee->node.mask |= hard->word[i];
-		all &= hard->word[i];
-		hash = (hash ^ hard->word[i]) * 0x9e3779b97f4a7c15u;
-	}
-	ee->anywhere = all == UINT64_MAX;
-	if (!x->homes) {
-		ee->home = first != CPU_NONE && cpuset_next(hard, first + 1) == CPU_NONE ? first : SCHED_NO_SLOT;
-	}
-	if (ee->by_set.linked) {
-		tree_remove(&x->by_set, &ee->by_set);
-	}
-	ee->by_set.key = hash;
-	if (!ee->anywhere && ee->use > 0) {
-		tree_insert(&x->by_set, &ee->by_set);
-	}
-}
-
-static void set_use(struct edf *x, struct edf_entity *ee, uint64_t use)
-{
-	if (ee->by_use.linked) {
-		tree_remove(&x->by_use, &ee->by_use);
-	}
-	x->use += use - ee->use;
-	ee->use = use;
-	if (use > 0) {
-		ee->by_use.key = EDF_ONE - use;
-		tree_insert(&x->by_use, &ee->by_use);
-	}
-	if (!ee->anywhere && (use > 0) != ee->by_set.linked) {
-		(use > 0 ? tree_insert : tree_remove)(&x->by_set, &ee->by_set);
-	}
-}
-
-void edf_add(struct sched *s, struct sched_entity *e)
-{
-	struct edf *x = s->priv;
-	struct edf_entity *ee = e->priv;
-
-	ee->entity = e;
-	ee->home = SCHED_NO_SLOT;
-	ee->anywhere = true;
-	list_init(&ee->turn);
-	note_affinity(x, ee);
-	list_push_back(&x->entities, &ee->link);
-}
-
-void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	struct edf *x = s->priv;
-	struct edf_entity *ee = e->priv;
-
-	(void)now_ns;
-	if (x->homes) {
-		edf_set_home(s, ee, SCHED_NO_SLOT, out);
-	}
-	set_use(x, ee, 0);
-	x->budgets_ns -= ee->budget_ns;
-	x->urgent -= ee->urgent;
-	list_remove(&ee->link);
-}
-
-/* Where it waits, how it runs and what it waits for has changed. */
-static void place_again(struct sched *s, struct edf_entity *ee, struct sched_out *out)
-{
-	const struct sched_entity *e = ee->entity;
-
-	edf_dequeue(ee);
-	if (edf_is_current(s, ee)) {
-		sched_poke(out, e->slot);
-	} else if (e->runnable && !e->on_slot && e->parked == SCHED_NOT_PARKED) {
-		edf_enqueue(s, ee, out);
-	}
-}
-
-void edf_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	(void)now_ns;
-	edf_dequeue(e->priv);		/* the mask is part of its node */
-	note_affinity(s->priv, e->priv);
-	place_again(s, e->priv, out);
-}
-
-/* What ee takes of its home changes by that much. */
-static void book(struct sched *s, const struct edf_entity *ee, uint64_t use, uint64_t budget_ns)
-{
-	const struct edf *x = s->priv;
-
-	if (x->homes && ee->home != SCHED_NO_SLOT) {
-		edf_slot_of(s, ee->home)->load += use;
-		edf_slot_of(s, ee->home)->budgets_ns += budget_ns;
-	}
-}
-
-void edf_set_home(struct sched *s, struct edf_entity *ee, unsigned home, struct sched_out *out)
-{
-	if (ee->home != home) {
-		book(s, ee, -ee->use, -ee->budget_ns);
-		ee->home = home;
-		book(s, ee, ee->use, ee->budget_ns);
-		place_again(s, ee, out);
-	}
-}
-
-void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct sched_out *out)
-{
-	if (ee->urgent != urgent) {
-		struct edf *x = s->priv;
-
-		edf_dequeue(ee);
-		x->urgent += urgent ? 1u : -1u;
-		ee->urgent = urgent;
-		ee->node.key = edf_key(ee);
-		place_again(s, ee, out);
-	}
-}
-
 void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	struct edf *x = s->priv;
@@ -325,7 +407,7 @@ void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct s
 	if (ee->budget_ns > 0 && slept &&
 	    (now_ns >= ee->deadline_ns ||
 	     (!ee->spent && ee->left_ns * ee->period_ns > (ee->deadline_ns - now_ns) * ee->budget_ns))) {
-		begin(ee, now_ns);
+		edf_begin(ee, now_ns);
 	} else if (ee->spent) {
 		ee->vtime = MAX(ee->vtime, x->vtime);
 		edf_expect_refill(x, ee);
@@ -336,7 +418,7 @@ void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct s
 		edf_arm(s, out);
 	}
 	if (!ee->extratime) {
-		park(ee);
+		edf_park(ee);
 	}
 	if (!e->on_slot && e->parked == SCHED_NOT_PARKED) {
 		edf_enqueue(s, ee, out);		/* else released() will */
@@ -396,7 +478,7 @@ static SLOW struct edf_entity *choose_extra(struct edf *x, const struct edf_slot
 
 	ee = may_stay(x, es, ee) ? ee : NULL;
 	if (ee == NULL || (ee->spent && ee->left_ns == 0)) {
-		first = edf_first_extra(x, es->number);
+		first = first_extra(x, es->number);
 		if (first != NULL && (ee == NULL || first->vtime <= ee->vtime)) {
 			edf_dequeue(first);
 			ee = first;
@@ -412,7 +494,7 @@ static SLOW struct edf_entity *choose_extra(struct edf *x, const struct edf_slot
 /* Whom es runs after ee, which ran here, or NULL. */
 static inline struct edf_entity *choose(struct edf *x, const struct edf_slot *es, struct edf_entity *ee)
 {
-	struct edf_entity *first = edf_first_ready(x, es);
+	struct edf_entity *first = first_ready(x, es);
 
 	if (first == NULL) {
 		return choose_extra(x, es, ee);
@@ -473,7 +555,7 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 	}
 	ee = choose(x, es, ee);
 	es->running = ee;
-	edf_set_rank(x, es, edf_rank(ee));
+	set_rank(x, es, edf_rank(ee));
 	if (es->promised != NULL || x->came_count > 0) {
 		offer_again(s, es, out);
 	}
@@ -489,50 +571,9 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 	if (!e->runnable || e->parked != SCHED_NOT_PARKED) {
 		return;
 	}
-	if (ee->spent && ee->anywhere && x->idle_count == 0) {
+	if (ee->spent && ee->anywhere && x->low_count[EDF_RANK_IDLE] == 0) {
 		list_push_back(&x->fresh, &ee->turn);	/* as edf_enqueue() would: most that a slot gives up are such */
 	} else {
 		edf_enqueue(s, ee, out);
-	}
-}
-
-/*
- * Others may be let in on what ee gives up, at once: so what it has left is cut to its new share of the time to its deadline.
- * More comes with the next period.
- */
-void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity *want, uint64_t now_ns,
-		 struct sched_out *out)
-{
-	struct edf *x = s->priv;
-	bool had = ee->budget_ns > 0;
-
-	edf_drop_refill(x, ee);
-	edf_dequeue(ee);
-	book(s, ee, want->use - ee->use, want->budget_ns - ee->budget_ns);
-	set_use(x, ee, want->use);
-	x->budgets_ns += want->budget_ns - ee->budget_ns;
-	ee->period_ns = want->period_ns, ee->budget_ns = want->budget_ns;
-	ee->weight = want->weight, ee->latency_ns = want->latency_ns, ee->quantum_ns = want->quantum_ns;
-	ee->extratime = want->extratime;
-	ee->vtime = MIN(ee->vtime, x->vtime + (ee->quantum_ns << 16) / ee->weight);	/* as if it had had that weight */
-	ee->part_end_ns = ee->deadline_ns;	/* parts, if any, end here */
-	if (ee->budget_ns == 0) {
-		ee->spent = true;
-		ee->left_ns = ee->quantum_ns;
-	} else if (!had) {
-		begin(ee, now_ns);
-		ee->since_ns = now_ns;
-	} else if (!ee->spent) {
-		uint64_t left_ns = ns_since(now_ns, ee->deadline_ns);
-
-		ee->left_ns = MIN(ee->left_ns, MAX(MIN(left_ns, ee->period_ns) * ee->budget_ns / ee->period_ns, 1u));
-	}
-	if (ee->entity->runnable) {
-		if (ee->spent) {
-			edf_expect_refill(x, ee);
-		}
-		edf_arm(s, out);
-		park(ee);
-		place_again(s, ee, out);
 	}
 }

@@ -77,9 +77,9 @@ struct edf {
 	struct edf_entity *came[EDF_BATCH];	/* whose budget has come in this pick: to be offered */
 	unsigned came_count;
 	uint64_t vtime;			/* of whoever ran last in extra time */
-	struct cpuset idle;		/* slots; nothing is promised to them */
-	unsigned idle_count, slot_count;
-	struct tree slots;		/* without homes: those that do not idle, the least urgent first */
+	struct cpuset low[2];		/* slots of EDF_RANK_IDLE and EDF_RANK_EXTRA */
+	unsigned low_count[2], slot_count;
+	struct tree slots;		/* without homes: the others, the least urgent first */
 	struct list entities;
 	struct tree by_use;		/* the largest first */
 	struct tree by_set;
@@ -114,7 +114,6 @@ static inline bool edf_is_current(const struct sched *s, const struct edf_entity
 	return ee->entity->on_slot && edf_slot_of(s, ee->entity->slot)->running == ee;
 }
 
-/* --- edf_queue.c. */
 #define EDF_RANK_IDLE	0u
 #define EDF_RANK_EXTRA	1u
 #define EDF_RANK_GONE	UINT64_MAX	/* the slot leaves */
@@ -123,18 +122,6 @@ static inline bool edf_is_current(const struct sched *s, const struct edf_entity
 static inline uint64_t edf_rank(const struct edf_entity *ee)
 {
 	return ee == NULL ? EDF_RANK_IDLE : ee->spent ? EDF_RANK_EXTRA : UINT64_MAX - 1 - ee->node.key;
-}
-
-void edf_slot_comes(struct edf *x, struct edf_slot *es);
-void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank);
-
-static inline void edf_set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
-{
-	if (x->unordered && es->rank.key != EDF_RANK_IDLE && rank != EDF_RANK_IDLE) {
-		es->rank.key = rank;
-	} else if (es->rank.key != rank) {
-		edf_change_rank(x, es, rank);
-	}
 }
 
 /* ee's home, if it is there. */
@@ -164,57 +151,19 @@ static inline void edf_dequeue(struct edf_entity *ee)
 	edf_break_promise(ee);
 }
 
-/* Of q.pinned, the first that may run on slot. */
-struct edf_entity *edf_first_pinned(const struct edf_queue *q, unsigned slot);
-struct edf_entity *edf_first_extra(struct edf *x, unsigned slot);
-
-/* Who waits with budget and is due first of those that es may run. */
-static inline struct edf_entity *edf_first_ready(const struct edf *x, const struct edf_slot *es)
-{
-	struct tree_node *n = tree_first(&es->ready), *any;
-	struct edf_entity *pinned;
-
-	if (!x->homes) {
-		any = tree_first(&x->ready.anywhere);
-		n = n == NULL || (any != NULL && any->key < n->key) ? any : n;
-		pinned = tree_first(&x->ready.pinned) == NULL ? NULL : edf_first_pinned(&x->ready, es->number);
-		if (pinned != NULL && (n == NULL || pinned->node.key < n->key)) {
-			return pinned;
-		}
-	}
-	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
-}
-
+/* --- edf.c. */
+void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank);
 /* Pokes the slot whose `until` has to have a refill that has come. */
 void edf_arm(struct sched *s, struct sched_out *out);
-void edf_insert_refill(struct edf *x, struct edf_entity *ee);
-
-static inline void edf_expect_refill(struct edf *x, struct edf_entity *ee)
-{
-	if (ee->budget_ns > 0 && !ee->refill.linked) {
-		edf_insert_refill(x, ee);
-	}
-}
-
-static inline void edf_drop_refill(struct edf *x, struct edf_entity *ee)
-{
-	struct tree_node *n = &ee->refill;
-
-	if (n->linked) {
-		x->refill_last = x->refill_last == n ? NULL : x->refill_last;
-		tree_remove(&x->refill, n);
-		n = tree_first(&x->refill);
-		x->refill_ns = n == NULL ? NS_NEVER : n->key;
-	}
-}
-
+void edf_expect_refill(struct edf *x, struct edf_entity *ee);
+void edf_drop_refill(struct edf *x, struct edf_entity *ee);
 /* ee waits: pokes the slot that should take it at once, if there is one. */
 void edf_offer(struct sched *s, struct edf_entity *ee, struct sched_out *out);
 /* ee waits, and is offered to nobody yet. */
 void edf_insert(struct sched *s, struct edf_entity *ee);
 void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out);
-
-/* --- edf.c. */
+void edf_begin(struct edf_entity *ee, uint64_t from_ns);
+void edf_park(struct edf_entity *ee);
 void edf_init(struct sched *s, bool homes);
 unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out);
 void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);

@@ -272,7 +272,7 @@ bool edf_check(struct sched *s, struct sched_reason *why)
 	if (!tree_check(&x->ready.anywhere, queued[0]) || !tree_check(&x->extra.anywhere, queued[1]) ||
 	    !tree_check(&x->extra.pinned, queued[2]) || !tree_check(&x->refill, refills) ||
 	    x->refill_ns != (refills == 0 ? NS_NEVER : tree_first(&x->refill)->key) ||
-	    !tree_check(&x->slots, x->homes ? 0 : x->slot_count - x->idle_count) ||
+	    !tree_check(&x->slots, x->homes ? 0 : x->slot_count - x->low_count[0] - x->low_count[1]) ||
 	    !list_check(&x->fresh, fresh)) {
 		return sched_refuse(ERR_STATE, why, "a queue is broken") == ERR_OK;
 	}
