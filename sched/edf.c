@@ -130,60 +130,58 @@ static inline struct edf_slot *best_slot(const struct sched *s, const struct edf
 	return !ee->anywhere ? least_pinned(s, ee) : n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
 }
 
-/* ee waits: pokes the slot that should take it at once, if there is one. Whoever had that slot's promise is offered in turn. */
-void edf_offer(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+/* The slot that should take ee at once; NULL: there is none. */
+static inline struct edf_slot *slot_for(const struct sched *s, const struct edf_entity *ee)
 {
-	while (ee != NULL) {
-		const uint64_t rank = edf_rank(ee);
-		struct edf_slot *es = best_slot(s, ee);
-		struct edf_entity *last;
+	struct edf_slot *es = best_slot(s, ee);
 
-		if (es == NULL || es->rank.key >= rank) {
-			return;
-		}
-		last = es->promised;
-		if (last != NULL) {
-			edf_break_promise(last);
-		}
-		edf_break_promise(ee);
-		es->promised = ee;
-		ee->promised_by = es;
-		set_rank(s->priv, es, rank);
-		sched_poke(out, es->number);
-		ee = last;
+	return es == NULL || es->rank.key >= edf_rank(ee) ? NULL : es;
+}
+
+/* Returns whom es was promised to. */
+static inline struct edf_entity *promise(struct sched *s, struct edf_slot *es, struct edf_entity *ee, struct sched_out *out)
+{
+	struct edf_entity *last = es->promised;
+
+	if (last != NULL) {
+		last->promised_by = NULL;
 	}
+	es->promised = ee;
+	ee->promised_by = es;
+	set_rank(s->priv, es, edf_rank(ee));
+	sched_poke(out, es->number);
+	return last;
 }
 
 /* --- Queues. */
 
+/* ee waits, and is offered to nobody. */
 void edf_insert(struct sched *s, struct edf_entity *ee)
 {
 	struct edf *x = s->priv;
-	struct edf_slot *home;
+	struct edf_queue *q = ee->spent ? &x->extra : &x->ready;
+	struct edf_slot *home = ee->spent ? NULL : edf_home(s, ee);
 
 	if (ee->spent && ee->anywhere) {
 		list_push_back(&x->fresh, &ee->turn);
 		return;
 	}
-	ee->node.key = edf_key(ee);
-	home = ee->spent ? NULL : edf_home(s, ee);
-	if (home != NULL) {
-		ee->in = &home->ready;
-	} else {
-		struct edf_queue *q = ee->spent ? &x->extra : &x->ready;
-
-		ee->in = ee->anywhere ? &q->anywhere : &q->pinned;
-	}
+	ee->in = home != NULL ? &home->ready : ee->anywhere ? &q->anywhere : &q->pinned;
 	tree_insert(ee->in, &ee->node);
 }
 
+/* ee waits: a slot that should take it at once is poked, and whoever had its promise waits again. Else it is queued. */
 void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
 {
-	const struct edf *x = s->priv;
+	ee->node.key = edf_key(ee);
+	while (ee != NULL) {
+		struct edf_slot *es = slot_for(s, ee);
 
-	edf_insert(s, ee);
-	if (!ee->spent || x->low_count[EDF_RANK_IDLE] > 0) {
-		edf_offer(s, ee, out);
+		if (es == NULL) {
+			edf_insert(s, ee);
+			return;
+		}
+		ee = promise(s, es, ee, out);
 	}
 }
 
@@ -387,11 +385,12 @@ static SLOW void refill_due(struct sched *s, uint64_t now_ns)
 	struct edf *x = s->priv;
 	unsigned count = 0;
 
-	while (count < EDF_BATCH && x->refill_ns <= now_ns) {
+	for (unsigned work = 0; work < EDF_BATCH && x->refill_ns <= now_ns; count++) {
 		struct edf_entity *ee = TREE_ENTRY(tree_first(&x->refill), struct edf_entity, refill);
 
 		refill(s, ee, now_ns);
-		x->came[count++] = ee;
+		x->came[count] = ee;
+		work += ee->anywhere ? 1 : 2;		/* searches by slot cost more */
 	}
 	x->came_count = x->slot_count > 1 ? count : 0;
 }
@@ -479,6 +478,7 @@ static SLOW struct edf_entity *choose_extra(struct edf *x, const struct edf_slot
 	ee = may_stay(x, es, ee) ? ee : NULL;
 	if (ee == NULL || (ee->spent && ee->left_ns == 0)) {
 		first = first_extra(x, es->number);
+		first = es->promised != NULL && (first == NULL || es->promised->vtime < first->vtime) ? es->promised : first;
 		if (first != NULL && (ee == NULL || first->vtime <= ee->vtime)) {
 			edf_dequeue(first);
 			ee = first;
@@ -494,8 +494,11 @@ static SLOW struct edf_entity *choose_extra(struct edf *x, const struct edf_slot
 /* Whom es runs after ee, which ran here, or NULL. */
 static inline struct edf_entity *choose(struct edf *x, const struct edf_slot *es, struct edf_entity *ee)
 {
-	struct edf_entity *first = first_ready(x, es);
+	struct edf_entity *first = first_ready(x, es), *promised = es->promised;
 
+	if (promised != NULL && !promised->spent && (first == NULL || promised->node.key < first->node.key)) {
+		first = promised;
+	}
 	if (first == NULL) {
 		return choose_extra(x, es, ee);
 	}
@@ -506,21 +509,25 @@ static inline struct edf_entity *choose(struct edf *x, const struct edf_slot *es
 	return first;
 }
 
-/* es did not take whom it was poked for, or those whose budget came just now: they are offered again. */
+/* es did not take whom it was poked for: he waits again. Those whose budget came just now are offered. */
 static SLOW void offer_again(struct sched *s, struct edf_slot *es, struct sched_out *out)
 {
 	struct edf *x = s->priv;
-	struct edf_entity *promised = es->promised;
+	struct edf_entity *ee = es->promised;
 
-	if (promised != NULL) {
-		edf_break_promise(promised);
-		edf_offer(s, promised, out);
+	if (ee != NULL) {
+		edf_dequeue(ee);
+		edf_enqueue(s, ee, out);
 	}
 	while (x->came_count > 0) {
-		struct edf_entity *ee = x->came[--x->came_count];
-
-		if (ee->in != NULL) {
-			edf_offer(s, ee, out);
+		ee = x->came[--x->came_count];
+		es = ee->in != NULL ? slot_for(s, ee) : NULL;
+		if (es != NULL) {
+			edf_dequeue(ee);
+			ee = promise(s, es, ee, out);
+			if (ee != NULL) {
+				edf_enqueue(s, ee, out);
+			}
 		}
 	}
 }
@@ -562,6 +569,11 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 	return (struct sched_pick){ .entity = ee == NULL ? NULL : ee->entity, .until_ns = until_of(x, es, now_ns) };
 }
 
+static SLOW void enqueue_apart(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+{
+	edf_enqueue(s, ee, out);
+}
+
 void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	struct edf_entity *ee = e->priv;
@@ -574,6 +586,6 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 	if (ee->spent && ee->anywhere && x->low_count[EDF_RANK_IDLE] == 0) {
 		list_push_back(&x->fresh, &ee->turn);	/* as edf_enqueue() would: most that a slot gives up are such */
 	} else {
-		edf_enqueue(s, ee, out);
+		enqueue_apart(s, ee, out);
 	}
 }

@@ -23,7 +23,7 @@ struct edf_queue {
 struct edf_slot {
 	unsigned number;
 	struct edf_entity *running;
-	struct edf_entity *promised;	/* for whom it was poked and has not picked yet */
+	struct edf_entity *promised;	/* for whom it was poked and has not picked yet: he waits nowhere else */
 	struct tree_node rank;		/* in edf.slots, by how urgent is what it runs or has promised: EDF_RANK_* */
 	struct tree ready;		/* whose home this is, with budget, by deadline */
 	uint64_t load, budgets_ns, trial;	/* of those whose home it is; scratch of admission */
@@ -47,12 +47,12 @@ struct edf_entity {
 	uint64_t part_ns, part_end_ns;	/* latency: the period is cut into parts; this one, and where the whole ends */
 	uint64_t given_ns;		/* budget of the parts so far */
 	uint64_t use;			/* budget / period, of EDF_ONE */
-	/* Where it waits. */
+	/* Where it waits: in one of these, if anywhere. */
 	struct tree *in;		/* NULL: in none */
 	struct tree_node node;		/* in a queue, by deadline or vtime */
-	struct list turn;		/* in edf.fresh, then in none */
-	struct tree_node refill;	/* in edf.refill while it is spent and runnable */
+	struct list turn;		/* in edf.fresh */
 	struct edf_slot *promised_by;
+	struct tree_node refill;	/* in edf.refill while it is spent and runnable */
 	/* Among all. */
 	struct list link;		/* in edf.entities */
 	struct tree_node by_use;	/* in edf.by_use when it has a budget */
@@ -132,23 +132,18 @@ static inline struct edf_slot *edf_home(const struct sched *s, const struct edf_
 	return es != NULL && es->rank.key != EDF_RANK_GONE ? es : NULL;
 }
 
-static inline void edf_break_promise(struct edf_entity *ee)
-{
-	if (ee->promised_by != NULL) {
-		ee->promised_by->promised = NULL;
-		ee->promised_by = NULL;
-	}
-}
-
+/* ee does not wait any more, wherever it did. */
 static inline void edf_dequeue(struct edf_entity *ee)
 {
 	if (ee->in != NULL) {
 		tree_remove(ee->in, &ee->node);
 		ee->in = NULL;
+	} else if (ee->promised_by != NULL) {
+		ee->promised_by->promised = NULL;
+		ee->promised_by = NULL;
 	} else {
 		list_remove(&ee->turn);
 	}
-	edf_break_promise(ee);
 }
 
 /* --- edf.c. */
@@ -157,8 +152,6 @@ void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank);
 void edf_arm(struct sched *s, struct sched_out *out);
 void edf_expect_refill(struct edf *x, struct edf_entity *ee);
 void edf_drop_refill(struct edf *x, struct edf_entity *ee);
-/* ee waits: pokes the slot that should take it at once, if there is one. */
-void edf_offer(struct sched *s, struct edf_entity *ee, struct sched_out *out);
 /* ee waits, and is offered to nobody yet. */
 void edf_insert(struct sched *s, struct edf_entity *ee);
 void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out);

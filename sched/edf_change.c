@@ -59,8 +59,8 @@ void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out
 	if (es->promised != NULL) {
 		struct edf_entity *ee = es->promised;
 
-		edf_break_promise(ee);
-		edf_offer(s, ee, out);
+		edf_dequeue(ee);
+		edf_enqueue(s, ee, out);
 	}
 	if (x->carrier == slot) {
 		struct cpuset rest = s->slots;

@@ -215,13 +215,13 @@ static const char *wrong_entity(const struct sched *s, const struct edf_entity *
 	bool current = e->on_slot && edf_slot_of(s, e->slot)->running == ee;
 	bool waits = e->runnable && !e->on_slot && e->parked == SCHED_NOT_PARKED;
 
-	if ((ee->in != NULL || !list_empty(&ee->turn)) != waits || ee->node.linked != (ee->in != NULL)) {
+	if ((ee->in != NULL) + !list_empty(&ee->turn) + (ee->promised_by != NULL) != waits || ee->node.linked != (ee->in != NULL)) {
 		return "waits and is not queued, or the other way round";
 	}
 	if (ee->in != NULL && ee->node.key != edf_key(ee)) {
 		return "is queued by an old key";
 	}
-	if (waits && ((ee->in == NULL || ee->in == &x->extra.anywhere || ee->in == &x->extra.pinned) != ee->spent)) {
+	if (ee->in != NULL && ((ee->in == &x->extra.anywhere || ee->in == &x->extra.pinned) != ee->spent)) {
 		return "is in the wrong queue";
 	}
 	if (ee->refill.linked != (e->runnable && ee->spent && ee->budget_ns > 0)) {
