@@ -30,8 +30,6 @@
 #include "sched/edf.h"
 
 #define EDF_SORT	3u
-/* A set of so few slots is looked through; of a larger one some slot is near the least in rank. */
-#define FEW_SLOTS	32u
 #define SLOW		__attribute__((noinline))	/* keeps what is rare from costing what is not */
 
 /* --- Slots. */
@@ -65,46 +63,20 @@ static inline void set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 	}
 }
 
-/* Of the slots in `low`, which are not none, one that ee may run on, its last one before others. */
+/* Of the slots in `low` one that ee may run on, its last one before others; NULL: there is none. */
 static inline struct edf_slot *low_slot(const struct sched *s, const struct edf_entity *ee, const struct cpuset *low)
 {
 	const struct sched_entity *e = ee->entity;
-	unsigned slot = e->slot;
+	struct cpuset able;
+	unsigned slot;
 
-	if (!cpuset_has(low, slot) || !(ee->anywhere || cpuset_has(&e->hard, slot))) {
-		slot = ee->anywhere ? cpuset_first(low) : CPU_NONE;
-		for (unsigned i = 0; !ee->anywhere && i < CPUSET_WORDS && slot == CPU_NONE; i++) {
-			uint64_t both = low->word[i] & e->hard.word[i];
-
-			slot = both == 0 ? CPU_NONE : i * 64 + (unsigned)__builtin_ctzl(both);
-		}
+	if (!ee->anywhere) {
+		able = *low;
+		cpuset_and(&able, &e->hard);
+		low = &able;
 	}
+	slot = cpuset_has(low, e->slot) ? e->slot : cpuset_first(low);
 	return slot == CPU_NONE ? NULL : edf_slot_of(s, slot);
-}
-
-/* Of the slots that ee may run on the least in rank. None of them idles, or runs in extra time. */
-static SLOW struct edf_slot *least_pinned(const struct sched *s, const struct edf_entity *ee)
-{
-	const struct edf *x = s->priv;
-	struct cpuset able = ee->entity->hard;
-	struct edf_slot *least = NULL;
-	unsigned seen = 0;
-
-	cpuset_and(&able, &s->slots);
-	CPUSET_FOREACH(slot, &able) {
-		struct edf_slot *es = edf_slot_of(s, slot);
-
-		least = least == NULL || es->rank.key < least->rank.key ? es : least;
-		if (++seen > FEW_SLOTS) {
-			struct tree_node *n = tree_first(&x->slots);
-
-			while (n != NULL && !cpuset_has(&able, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
-				n = tree_next(n);
-			}
-			return n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
-		}
-	}
-	return least;
 }
 
 /* The slot of the least rank that ee may run on; NULL: there is none. */
@@ -117,17 +89,17 @@ static inline struct edf_slot *best_slot(const struct sched *s, const struct edf
 	if (!ee->spent && (x->homes || ee->home != SCHED_NO_SLOT)) {
 		return edf_home(s, ee);
 	}
-	if (x->low_count[EDF_RANK_IDLE] > 0) {
-		es = low_slot(s, ee, &x->low[EDF_RANK_IDLE]);
-	}
-	if (es == NULL && !ee->spent && x->low_count[EDF_RANK_EXTRA] > 0) {
-		es = low_slot(s, ee, &x->low[EDF_RANK_EXTRA]);
+	for (unsigned rank = EDF_RANK_IDLE; rank <= (ee->spent ? EDF_RANK_IDLE : EDF_RANK_EXTRA) && es == NULL; rank++) {
+		es = x->low_count[rank] > 0 ? low_slot(s, ee, &x->low[rank]) : NULL;
 	}
 	if (es != NULL || ee->spent) {
 		return es;
 	}
 	n = tree_first(&x->slots);
-	return !ee->anywhere ? least_pinned(s, ee) : n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
+	while (n != NULL && !ee->anywhere && !cpuset_has(&ee->entity->hard, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
+		n = tree_next(n);
+	}
+	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
 }
 
 /* The slot that should take ee at once; NULL: there is none. */
@@ -160,18 +132,19 @@ void edf_insert(struct sched *s, struct edf_entity *ee)
 {
 	struct edf *x = s->priv;
 	struct edf_queue *q = ee->spent ? &x->extra : &x->ready;
-	struct edf_slot *home = ee->spent ? NULL : edf_home(s, ee);
+	struct edf_slot *home;
 
 	if (ee->spent && ee->anywhere) {
 		list_push_back(&x->fresh, &ee->turn);
 		return;
 	}
+	home = ee->spent ? NULL : edf_home(s, ee);
 	ee->in = home != NULL ? &home->ready : ee->anywhere ? &q->anywhere : &q->pinned;
 	tree_insert(ee->in, &ee->node);
 }
 
 /* ee waits: a slot that should take it at once is poked, and whoever had its promise waits again. Else it is queued. */
-void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+SLOW void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
 {
 	ee->node.key = edf_key(ee);
 	while (ee != NULL) {
@@ -248,11 +221,14 @@ void edf_arm(struct sched *s, struct sched_out *out)
  * Whoever runs in order of deadlines uses up his budget in that order: most come right behind whoever came last. That place
  * costs no search, and tree_insert() would find the same.
  */
-static void insert_refill(struct edf *x, struct edf_entity *ee)
+void edf_expect_refill(struct edf *x, struct edf_entity *ee)
 {
 	struct tree_node *n = &ee->refill, *last = x->refill_last;
 	const uint64_t key = ee->deadline_ns;
 
+	if (ee->budget_ns == 0 || n->linked) {
+		return;
+	}
 	n->key = key;
 	x->refill_last = n;
 	x->refill_ns = MIN(x->refill_ns, key);
@@ -269,13 +245,6 @@ static void insert_refill(struct edf *x, struct edf_entity *ee)
 		n->next[l] = last->next[l];
 		n->next[l]->prev[l] = n;
 		last->next[l] = n;
-	}
-}
-
-void edf_expect_refill(struct edf *x, struct edf_entity *ee)
-{
-	if (ee->budget_ns > 0 && !ee->refill.linked) {
-		insert_refill(x, ee);
 	}
 }
 
@@ -569,11 +538,6 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 	return (struct sched_pick){ .entity = ee == NULL ? NULL : ee->entity, .until_ns = until_of(x, es, now_ns) };
 }
 
-static SLOW void enqueue_apart(struct sched *s, struct edf_entity *ee, struct sched_out *out)
-{
-	edf_enqueue(s, ee, out);
-}
-
 void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	struct edf_entity *ee = e->priv;
@@ -586,6 +550,6 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 	if (ee->spent && ee->anywhere && x->low_count[EDF_RANK_IDLE] == 0) {
 		list_push_back(&x->fresh, &ee->turn);	/* as edf_enqueue() would: most that a slot gives up are such */
 	} else {
-		enqueue_apart(s, ee, out);
+		edf_enqueue(s, ee, out);
 	}
 }

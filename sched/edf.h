@@ -57,10 +57,7 @@ struct edf_entity {
 	struct list link;		/* in edf.entities */
 	struct tree_node by_use;	/* in edf.by_use when it has a budget */
 	struct tree_node by_set;	/* in edf.by_set when it is pinned and has a budget: key is a hash of its slots */
-	const struct sched_want *want;	/* during admission, with what follows, of the first of each set */
-	struct edf_entity *next_set;
-	uint64_t set_use, set_most;
-	bool covered;
+	const struct sched_want *want;	/* during admission: it is asked about */
 };
 
 /* The head of both policies' objects. */

@@ -168,10 +168,8 @@ static void describe_entity(const struct edf_entity *ee, bool homes, uint64_t no
 		text_ns(to, ee->budget_ns);
 		text_puts(to, " in ");
 		text_ns(to, ee->period_ns);
-		text_puts(to, ee->spent ? ", used up" : ", left ");
-		if (!ee->spent) {
-			text_ns(to, ee->left_ns);
-		}
+		text_puts(to, ", left ");
+		text_ns(to, ee->spent ? 0 : ee->left_ns);
 		text_puts(to, ee->deadline_ns >= now_ns ? ", deadline in " : ", deadline over for ");
 		text_ns(to, ee->deadline_ns >= now_ns ? ee->deadline_ns - now_ns : now_ns - ee->deadline_ns);
 	} else {
@@ -208,35 +206,18 @@ void edf_describe(struct sched *s, uint64_t now_ns, struct text *to)
 	}
 }
 
-static const char *wrong_entity(const struct sched *s, const struct edf_entity *ee)
+static const char *wrong_entity(const struct edf *x, const struct edf_entity *ee)
 {
-	const struct edf *x = s->priv;
 	const struct sched_entity *e = ee->entity;
-	bool current = e->on_slot && edf_slot_of(s, e->slot)->running == ee;
 	bool waits = e->runnable && !e->on_slot && e->parked == SCHED_NOT_PARKED;
+	bool extra = ee->in == &x->extra.anywhere || ee->in == &x->extra.pinned;
 
-	if ((ee->in != NULL) + !list_empty(&ee->turn) + (ee->promised_by != NULL) != waits || ee->node.linked != (ee->in != NULL)) {
-		return "waits and is not queued, or the other way round";
-	}
-	if (ee->in != NULL && ee->node.key != edf_key(ee)) {
-		return "is queued by an old key";
-	}
-	if (ee->in != NULL && ((ee->in == &x->extra.anywhere || ee->in == &x->extra.pinned) != ee->spent)) {
-		return "is in the wrong queue";
-	}
-	if (ee->refill.linked != (e->runnable && ee->spent && ee->budget_ns > 0)) {
-		return "waits for a budget it has, or for none";
-	}
-	if (e->parked != SCHED_NOT_PARKED && (!e->runnable || !ee->spent || ee->extratime)) {
-		return "is parked without reason";
-	}
-	if (!ee->spent && ee->left_ns > ee->budget_ns) {
-		return "has more than its budget";
-	}
-	if (current && !e->runnable) {
-		return "runs, but is not runnable";
-	}
-	return NULL;
+	return (ee->in != NULL) + !list_empty(&ee->turn) + (ee->promised_by != NULL) != waits ||
+	       ee->node.linked != (ee->in != NULL) ? "waits and is not queued, or the other way round" :
+	       ee->in != NULL && (ee->node.key != edf_key(ee) || extra != ee->spent) ? "is in the wrong place or queue" :
+	       ee->refill.linked != (e->runnable && ee->spent && ee->budget_ns > 0) ? "waits for a budget it has, or for none" :
+	       e->parked != SCHED_NOT_PARKED && (!e->runnable || !ee->spent || ee->extratime) ? "is parked without reason" :
+	       !ee->spent && ee->left_ns > ee->budget_ns ? "has more than its budget" : NULL;
 }
 
 bool edf_check(struct sched *s, struct sched_reason *why)
@@ -246,7 +227,7 @@ bool edf_check(struct sched *s, struct sched_reason *why)
 
 	LIST_FOREACH(node, &x->entities) {
 		const struct edf_entity *ee = LIST_ENTRY(node, struct edf_entity, link);
-		const char *wrong = wrong_entity(s, ee);
+		const char *wrong = wrong_entity(x, ee);
 
 		if (wrong != NULL) {
 			return sched_refuse(ERR_STATE, why, "%s.%u %s", ee->entity->group->name, ee->entity->number, wrong) ==

@@ -16,8 +16,8 @@
  * of it, of all who may run there: for there too a slot is free only when all of them run. Each vCPU needs one such B,
  * and is tried with what is left of its own slots after taking away those of narrower ones.
  *
- * That takes O(m + a) for a that are asked about while nobody is pinned, else O(p + c (c + a)), where p are pinned, to c
- * different sets: those with equal sets are judged as one.
+ * That takes O(m + a) for a that are asked about together, while nobody is pinned; else O(c (p + a)), where p are pinned, to
+ * c different sets: those with equal sets are judged as one.
  *
  * Decided where Xen is unclear: extra time is shared in proportion to the budgets (Xen: a budget a turn, by priority levels);
  * a period begins at a wake, not on a grid; `slice` is taken for `budget`. Settings are a vCPU's; a VM's hold for all of its own.
@@ -108,60 +108,54 @@ static void choose_urgent(struct sched *s, unsigned leaving, struct sched_out *o
 	}
 }
 
-/* Those who may use the same slots, or one who is asked about. */
-struct set {
+/* One of all there would be: first, as one, those there who may use every slot, then the pinned ones, then who is asked about. */
+struct each {
 	const struct cpuset *hard;	/* NULL: all */
 	uint64_t use, most;
-	struct edf_entity *of;		/* the first of those who are pinned there; NULL: they are not, or are asked about */
-	bool new;
-	struct edf_entity *next;	/* what next_set() comes to, and after those: */
+	bool new, again;		/* again: of the same set as the last */
+	const struct tree_node *next;	/* in by_set, or by_use for the first */
 	unsigned next_asked;
 };
 
-static bool next_set(const struct edf_question *q, struct set *at)
-{
-	struct edf_entity *ee = at->next;
-	unsigned i = at->next_asked;
-
-	if (ee != NULL) {
-		*at = (struct set){ &ee->entity->hard, ee->set_use, ee->set_most, ee, false, ee->next_set, 0 };
-	} else if (i < q->asked) {
-		uint64_t use = edf_use_asked(q, i);
-
-		*at = (struct set){ edf_hard_asked(q, i), use, use, NULL, true, NULL, i + 1 };
-	}
-	return ee != NULL || i < q->asked;
-}
-
-/* Those there who may use all slots, and in `next` the others. */
-static struct set gather(const struct edf_question *q)
+static struct each first_of_all(const struct edf_question *q)
 {
 	const struct edf *x = q->s->priv;
-	struct set all = { .use = edf_use_there(q) };
-	struct tree_node *n;
+	struct each all = { .use = edf_use_there(q), .next = tree_first(&x->by_set) };
+	const struct edf_entity *ee;
 
-	for (n = tree_first(&x->by_set); n != NULL; n = tree_next(n)) {
-		struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, by_set), *of = all.next;
-
-		if (ee->want != NULL) {
-			continue;		/* asked about */
-		}
-		if (of == NULL || of->by_set.key != n->key || !cpuset_equal(&of->entity->hard, &ee->entity->hard)) {
-			ee->next_set = of;
-			ee->set_use = ee->set_most = 0;
-			ee->covered = false;
-			all.next = of = ee;
-		}
-		of->set_use += ee->use;
-		of->set_most = MAX(of->set_most, ee->use);
-		all.use -= ee->use;
+	for (const struct tree_node *n = all.next; n != NULL; n = tree_next(n)) {
+		ee = TREE_ENTRY(n, const struct edf_entity, by_set);
+		all.use -= ee->want == NULL ? ee->use : 0;
 	}
-	for (n = tree_first(&x->by_use); n != NULL && all.most == 0; n = tree_next(n)) {
-		const struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, by_use);
-
+	for (const struct tree_node *n = tree_first(&x->by_use); n != NULL && all.most == 0; n = tree_next(n)) {
+		ee = TREE_ENTRY(n, const struct edf_entity, by_use);
 		all.most = ee->anywhere && ee->want == NULL ? ee->use : 0;
 	}
 	return all;
+}
+
+static bool next_of_all(const struct edf_question *q, struct each *at)
+{
+	const struct cpuset *last = at->hard;
+	const struct tree_node *n = at->next;
+
+	while (n != NULL && TREE_ENTRY(n, const struct edf_entity, by_set)->want != NULL) {
+		n = tree_next(n);		/* asked about */
+	}
+	if (n != NULL) {
+		const struct edf_entity *ee = TREE_ENTRY(n, const struct edf_entity, by_set);
+
+		*at = (struct each){ .hard = &ee->entity->hard, .use = ee->use, .next = tree_next(n) };
+	} else if (at->next_asked < q->asked) {
+		unsigned i = at->next_asked;
+
+		*at = (struct each){ .hard = edf_hard_asked(q, i), .use = edf_use_asked(q, i), .new = true, .next_asked = i + 1 };
+	} else {
+		return false;
+	}
+	at->most = at->use;
+	at->again = last == at->hard || (last != NULL && at->hard != NULL && cpuset_equal(last, at->hard));
+	return true;
 }
 
 /* One who shares a slot of b but cannot use all of it: what he can use is left out. */
@@ -169,9 +163,6 @@ static void narrow(struct cpuset *b, const struct cpuset *hard)
 {
 	struct cpuset rest = *b;
 
-	if (hard == NULL || !cpuset_intersects(hard, b)) {
-		return;
-	}
 	cpuset_andnot(&rest, hard);
 	if (!cpuset_empty(&rest)) {
 		*b = rest;
@@ -210,41 +201,32 @@ static bool fits_without_largest(const struct edf_question *q, const struct sum 
 	return false;
 }
 
-/*
- * Is one who may run on hard safe? Whoever may run on a slot of the set that he is judged by, may use all of it and is
- * covered with him.
- */
-static enum err try(const struct edf_question *q, const struct set *all, const struct cpuset *hard, struct sched_reason *why)
+/* Is one who may run on hard safe? So is whoever may run on a slot of the set that he is judged by: he may use all of it. */
+static enum err try(const struct edf_question *q, const struct each *all, const struct cpuset *hard, struct sched_reason *why)
 {
 	struct cpuset b = *q->slots;
 	struct sum sum = { 0 };
-	struct set t = *all;
-	bool alike = true;
+	struct each t = *all;
+	bool alike = true, in = true;
 
 	if (hard != NULL) {
 		cpuset_and(&b, hard);
 	}
-	do {
-		narrow(&b, t.hard);
-	} while (next_set(q, &t));
-	if (cpuset_empty(&b)) {
-		return ERR_OK;			/* he may run nowhere */
+	while (next_of_all(q, &t)) {
+		if (!t.again && t.hard != NULL && cpuset_intersects(t.hard, &b)) {
+			narrow(&b, t.hard);
+		}
 	}
 	t = *all;
 	do {
-		if (t.hard != NULL && !cpuset_intersects(t.hard, &b)) {
-			alike = false;
-			continue;
-		}
-		*(t.new ? &sum.new : &sum.there) += t.use;
-		sum.most = MAX(sum.most, t.most);
-		if (t.of != NULL) {
-			t.of->covered = true;
-		}
-	} while (next_set(q, &t));
+		in = t.again ? in : t.hard == NULL || cpuset_intersects(t.hard, &b);
+		alike = alike && in;
+		*(t.new ? &sum.new : &sum.there) += in ? t.use : 0;
+		sum.most = MAX(sum.most, in ? t.most : 0);
+	} while (next_of_all(q, &t));
 	sum.slots = cpuset_count(&b);
 	alike = alike && cpuset_equal(&b, q->slots);
-	if (sum.there + sum.new <= bound(sum.slots, sum.most) || (alike && fits_without_largest(q, &sum))) {
+	if (sum.slots == 0 || sum.there + sum.new <= bound(sum.slots, sum.most) || (alike && fits_without_largest(q, &sum))) {
 		return ERR_OK;
 	}
 	return refuse(&sum, why);
@@ -254,18 +236,13 @@ static enum err rtds_admit(struct sched *s, const struct sched_group *g, unsigne
 			   struct sched_reason *why)
 {
 	const struct edf_question q = edf_ask(s, g, entities, slots);
-	const struct set all = gather(&q);
-	const struct cpuset *last = NULL;
-	enum err e = all.use > 0 || (q.asked > 0 && edf_hard_asked(&q, 0) == NULL) ? try(&q, &all, NULL, why) : ERR_OK;
-	struct set t = all;
+	const struct each all = first_of_all(&q);
+	const bool some = all.use > 0 || (q.asked > 0 && edf_hard_asked(&q, 0) == NULL);
+	struct each t = all;
+	enum err e = some ? try(&q, &all, NULL, why) : ERR_OK;
 
-	while (e == ERR_OK && next_set(&q, &t)) {
-		bool judged = t.of != NULL ? t.of->covered : t.hard == NULL || (last != NULL && cpuset_equal(last, t.hard));
-
-		if (!judged) {
-			e = try(&q, &all, t.hard, why);
-		}
-		last = t.hard;
+	while (e == ERR_OK && next_of_all(&q, &t)) {
+		e = t.again ? ERR_OK : try(&q, &all, t.hard, why);
 	}
 	edf_unask(&q);
 	return e;
