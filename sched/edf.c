@@ -63,20 +63,20 @@ static inline void set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 	}
 }
 
-/* Of the slots in `low` one that ee may run on, its last one before others; NULL: there is none. */
-static inline struct edf_slot *low_slot(const struct sched *s, const struct edf_entity *ee, const struct cpuset *low)
+static SLOW unsigned low_pinned(const struct sched_entity *e, const struct cpuset *low)
 {
-	const struct sched_entity *e = ee->entity;
-	struct cpuset able;
-	unsigned slot;
+	struct cpuset able = *low;
 
-	if (!ee->anywhere) {
-		able = *low;
-		cpuset_and(&able, &e->hard);
-		low = &able;
-	}
-	slot = cpuset_has(low, e->slot) ? e->slot : cpuset_first(low);
-	return slot == CPU_NONE ? NULL : edf_slot_of(s, slot);
+	cpuset_and(&able, &e->hard);
+	return cpuset_has(&able, e->slot) ? e->slot : cpuset_first(&able);
+}
+
+/* Of the slots in `low` one that ee may run on, its last one before others; CPU_NONE: there is none. */
+static inline unsigned low_slot(const struct edf_entity *ee, const struct cpuset *low)
+{
+	const unsigned slot = ee->entity->slot;
+
+	return !ee->anywhere ? low_pinned(ee->entity, low) : cpuset_has(low, slot) ? slot : cpuset_first(low);
 }
 
 /* The slot of the least rank that ee may run on; NULL: there is none. */
@@ -84,16 +84,19 @@ static inline struct edf_slot *best_slot(const struct sched *s, const struct edf
 {
 	const struct edf *x = s->priv;
 	const struct tree_node *n;
-	struct edf_slot *es = NULL;
+	unsigned slot = CPU_NONE;
 
 	if (!ee->spent && (x->homes || ee->home != SCHED_NO_SLOT)) {
 		return edf_home(s, ee);
 	}
-	for (unsigned rank = EDF_RANK_IDLE; rank <= (ee->spent ? EDF_RANK_IDLE : EDF_RANK_EXTRA) && es == NULL; rank++) {
-		es = x->low_count[rank] > 0 ? low_slot(s, ee, &x->low[rank]) : NULL;
+	if (x->low_count[EDF_RANK_IDLE] > 0) {
+		slot = low_slot(ee, &x->low[EDF_RANK_IDLE]);
 	}
-	if (es != NULL || ee->spent) {
-		return es;
+	if (slot == CPU_NONE && !ee->spent && x->low_count[EDF_RANK_EXTRA] > 0) {
+		slot = low_slot(ee, &x->low[EDF_RANK_EXTRA]);
+	}
+	if (slot != CPU_NONE || ee->spent) {
+		return slot == CPU_NONE ? NULL : edf_slot_of(s, slot);
 	}
 	n = tree_first(&x->slots);
 	while (n != NULL && !ee->anywhere && !cpuset_has(&ee->entity->hard, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
@@ -144,7 +147,7 @@ void edf_insert(struct sched *s, struct edf_entity *ee)
 }
 
 /* ee waits: a slot that should take it at once is poked, and whoever had its promise waits again. Else it is queued. */
-SLOW void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
 {
 	ee->node.key = edf_key(ee);
 	while (ee != NULL) {
@@ -273,12 +276,12 @@ static inline void give(struct edf_entity *ee, uint64_t deadline_ns, uint64_t bu
 	ee->node.key = edf_key(ee);
 }
 
-/* A period begins at from_ns, in parts that double, the first of latency_ns: the same share, sooner. */
+/* A period begins at from_ns, with `latency` in parts that double, the first that long: the same share, sooner. */
 void edf_begin(struct edf_entity *ee, uint64_t from_ns)
 {
 	ee->part_ns = ee->latency_ns > 0 && ee->latency_ns < ee->period_ns ? ee->latency_ns : ee->period_ns;
 	ee->part_end_ns = from_ns + ee->period_ns;
-	ee->given_ns = ee->part_ns == ee->period_ns ? ee->budget_ns : MAX(ee->budget_ns * ee->part_ns / ee->period_ns, 1u);
+	ee->given_ns = MAX(ee->budget_ns * ee->part_ns / ee->period_ns, 1u);
 	give(ee, from_ns + ee->part_ns, ee->given_ns);
 }
 
@@ -375,7 +378,11 @@ void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct s
 	if (ee->budget_ns > 0 && slept &&
 	    (now_ns >= ee->deadline_ns ||
 	     (!ee->spent && ee->left_ns * ee->period_ns > (ee->deadline_ns - now_ns) * ee->budget_ns))) {
-		edf_begin(ee, now_ns);
+		if (ee->latency_ns == 0) {
+			give(ee, now_ns + ee->period_ns, ee->budget_ns);
+		} else {
+			edf_begin(ee, now_ns);
+		}
 	} else if (ee->spent) {
 		ee->vtime = MAX(ee->vtime, x->vtime);
 		edf_expect_refill(x, ee);
@@ -538,6 +545,11 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 	return (struct sched_pick){ .entity = ee == NULL ? NULL : ee->entity, .until_ns = until_of(x, es, now_ns) };
 }
 
+static SLOW void enqueue_apart(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+{
+	edf_enqueue(s, ee, out);
+}
+
 void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	struct edf_entity *ee = e->priv;
@@ -550,6 +562,6 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 	if (ee->spent && ee->anywhere && x->low_count[EDF_RANK_IDLE] == 0) {
 		list_push_back(&x->fresh, &ee->turn);	/* as edf_enqueue() would: most that a slot gives up are such */
 	} else {
-		edf_enqueue(s, ee, out);
+		enqueue_apart(s, ee, out);
 	}
 }
