@@ -444,16 +444,20 @@ TEST(moves, "who moves every ms, also between rtds and sedf, has one budget a pe
 	}
 }
 
-TEST(weights, "weights that a pool's VMs had under credit2 hold for sedf's extra time")
+TEST(weights, "a weight that a VM had under another policy holds for sedf's extra time, and goes on to the next one")
 {
 	struct sim *sim = machine(1);
-	struct sim_pool *p = pool(sim, "credit2", 1);
-	struct sim_entity *a = one(p, "a", "weight=300", &busy), *b = one(p, "b", "weight=100", &busy);
+	struct sim_pool *p = pool(sim, "sedf", 1);
+	struct sim_entity *a = one(p, "a", NULL, &busy), *b = one(p, "b", "weight=100", &busy);
+	struct sched_snapshot had = { .weight = 300 }, has = { 0 };
 
+	run(sim, 0);
+	sim_pause(sim_entity_group(a));
+	sched_sedf.import(sim_sched(p), sim_sched_entity(a), &had, sim_now(sim));
+	sched_sedf.export(sim_sched(p), sim_sched_entity(a), &has);
+	CHECK(has.weight == 300 && has.period_ns == 0);
+	sim_resume(sim_entity_group(a));
 	run(sim, NS_PER_S);
-	CHECK_EQ(sim_change_policy(p, &sched_sedf, NULL), ERR_OK);
-	sim_reset(sim);
-	run(sim, 3 * NS_PER_S);
-	CHECK(fabs(share_of(a, 2 * NS_PER_S) - 0.75) < 0.005 && fabs(share_of(b, 2 * NS_PER_S) - 0.25) < 0.005);
+	CHECK(fabs(share_of(a, NS_PER_S) - 0.75) < 0.005 && fabs(share_of(b, NS_PER_S) - 0.25) < 0.005);
 	sim_destroy(sim);
 }
