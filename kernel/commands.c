@@ -10,6 +10,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/lib/util.h"
 #include "kernel/log.h"
+#include "kernel/manifest.h"
 #include "kernel/shell.h"
 #include "kernel/version.h"
 
@@ -93,11 +94,29 @@ static void help_lines(const struct group *group, const char *word)
 	}
 }
 
+static void help_keys(enum manifest_section section)
+{
+	char buf[160];
+
+	for (unsigned i = 0; i < manifest_key_count; i++) {
+		struct text t = text_make(buf, sizeof(buf));
+
+		if (manifest_keys[i].section == section && manifest_keys[i].built) {
+			manifest_describe_key(&manifest_keys[i], &t);
+			con_printf("  %s\n", buf);
+		}
+	}
+	con_printf("  and the settings of the pool's scheduler: see sched list\n");
+}
+
 static void help_one(const struct shell_command *cmd)
 {
 	con_printf("%s%s%s\n  %s\n", cmd->name, cmd->usage[0] != '\0' ? " " : "", cmd->usage, cmd->help);
 	if (cmd->alias != NULL) {
 		con_printf("  alias: %s\n", cmd->alias);
+	}
+	if (cmd->keys != SHELL_NO_KEYS) {
+		help_keys(cmd->keys == SHELL_POOL_KEYS ? MANIFEST_POOL : MANIFEST_VM);
 	}
 }
 

@@ -258,7 +258,6 @@ static void tell_dropped(void)
 
 bool console_pump(void)
 {
-	pump_ring();
 	tell_dropped();
 	console_edit_sync();
 	return pump_ring();

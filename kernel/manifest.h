@@ -100,9 +100,8 @@ void manifest_key_form(const struct manifest_key *key, struct text *to);
 /* The names of a section's keys, with ", " between. */
 void manifest_key_names(enum manifest_section section, struct text *to);
 bool manifest_name_ok(const char *name, size_t length);
-/* One key as a line of help, then all of them under their sections. */
+/* One key as a line of help. */
 void manifest_describe_key(const struct manifest_key *key, struct text *to);
-void manifest_describe_keys(struct text *to);
 
 /* --- What a manifest says --------------------------------------------------------------------------------------- */
 
@@ -183,7 +182,8 @@ struct manifest_vm {
 	/* By manifest_check(). */
 	unsigned pool_index;		/* in manifest.pool; MANIFEST_POOL_MAX: none */
 	struct sched_values values;	/* of scopes SCHED_GROUP and SCHED_ENTITY, by the pool's policy */
-	struct cpuset affinity_set, soft_set;
+	struct cpuset affinity_set;
+	struct cpuset soft_set;		/* empty: not given */
 };
 
 struct manifest {

@@ -395,7 +395,6 @@ static void check_vm_affinity(struct checking *c, struct manifest_vm *vm, const 
 	bool resolved = true;
 
 	cpuset_fill(&vm->affinity_set, c->facts->cpus.cpu_count);
-	vm->soft_set = vm->affinity_set;
 	if (vm->affinity.line != 0) {
 		resolved = check_cpus(c, "affinity", &vm->affinity, &vm->affinity_set, &vm->usable);
 		if ((honours & SCHED_HONOURS_HARD_AFFINITY) == 0) {

@@ -238,19 +238,3 @@ void manifest_describe_key(const struct manifest_key *key, struct text *to)
 		text_puts(to, key->type == MANIFEST_TUNABLE ? ", needs a scheduler that has it" : ", not built yet");
 	}
 }
-
-void manifest_describe_keys(struct text *to)
-{
-	static const char *const titles[] = { "[boot]", "[pool NAME]", "[vm NAME]" };
-
-	for (unsigned section = 0; section < MANIFEST_SECTIONS; section++) {
-		text_printf(to, "%s\n", titles[section]);
-		for (unsigned i = 0; i < manifest_key_count; i++) {
-			if (manifest_keys[i].section == section) {
-				text_puts(to, "  ");
-				manifest_describe_key(&manifest_keys[i], to);
-				text_putc(to, '\n');
-			}
-		}
-	}
-}

@@ -24,12 +24,16 @@ enum shell_complete {
 	SHELL_NOTHING, SHELL_POOL, SHELL_VM, SHELL_FILE, SHELL_SCHED, SHELL_COMMAND_NAME, SHELL_COMPLETE_KINDS
 };
 
+/* Which section of the manifest has the keys that a command takes as key=value; `help` lists them. */
+enum shell_keys { SHELL_NO_KEYS, SHELL_POOL_KEYS, SHELL_VM_KEYS };
+
 struct shell_command {
 	const char *name;		/* "pool list": one or two words */
 	const char *usage;		/* arguments, "[-c]" or "P SET" */
 	const char *help;		/* one sentence */
 	const char *alias;		/* Xen users' name, or NULL */
 	enum shell_complete complete;	/* of every argument */
+	enum shell_keys keys;
 	/* Returns ERR_OK, or an error after shell_fail() has said what and why (else the error's own words are used). */
 	enum err (*run)(const struct shell_args *args);
 };

@@ -86,8 +86,8 @@ static enum err cpu_list(const struct shell_args *args)
 	return ERR_OK;
 }
 
-SHELL_COMMAND(cpu_list, "cpu list", "[-v] [-j]", "Shows every cpu: state, place, pool; -v also APIC id and times.",
-	      NULL, SHELL_NOTHING, cpu_list);
+SHELL_COMMAND(cpu_list, .name = "cpu list", .usage = "[-v] [-j]", .run = cpu_list,
+	      .help = "Shows every cpu: state, place, pool; -v also APIC id and times.");
 
 static void node_cpus(unsigned node, struct cpuset *set)
 {
@@ -166,8 +166,8 @@ static enum err node_list(const struct shell_args *args)
 	return ERR_OK;
 }
 
-SHELL_COMMAND(node_list, "node list", "[-j]", "Shows the NUMA nodes: cpus, memory, distances to the others.", NULL,
-	      SHELL_NOTHING, node_list);
+SHELL_COMMAND(node_list, .name = "node list", .usage = "[-j]", .run = node_list,
+	      .help = "Shows the NUMA nodes: cpus, memory, distances to the others.");
 
 static void mem_json(void)
 {
@@ -215,4 +215,5 @@ static enum err mem_show(const struct shell_args *args)
 	return ERR_OK;
 }
 
-SHELL_COMMAND(mem, "mem", "[-j]", "Shows memory by node, in pages of 4 KiB, exactly.", NULL, SHELL_NOTHING, mem_show);
+SHELL_COMMAND(mem, .name = "mem", .usage = "[-j]", .run = mem_show,
+	      .help = "Shows memory by node, in pages of 4 KiB, exactly.");

@@ -443,7 +443,7 @@ SHELL_COMMAND(pool_list, .name = "pool list", .usage = "[-c] [P] [-j]", .run = l
 SHELL_COMMAND(pool_show, .name = "pool show", .usage = "P [-j]", .run = show, .complete = SHELL_POOL,
 	      .help = "Shows a pool's scheduler, settings, cpus and VMs.");
 SHELL_COMMAND(pool_create, .name = "pool create", .usage = "P [sched=S] [cpus=SET] [key=value...]", .run = create,
-	      .complete = SHELL_SCHED, .alias = "cpupool-create", .help = "Makes a pool, of free cpus.");
+	      .complete = SHELL_SCHED, .keys = SHELL_POOL_KEYS, .alias = "cpupool-create", .help = "Makes a pool, of free cpus.");
 SHELL_COMMAND(pool_destroy, .name = "pool destroy", .usage = "P", .run = destroy, .complete = SHELL_POOL,
 	      .alias = "cpupool-destroy", .help = "Removes a pool without VMs; its cpus become free.");
 SHELL_COMMAND(pool_rename, .name = "pool rename", .usage = "P Q", .run = rename, .complete = SHELL_POOL,

@@ -178,6 +178,18 @@ def traces_are_right(folder):
             need(abs(ran[vm] / 1000 - row["share%"]) < 0.01, vm, ran[vm], row["share%"])
 
 
+def tables_are_for_programs_too(folder):
+    path = os.path.join(folder, "t.json")
+    out, _ = run(DEMO, "--compare", "rr", "credit2", "--json", path)
+    with open(path, encoding="utf-8") as f:
+        objects = {(o["vm"], o["policy"]): o for o in json.load(f)}
+    table = rows(out)
+    need(objects.keys() == table.keys() and len(table) == 14, objects.keys(), table.keys())
+    for key, row in table.items():
+        need(abs(objects[key]["run_ns"] / 1e6 - row["share%"]) < 0.006 and objects[key]["switches"] == row["switches"] and
+             objects[key]["jobs"] == row["jobs"] and abs(objects[key]["wake_max_ns"] / 1e3 - row["maxus"]) < 0.06, key, row)
+
+
 def policies_stand_side_by_side(_):
     out, _ = run("tests/plans/turns.plan", "--compare", "rr", "null")
     found = rows(out)
@@ -230,6 +242,7 @@ TESTS = [
     ("every error of a plan is told, with its place and what was expected", all_errors_are_told),
     ("a Gantt chart is well-formed, in its bounds, and without overlaps", charts_are_right),
     ("a Perfetto trace is JSON, names its tracks, and agrees with the table", traces_are_right),
+    ("the table is there as JSON, with the same figures", tables_are_for_programs_too),
     ("policies are set side by side on one plan, refusals included", policies_stand_side_by_side),
     ("events that are refused are told with the reason", events_that_are_refused_are_told),
     ("a run repeats to the byte, and another seed is another run", runs_repeat),

@@ -25,7 +25,8 @@ static const char usage[] =
 	"--timetable        also a line a cpu: who ran, and until when\n"
 	"--svg FILE         draws the schedule as a Gantt chart\n"
 	"--perfetto FILE    writes a trace for https://ui.perfetto.dev\n"
-	"--from T --to T    the part of the time that these three show: --from 20ms --to 40ms\n"
+	"--json FILE        writes the table for programs, times in ns\n"
+	"--from T --to T    the part of the time that timetable, chart and trace show: --from 20ms --to 40ms\n"
 	"--compare S...     runs PLAN under each of these policies instead of its own; each draws\n"
 	"                   a file of its own, out-rr.svg for out.svg\n"
 	"--cost             also how often each op of the policies was called, and how long it\n"
@@ -40,7 +41,7 @@ static const char usage[] =
 	"call.\n";
 
 struct options {
-	const char *plan, *svg, *perfetto;
+	const char *plan, *svg, *perfetto, *json;
 	const struct sched_ops *policy[LIST_MAX];
 	uint64_t grow[LIST_MAX];
 	unsigned policies, grows;
@@ -124,6 +125,8 @@ static bool take_option(char ***at, struct options *o)
 		return take_file(at, &o->svg);
 	} else if (str_eq(name, "--perfetto")) {
 		return take_file(at, &o->perfetto);
+	} else if (str_eq(name, "--json")) {
+		return take_file(at, &o->json);
 	} else if (str_eq(name, "--from")) {
 		return take_time(at, &o->from_ns);
 	} else if (str_eq(name, "--to")) {
@@ -301,6 +304,23 @@ static bool run_under(const struct options *o, const struct plan *plan, const st
 	return good;
 }
 
+/* To the terminal, and to the file that was named. */
+static bool put_table(const struct options *o, const struct plan *plan, const struct report *report, unsigned n)
+{
+	FILE *f;
+
+	fputc('\n', stdout);
+	report_print(stdout, plan, report, n);
+	if (o->json == NULL) {
+		return true;
+	}
+	if (!open_output(o->json, &f)) {
+		return false;
+	}
+	report_json(f, report, n);
+	return close_output(o->json, f);
+}
+
 /* The plan as it is, or under each policy that was named. */
 static int run_all(const struct options *o, const struct plan *plan)
 {
@@ -312,10 +332,7 @@ static int run_all(const struct options *o, const struct plan *plan)
 		good = run_under(o, plan, o->policy[i], &report[taken]) && good;
 		taken += report[taken].rows > 0;
 	}
-	if (taken > 0) {
-		fputc('\n', stdout);
-		report_print(stdout, plan, report, taken);
-	}
+	good = (taken == 0 || put_table(o, plan, report, taken)) && good;
 	for (unsigned i = 0; i < taken; i++) {
 		report_free(&report[i]);
 	}

@@ -9,6 +9,7 @@
 #include "kernel/machine.h"
 #include "kernel/manifest.h"
 #include "kernel/shell.h"
+#include "pool/cpu_args.h"
 #include "pool/pool.h"
 #include "vm/vcpu.h"
 #include "vm/vm_manifest.h"
@@ -35,24 +36,6 @@ static enum err no_such_vm(const char *name)
 }
 
 /* --- vm create */
-
-static unsigned node_of(const void *context, unsigned cpu)
-{
-	(void)context;
-	return cpu_get(cpu)->node;
-}
-
-static unsigned core_of(const void *context, unsigned cpu)
-{
-	(void)context;
-	return cpu_get(cpu)->core;
-}
-
-static bool is_free(const void *context, unsigned cpu)
-{
-	(void)context;
-	return cpu_is_online(cpu) && pool_of_cpu(cpu) == NULL;
-}
 
 static bool has_file(const void *context, const char *name)
 {
@@ -121,10 +104,7 @@ static void put_pools(struct manifest *m)
 
 static enum err read_wish(const struct shell_args *args, struct wish *w)
 {
-	const struct manifest_facts facts = {
-		.cpus = { .cpu_count = cpu_count(), .node_of = node_of, .core_of = core_of, .is_free = is_free },
-		.has_file = has_file,
-	};
+	const struct manifest_facts facts = { .cpus = cpu_args_facts(), .has_file = has_file };
 	struct manifest_errors errors = { .report = report, .context = w };
 	struct manifest *m = &w->manifest;
 	enum err e = write_section(args, w);
@@ -194,7 +174,7 @@ static enum err create(const struct shell_args *args)
 	return e;
 }
 
-SHELL_COMMAND(vm_create, .name = "vm create", .usage = "V key=value...", .run = create,
+SHELL_COMMAND(vm_create, .name = "vm create", .usage = "V key=value...", .run = create, .keys = SHELL_VM_KEYS,
 	      .help = "Makes a VM, stopped (autostart=yes: running), by the keys of the manifest's [vm V].");
 
 /* --- vm set */

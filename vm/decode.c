@@ -322,7 +322,8 @@ enum err decode_insn(const void *bytes, size_t len, unsigned code_bits, struct d
 		opcode = reader_u8(&r);
 	}
 	row = two ? &two_byte[opcode] : &one_byte[opcode];
-	if (!r.overrun && (row->form == FORM_NONE || ((row->flags & ROW_NO66) != 0 && (p.operand || p.rep || p.repne)))) {
+	if (!r.overrun && (row->form == FORM_NONE || ((row->flags & ROW_LONG) != 0 && code_bits != 64) ||
+			   ((row->flags & ROW_NO66) != 0 && (p.operand || p.rep || p.repne)))) {
 		return ERR_NOTSUP;
 	}
 	d.op = (enum decode_op)row->op;

@@ -75,8 +75,8 @@ static enum err vcpu_list(const struct shell_args *args)
 	return ERR_OK;
 }
 
-SHELL_COMMAND(vcpu_list, "vcpu list", "[-j]", "Shows every vCPU: state, cpu, time run and waited, switches.", NULL,
-	      SHELL_NOTHING, vcpu_list);
+SHELL_COMMAND(vcpu_list, .name = "vcpu list", .usage = "[-j]", .run = vcpu_list,
+	      .help = "Shows every vCPU: state, cpu, time run and waited, switches.");
 
 /* --- vcpu pin */
 
@@ -116,5 +116,5 @@ static enum err pin(const struct shell_args *args)
 	return e == ERR_OK ? ERR_OK : shell_fail(e, args->word[0], "%s", why.words);
 }
 
-SHELL_COMMAND(vcpu_pin, "vcpu pin", "V N HARD [SOFT]", "Names the cpus that a VM's vCPU may, and would rather, run on.", NULL,
-	      SHELL_VM, pin);
+SHELL_COMMAND(vcpu_pin, .name = "vcpu pin", .usage = "V N HARD [SOFT]", .run = pin, .complete = SHELL_VM,
+	      .help = "Names the cpus that a VM's vCPU may, and would rather, run on.");

@@ -101,7 +101,10 @@ static uint64_t io_mask(unsigned size)
 	return size == 4 ? UINT32_MAX : (1ul << 8 * size) - 1;
 }
 
-/* One element of INS or OUTS between the port and guest memory, a byte at a time, for it may cross a page. */
+/*
+ * One element of INS or OUTS between the port and guest memory, a byte at a time, for it may cross a page; value NULL: only
+ * looks whether that would do.
+ */
 static enum err string_copy(struct virt_vcpu *v, const struct virt_state *s, uint32_t *value, struct gwalk *walk,
 			    uint64_t *linear)
 {
@@ -109,7 +112,6 @@ static enum err string_copy(struct virt_vcpu *v, const struct virt_state *s, uin
 	const struct gmem *g = &vcpu_of(v)->vm->mem;
 
 	for (unsigned i = 0; i < VIRT_IO_SIZE(v->info.io); i++) {
-		uint8_t *byte = (uint8_t *)value + i;
 		enum err e;
 
 		*linear += i > 0;
@@ -117,8 +119,12 @@ static enum err string_copy(struct virt_vcpu *v, const struct virt_state *s, uin
 		if (e != ERR_OK) {
 			return e;
 		}
-		/* What is not RAM reads as zeros here and swallows writes. */
-		(void)(in ? gmem_write(g, walk->at, byte, 1) : gmem_read(g, walk->at, byte, 1));
+		if (value != NULL) {
+			uint8_t *byte = (uint8_t *)value + i;
+
+			/* What is not RAM reads as zeros here and swallows writes. */
+			(void)(in ? gmem_write(g, walk->at, byte, 1) : gmem_read(g, walk->at, byte, 1));
+		}
 	}
 	return ERR_OK;
 }
@@ -137,7 +143,7 @@ static unsigned string_io(struct virt_vcpu *v)
 	struct vcpu *vcpu = vcpu_of(v);
 	struct virt_state s;
 	struct gwalk walk = { 0 };
-	uint64_t linear, count;
+	uint64_t linear, at, count;
 	uint32_t value = 0;
 	uint16_t port = VIRT_IO_PORT(v->info.io);
 	unsigned bits, size = VIRT_IO_SIZE(v->info.io);
@@ -151,12 +157,18 @@ static unsigned string_io(struct virt_vcpu *v)
 	if (rep && count == 0) {
 		return VIRT_SKIP;
 	}
-	if (in && !vplatform_port(&vcpu->vm->platform, port, size, false, &value)) {
-		value = UINT32_MAX;
+	/* A port is read only if there is a place for what it says: a byte that was read is gone from there. */
+	at = linear;
+	e = in ? string_copy(v, &s, NULL, &walk, &at) : ERR_OK;
+	if (e == ERR_OK) {
+		if (in && !vplatform_port(&vcpu->vm->platform, port, size, false, &value)) {
+			value = UINT32_MAX;
+		}
+		at = linear;
+		e = string_copy(v, &s, &value, &walk, &at);
 	}
-	e = string_copy(v, &s, &value, &walk, &linear);
 	if (e == ERR_NOENT) {
-		return memory_fault(v, linear, walk.fault);
+		return memory_fault(v, at, walk.fault);
 	}
 	if (e != ERR_OK) {
 		return vm_crash(v, "string I/O at port 0x%x through page tables outside its memory", port);

@@ -304,8 +304,8 @@ void vm_destroy(struct vm *vm)
 	if (vm->state == VM_RUNNING || vm->state == VM_PAUSED) {
 		(void)vm_stop(vm, &why);
 	}
+	vconsole_show(vm->console, vm->config.name, console_attached_to(vm), UINT32_MAX);	/* there is no later */
 	if (console_attached_to(vm)) {
-		vconsole_show(vm->console, vm->config.name, true, UINT32_MAX);	/* there is no later */
 		console_detach();
 	}
 	list_remove(&vm->link);
@@ -409,7 +409,8 @@ static void stopped(struct vm *vm, enum vm_state state, const char *reason)
 		(void)timer_cancel(&vm->vcpu[i]->timer);
 	}
 	if (!console_attached_to(vm)) {
-		vconsole_show(vm->console, vm->config.name, false, UINT32_MAX);	/* its last words, before ours about its end */
+		/* Its last words, before ours about its end; if they are many, the rest comes later, at a guest's pace. */
+		vconsole_show(vm->console, vm->config.name, false, (unsigned)console_guest_room());
 	}
 	set_state(vm, state);
 	(void)str_copy(vm->reason, sizeof(vm->reason), reason);
@@ -577,11 +578,12 @@ void vm_housekeeping(void)
 	show_all_output();
 	LIST_FOREACH_SAFE(at, &vms) {
 		struct vm *vm = LIST_ENTRY(at, struct vm, link);
-		unsigned how = atomic_load_explicit(&vm->ending, memory_order_acquire);
+		unsigned how;
 
 		if (vm->restart_at_ns != NS_NEVER && arch_now_ns() >= vm->restart_at_ns) {
 			restart(vm);
 		}
+		how = atomic_load_explicit(&vm->ending, memory_order_acquire);
 		if (how != VM_NOT_ENDING && is_live(vm)) {
 			finish(vm, how);	/* may free vm */
 		}

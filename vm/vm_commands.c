@@ -68,7 +68,8 @@ static enum err vm_list(const struct shell_args *args)
 	return ERR_OK;
 }
 
-SHELL_COMMAND(vm_list, "vm list", "[-j]", "Shows every VM: pool, vCPUs, memory, state and why.", NULL, SHELL_NOTHING, vm_list);
+SHELL_COMMAND(vm_list, .name = "vm list", .usage = "[-j]", .run = vm_list,
+	      .help = "Shows every VM: pool, vCPUs, memory, state and why.");
 
 /* The VM that the first word names, with an error said where there is none. */
 static struct vm *named(const struct shell_args *args, enum err *e)
@@ -142,7 +143,8 @@ static enum err vm_show(const struct shell_args *args)
 	return ERR_OK;
 }
 
-SHELL_COMMAND(vm_show, "vm show", "V", "Shows one VM: memory, files, vCPUs, exits.", NULL, SHELL_VM, vm_show);
+SHELL_COMMAND(vm_show, .name = "vm show", .usage = "V", .run = vm_show, .complete = SHELL_VM,
+	      .help = "Shows one VM: memory, files, vCPUs, exits.");
 
 static enum err control(const struct shell_args *args, enum err (*op)(struct vm *vm, struct sched_reason *why))
 {
@@ -196,11 +198,16 @@ static enum err destroy(const struct shell_args *args)
 	return control(args, destroy_one);
 }
 
-SHELL_COMMAND(vm_start, "vm start", "V", "Loads a stopped VM's files and lets it run.", NULL, SHELL_VM, start);
-SHELL_COMMAND(vm_pause, "vm pause", "V", "Holds a running VM.", NULL, SHELL_VM, pause_vm);
-SHELL_COMMAND(vm_resume, "vm resume", "V", "Lets a paused VM go on.", NULL, SHELL_VM, resume);
-SHELL_COMMAND(vm_stop, "vm stop", "V", "Stops a VM at once, as if its power were cut.", NULL, SHELL_VM, stop);
-SHELL_COMMAND(vm_destroy, "vm destroy", "V", "Stops a VM and gives all of it back.", NULL, SHELL_VM, destroy);
+SHELL_COMMAND(vm_start, .name = "vm start", .usage = "V", .run = start, .complete = SHELL_VM,
+	      .help = "Loads a stopped VM's files and lets it run.");
+SHELL_COMMAND(vm_pause, .name = "vm pause", .usage = "V", .run = pause_vm, .complete = SHELL_VM,
+	      .help = "Holds a running VM.");
+SHELL_COMMAND(vm_resume, .name = "vm resume", .usage = "V", .run = resume, .complete = SHELL_VM,
+	      .help = "Lets a paused VM go on.");
+SHELL_COMMAND(vm_stop, .name = "vm stop", .usage = "V", .run = stop, .complete = SHELL_VM,
+	      .help = "Stops a VM at once, as if its power were cut.");
+SHELL_COMMAND(vm_destroy, .name = "vm destroy", .usage = "V", .run = destroy, .complete = SHELL_VM,
+	      .help = "Stops a VM and gives all of it back.");
 
 static void type_byte(void *ctx, uint8_t byte)
 {
@@ -230,5 +237,5 @@ static enum err console(const struct shell_args *args)
 	return control(args, attach);
 }
 
-SHELL_COMMAND(vm_console, "vm console", "V", "Connects this terminal with a VM's serial port; Ctrl-] leaves.", NULL, SHELL_VM,
-	      console);
+SHELL_COMMAND(vm_console, .name = "vm console", .usage = "V", .run = console, .complete = SHELL_VM,
+	      .help = "Connects this terminal with a VM's serial port; Ctrl-] leaves.");

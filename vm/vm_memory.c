@@ -56,24 +56,37 @@ unsigned vm_memory_home(const struct pool *p)
 	return home == NODE_NONE ? p->node : home;	/* a pool without cpus: it takes no VM anyway */
 }
 
-/* From the node it is meant for, then from the VM's home and the pool's others, nearest first; from anywhere only where it may. */
-static hpa_t block_alloc(const struct vm *vm, unsigned block)
+/* Takes a block on that node and maps it, for which there must be page tables there too. */
+static bool block_place(const struct vm *vm, unsigned block, unsigned node, enum mem_policy policy)
 {
 	unsigned pages = block_pages(&vm->mem, block);
-	hpa_t meant = mem_alloc(&mem, vm_numa_block_node(vm, block), pages, MEM_STRICT);
+	hpa_t at = mem_alloc(&mem, node, pages, policy);
 
-	if (!hpa_is_none(meant)) {
-		return meant;
+	if (hpa_is_none(at)) {
+		return false;
+	}
+	if (virt->space_map(vm->space, vm_memory_block_gpa(&vm->mem, block), at, pages * PAGE_SIZE) != ERR_OK) {
+		mem_free(&mem, at, pages);
+		return false;
+	}
+	vm->mem.block[block] = at;
+	return true;
+}
+
+/* On the node it is meant for, then on the VM's home and the pool's others, nearest first; anywhere only where it may. */
+static bool block_find(const struct vm *vm, unsigned block)
+{
+	if (block_place(vm, block, vm_numa_block_node(vm, block), MEM_STRICT)) {
+		return true;
 	}
 	for (unsigned i = 0; i < mem.node_count; i++) {
 		unsigned node = mem.node[vm->node].fallback[i];
-		hpa_t at = vm_memory_pool_has(vm->pool, node) ? mem_alloc(&mem, node, pages, MEM_STRICT) : HPA_NONE;
 
-		if (!hpa_is_none(at)) {
-			return at;
+		if (vm_memory_pool_has(vm->pool, node) && block_place(vm, block, node, MEM_STRICT)) {
+			return true;
 		}
 	}
-	return vm->config.memory_policy == MEM_PREFER ? mem_alloc(&mem, vm->node, pages, MEM_PREFER) : HPA_NONE;
+	return vm->config.memory_policy == MEM_PREFER && block_place(vm, block, vm->node, MEM_PREFER);
 }
 
 static enum err no_memory(const struct vm *vm, unsigned blocks, struct sched_reason *why)
@@ -106,12 +119,7 @@ enum err vm_memory_create(struct vm *vm, struct sched_reason *why)
 		return e;
 	}
 	for (unsigned i = 0; i < count; i++) {
-		block[i] = block_alloc(vm, i);
-		if (hpa_is_none(block[i])) {
-			return no_memory(vm, i, why);
-		}
-		e = virt->space_map(vm->space, vm_memory_block_gpa(&vm->mem, i), block[i], block_pages(&vm->mem, i) * PAGE_SIZE);
-		if (e != ERR_OK) {
+		if (!block_find(vm, i)) {
 			return no_memory(vm, i, why);
 		}
 	}

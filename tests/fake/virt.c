@@ -22,6 +22,7 @@ struct virt_space {
 const struct virt_ops *virt;
 void (*fake_virt_on_put)(void);
 unsigned fake_virt_vcpus, fake_virt_spaces;
+unsigned fake_virt_no_tables;
 bool fake_virt_apic;
 struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);
 uint64_t fake_virt_capabilities;
@@ -72,6 +73,9 @@ static enum err space_create(unsigned node, struct virt_space **out)
 static enum err space_map(struct virt_space *s, gpa_t at, hpa_t to, uint64_t size)
 {
 	ASSERT(is_aligned(at.v | to.v | size, PAGE_SIZE) && size > 0);
+	if (mem_node_of(&mem, to) == fake_virt_no_tables) {
+		return ERR_NOMEM;
+	}
 	return is_aligned(at.v | to.v | size, LARGE_SIZE) ? ERR_OK : space_page(s);
 }
 
@@ -561,5 +565,6 @@ void fake_virt_init(const struct fake_step *script, unsigned count)
 	fake_virt_apic = false;
 	fake_virt_cpuid = NULL;
 	fake_virt_capabilities = 0;
+	fake_virt_no_tables = NODE_NONE;
 	fake_virt_script(script, count);
 }

@@ -88,6 +88,7 @@ extern void (*fake_virt_on_put)(void);
 /* The vCPUs and spaces there are now. */
 extern unsigned fake_virt_vcpus, fake_virt_spaces;
 /* Off after fake_virt_init(): does the cpu virtualize local APICs? */
+extern unsigned fake_virt_no_tables;	/* a node without room for page tables; NODE_NONE */
 extern bool fake_virt_apic;
 /* The host's CPUID; NULL: every bit set. */
 extern uint64_t fake_virt_capabilities;	/* IA32_ARCH_CAPABILITIES of the host */

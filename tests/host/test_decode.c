@@ -129,6 +129,8 @@ static const struct encoding encodings[] = {
 	{ "f3 48 ab", 64, "rep stos8 [3] es:64[r7+0], r0/8" },
 	{ "2e aa", 32, "stos1 [2] es:32[r7+0], r0/1" },
 	{ "65 67 ac", 64, "lods1 [3] r0/1, gs:32[r6+0]" },
+	{ "63 07", 32, "not supported" },	/* ARPL there */
+	{ "63 07", 16, "not supported" },
 	{ "89 c0", 64, "not supported" },
 	{ "40", 32, "not supported" },
 	{ "0f 05", 64, "not supported" },

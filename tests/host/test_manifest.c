@@ -162,7 +162,7 @@ TEST(whole, "a whole manifest means what it says")
 	CHECK_EQ(vm->values.v[T_SHARE], 7);
 	CHECK_EQ(vm->values.v[T_BUDGET], 2000000);
 	CHECK_EQ(vm->affinity_set.word[0], 3);
-	CHECK_EQ(vm->soft_set.word[0], 15);
+	CHECK(cpuset_empty(&vm->soft_set));
 }
 
 TEST(lexical, "line ends, byte order mark, comments, blanks and quotes are taken as documented")
@@ -413,18 +413,17 @@ TEST(limits, "over each limit there is one error with its line, and nothing is l
 
 /* --- Keys and files ----------------------------------------------------------------------------------------------- */
 
-TEST(keys, "every key has a help, a good default, and a place in the listing")
+TEST(keys, "every key has a help of one line, a good default, and is found")
 {
-	static char listing[16384];
-	struct text t = text_make(listing, sizeof(listing));
 	uint64_t number;
 
-	manifest_describe_keys(&t);
-	CHECK(!t.cut);
 	for (unsigned i = 0; i < manifest_key_count; i++) {
 		const struct manifest_key *key = &manifest_keys[i];
+		char line[160];
+		struct text t = text_make(line, sizeof(line));
 
-		CHECK(key->help != NULL && strstr(listing, key->name) != NULL && strstr(listing, key->help) != NULL);
+		manifest_describe_key(key, &t);
+		CHECK(!t.cut && strncmp(line, key->name, strlen(key->name)) == 0 && strstr(line, key->help) != NULL);
 		CHECK(manifest_key_find(key->section, key->name) == key);
 		CHECK(key->def == NULL || manifest_key_value(key, key->def, &number));
 		CHECK(key->built || key->def != NULL || key->repeatable || key->type == MANIFEST_TUNABLE);

@@ -297,6 +297,52 @@ TEST(restart, "on-poweroff = restart starts the guest again each time it ends")
 	}
 }
 
+TEST(restart_runs, "each start of a guest that restarts is one run of it: it says hello as often as it ends")
+{
+	SCRIPT(hello, FAKE_OUT(0x3f8, 1, 'h'), FAKE_OUT(0x3f8, 1, 'i'), FAKE_OUT(0x3f8, 1, '\n'), FAKE_OUT(0xf4, 4, 7));
+
+	for (unsigned cpus = 1; cpus <= 3; cpus++) {
+		struct vm_config c;
+		struct vm *vm;
+
+		MAKE(cpus, hello);
+		c = fixture_config("v");
+		c.on_poweroff = VM_ACTION_RESTART;
+		vm = fixture_start(&c);
+		fake_be_cpu(0);
+		for (unsigned i = 0; i < 6; i++) {
+			fixture_run(5);
+			fake.now_ns += 2 * NS_PER_S;
+		}
+		CHECK(fixture_times("[v] hi\r\n") >= 3);
+		CHECK_EQ(fixture_times("[v] hi\r\n"), fixture_times("the guest exited with code 7"));
+		CHECK_EQ(fixture_guest(vm)->resets, fixture_times("the guest exited with code 7"));
+		fixture_end();
+	}
+}
+
+TEST(flood_end, "a guest that ends with much output holds up the console no longer than one that goes on")
+{
+	struct vm_config c;
+	struct vm *vm;
+	size_t free_before;
+
+	MAKE(1, spin);
+	c = fixture_config("v");
+	vm = fixture_start(&c);
+	free_before = console_guest_room();
+	for (unsigned i = 0; i < 60000; i++) {
+		vconsole_put(vm->console, i % 10 == 9 ? '\n' : 'x');
+	}
+	CHECK_EQ(vm_stop(vm, &fixture_why), ERR_OK);
+	CHECK(free_before > 0 && fixture_times("xxxxxxxxx") <= free_before / 10);
+	fixture_run(200);
+	CHECK_EQ(fixture_times("[v] xxxxxxxxx\r\n"), 6000);
+	CHECK_EQ(vm->console->dropped, 0);
+	vm_destroy(vm);
+	fixture_end();
+}
+
 TEST(destroy, "on-poweroff = destroy gives everything back, wherever the guest ran")
 {
 	for (unsigned cpus = 1; cpus <= 3; cpus++) {

@@ -374,6 +374,26 @@ TEST(strings, "REP OUTS writes each byte, REP INS stores each, with their regist
 	fixture_end();
 }
 
+TEST(string_fault, "INS to a page that is absent takes nothing from the port: after the fault the byte is still there")
+{
+	SCRIPT(script, { .kind = FAKE_SPIN });
+	struct vm *vm = START(1, script);
+	struct fake_virt_vcpu *g = fixture_guest(vm);
+
+	vconsole_type(vm->console, 'x');
+	fixture_run(2);
+	g->virt.gpr[VIRT_RDI] = 0x300000;
+	g->virt.info = (struct virt_exit_info){ .io = VIRT_IO(0x3f8, 1) | VIRT_IO_STRING | VIRT_IO_IN };
+	g->state.cr0 = 1ul << 31 | 1;
+	g->state.cr3 = 0x200000;		/* no page at all */
+	(void)vexit_handlers[VIRT_EXIT_IO](&g->virt);
+	CHECK_EQ(g->entry_vector, 14);
+	g->state.cr0 = 1;
+	(void)vexit_handlers[VIRT_EXIT_IO](&g->virt);
+	CHECK_EQ(*(char *)gmem_ptr(&vm->mem, gpa(0x300000), 1), 'x');
+	fixture_end();
+}
+
 /* A guest with its 8259 set up (vectors from 0x20), COM1's interrupt on, halted. */
 #define PIC_AND_UART \
 	FAKE_OUT(0x20, 1, 0x11), FAKE_OUT(0x21, 1, 0x20), FAKE_OUT(0x21, 1, 4), FAKE_OUT(0x21, 1, 1), FAKE_OUT(0x21, 1, 0xef), \

@@ -66,6 +66,22 @@ TEST(two, "a VM of two vCPUs over two nodes has half its memory, and one vCPU th
 	end();
 }
 
+TEST(by_command, "so does a VM that `vm create` makes without soft-affinity; with it each vCPU has what it says")
+{
+	struct vm *vm;
+
+	(void)make(1, LARGE_SIZE);
+	CHECK_EQ(shell_run("vm create w pool=p vcpus=2 memory=8M kernel=kernel"), ERR_OK);
+	vm = vm_find("w");
+	CHECK(vm->span_count == 2 && cpuset_count(&vm->vcpu[0]->entity.soft) == 1 && cpuset_count(&vm->vcpu[1]->entity.soft) == 1);
+	vm_destroy(vm);
+	CHECK_EQ(shell_run("vm create w pool=p vcpus=2 memory=8M kernel=kernel soft-affinity=all"), ERR_OK);
+	vm = vm_find("w");
+	CHECK(vm->span_count == 2 && cpuset_count(&vm->vcpu[1]->entity.soft) > 1);
+	vm_destroy(vm);
+	end();
+}
+
 TEST(short_node, "where a node has too little the other takes it, and the guest is told so")
 {
 	struct vm *vm = make(2, 6 * LARGE_SIZE);
@@ -76,6 +92,26 @@ TEST(short_node, "where a node has too little the other takes it, and the guest 
 		 3); /* node 1 has two whole large pages for the three meant for it */
 	CHECK(n.range[1].node == 1 && n.range[1].length == 2 * LARGE_SIZE && n.range[2].node == 0);
 	check_told(vm, &n);
+	end();
+}
+
+TEST(tables, "a node without room for a block's page tables is as good as full: the block is on another, and nothing is kept there")
+{
+	struct vm *vm;
+	uint64_t was;
+
+	vm = make(1, LARGE_SIZE);
+	was = mem.node[0].free_pages;
+	fake_virt_no_tables = 0;
+	CHECK_EQ(shell_run("vm create w pool=p memory=4M kernel=kernel"), ERR_OK);
+	CHECK_EQ(vm->node, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(mem_node_of(&mem, gmem_hpa(&vm_find("w")->mem, gpa(i * LARGE_SIZE))), 1);
+	}
+	CHECK(was - mem.node[0].free_pages < LARGE_SIZE / PAGE_SIZE);
+	vm_destroy(vm_find("w"));
+	CHECK(shell_run("vm create w pool=p memory=8M kernel=kernel") != ERR_OK);
+	fake_virt_no_tables = NODE_NONE;
 	end();
 }
 

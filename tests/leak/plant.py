@@ -98,7 +98,7 @@ static enum err leak(const struct shell_args *args)
 	return shell_usage();
 }}
 
-SHELL_COMMAND(leak, "leak", "CLASS", "Plants a leak.", NULL, SHELL_NOTHING, leak);
+SHELL_COMMAND(leak, .name = "leak", .usage = "CLASS", .run = leak, .help = "Plants a leak.");
 """
     return replace(text, '#include "kernel/mem.h"\n', '#include "kernel/mem.h"\n' + head)
 

@@ -147,8 +147,9 @@ class Shell:
             if not self.console.read(min(left, 1.0)) and self.console.ended:
                 raise MachineEnded(f"the machine ended during '{shorten(line)}'")
         self.console.last = f"'{shorten(line)}'"
-        # The first line is the echo of what was typed.
-        return match_text.split("\n", 1)[-1] if line in match_text.split("\n", 1)[0] else match_text, match.group(1)
+        # Up to the echo of what was typed: a line of the log may have come before.
+        echo = re.search(rf"(?m){re.escape(line)}$\n?", match_text)
+        return match_text[echo.end():] if echo else match_text, match.group(1)
 
     def cmd(self, line, seconds=20):
         """Runs a command that must end in `ok`; returns what it printed."""

@@ -119,6 +119,8 @@ def _(r):
             "vm show", "vm start", "vm stop", "vm console", "vcpu list", "sched list", "log", "version", "help",
             "console plain", "console rich", "panic", "reboot", "poweroff"}
     check(want <= set(names), f"help lacks {sorted(want - set(names))}; it has {names}")
+    r.sh.cmd_has("help vm create", r"^  memory +RAM: a size.*, must be given")
+    r.sh.cmd_has("help pool create", r"^  cpus +the pool's cpus")
     for name in names:
         r.sh.cmd_has(f"help {name}", rf"^{name}\b")
         r.sh.cmd_error(f"{name} no-such-thing b c d e f")

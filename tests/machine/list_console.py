@@ -51,8 +51,8 @@ def _(r):
     loud = rates(r, "beside", "far", "near")
     for vm, before, after in zip(("beside", "far"), quiet, loud):
         check_near(after, before, 0.02, f"{vm}'s counts a ms beside flood")
-    # That cpu sends the bytes: some 700 instructions each millisecond, of the 10,000 that Bochs has here in one.
-    check_near(loud[2], quiet[2], 0.10, "near's counts a ms on the cpu that shows what flood writes")
+    # That cpu sends the bytes and draws them on the screen: measured, 5% of the 10,000 instructions that Bochs has here in a ms.
+    check_near(loud[2], quiet[2], 0.07, "near's counts a ms on the cpu that shows what flood writes")
 
 
 @tiny.test("what was dropped of a flood is said with its count, in the log and while attached")

@@ -9,7 +9,7 @@ import re
 
 from console import check
 from machine import Machine
-from steps import as_json, stop, vm_state
+from steps import as_json, said, stop, vm_state
 
 POOLS = ("rr", "null", "credit2", "eevdf", "credit", "sedf", "rtds", "arinc653")      # each on the cpu of its place here
 WEIGHTS = {"one": 100, "two": 200, "four": 400}
@@ -59,12 +59,8 @@ def start(r):
 
 def samples(r, vm, since=0):
     """What the guest counter.c said since then by its clock: [(how long it ran, its clock)], in microseconds."""
-    r.sh.attach(vm)
-    # All that it ever said comes first, and leaving would cut that short.
-    while r.console.read(0.3):
-        pass
-    said = re.findall(r"ran (\d+) us, count \d+ at (\d+) us\n", r.sh.detach())
-    return [(int(ran), int(at)) for ran, at in said if int(at) > since]
+    lines = re.findall(r"ran (\d+) us, count \d+ at (\d+) us\n", said(r, vm))
+    return [(int(ran), int(at)) for ran, at in lines if int(at) > since]
 
 
 def parts(r, vms, seconds):
@@ -74,9 +70,9 @@ def parts(r, vms, seconds):
     for _ in range(40):
         r.console.expect_absent(r"panic", 2)
         for vm in set(vms) - set(got):
-            said = samples(r, vm, since[vm])
-            if said and said[-1][1] - said[0][1] >= seconds * 1_000_000:
-                got[vm] = (said[-1][0] - said[0][0]) / (said[-1][1] - said[0][1])
+            seen = samples(r, vm, since[vm])
+            if seen and seen[-1][1] - seen[0][1] >= seconds * 1_000_000:
+                got[vm] = (seen[-1][0] - seen[0][0]) / (seen[-1][1] - seen[0][1])
         if len(got) == len(vms):
             return got
     check(False, f"the clocks of {set(vms) - set(got)} hardly move")
@@ -142,11 +138,10 @@ def jobs(r, vm):
     """Jobs, missed ones, and the latest end in microseconds after the release, of a guest periodic.c that is done."""
     start(r)
     r.sh.until("vm list", vm_state(vm, "stopped", "the guest exited with code 0"), 120)
-    r.sh.attach(vm)
-    said = re.search(r"periodic: (\d+) jobs, (\d+) missed, the latest done (\d+) us", r.sh.detach())
-    check(said, f"{vm} did not tell of its jobs")
-    print(f"     {vm}: {said.group(0)}")
-    return [int(n) for n in said.groups()]
+    told = re.search(r"periodic: (\d+) jobs, (\d+) missed, the latest done (\d+) us", said(r, vm))
+    check(told, f"{vm} did not tell of its jobs")
+    print(f"     {vm}: {told.group(0)}")
+    return [int(n) for n in told.groups()]
 
 
 @sched.test("two periodic guests beside two busy ones on one cpu miss no deadline under sedf and rtds")

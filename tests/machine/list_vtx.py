@@ -6,7 +6,7 @@ import re
 
 from console import check, check_near
 from machine import ROOT, Machine
-from steps import SHELL, as_json, attach, panics, pool_cpus, rows, running, stop, vcpu, vm_state
+from steps import SHELL, as_json, attach, counts, panics, pool_cpus, rows, running, stop, vcpu, vm_state
 
 # --- Bochs: VT-x ------------------------------------------------------------------------------------------------------
 
@@ -36,32 +36,10 @@ guests = Machine("Bochs with four cpus and tiny guests", emulator="bochs", ips=1
                  files=[f"guests/{n}.elf" for n in ("hello", "counter", "triple", "spin", "outside")])
 
 
-def counts(r, vm):
-    """What the guest counter.c said last on its own console: how far it counted, and its clock in microseconds."""
-    for _ in range(20):
-        r.sh.attach(vm)
-        # Attaching repeats the last 32 KiB, so leaving at once is enough.
-        said = re.findall(r"count (\d+) at (\d+) us\n", r.sh.detach())
-        if said:
-            return int(said[-1][0]), int(said[-1][1])
-        r.console.read(0.2)
-    check(False, f"{vm} does not count")
-
-
-def fresh_counts(r, vm):
-    """A count that was printed after this call: the last one there is may be from before the last guest started."""
-    old = counts(r, vm)
-    for _ in range(60):
-        new = counts(r, vm)
-        if new > old:
-            return new
-        r.console.read(0.1)
-    check(False, f"{vm} no longer counts: {old}")
-
-
 def rates(r, *vms, seconds=3):
     """Counts a millisecond of each guest's own clock, all over the same few seconds."""
-    before = {vm: fresh_counts(r, vm) for vm in vms}
+    # A later one than there is: that may be from before the last guest started.
+    before = {vm: counts(r, vm, counts(r, vm)) for vm in vms}
     for _ in range(60):
         r.console.expect_absent(r"panic", 1)
         after = {vm: counts(r, vm) for vm in vms}
@@ -71,13 +49,7 @@ def rates(r, *vms, seconds=3):
 
 
 def goes_on(r, vm):
-    """Ten seconds are long for a guest that counts; it may share its cpu with several."""
-    before = counts(r, vm)
-    for _ in range(20):
-        if counts(r, vm) > before:
-            return
-        r.console.read(0.5)
-    check(False, f"guest {vm} no longer counts")
+    counts(r, vm, counts(r, vm))
 
 
 @guests.test("four cpus in two nodes of the generated tables come up in x2APIC mode under Bochs")

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The watchdog of schedulers, on a Tarn that has one which breaks the contract on demand (tests/policies/)."""
 
-from attacks import counts
 from machine import Machine
+from steps import counts
 
 # What it does wrong, and what the report says of it.
 FAULTS = {
     "blocked": r"pick on cpu [12], c\.0: not runnable",
     "until": r"pick on cpu [12].*: until is",
-    "forgets": r"pick on cpu 0, [ab]\.0: it waits for \d+ ms already, and \d+ ms is the longest",
+    "forgets": r"pick on cpu 0, [abc]\.0: it waits for \d+ ms already, and \d+ ms is the longest",
     "check": r"check on cpu 0: I have lost count",
     "pick-loops": r"pick on cpu [12]: it did not come back in 100 ms",
     "released-loops": r"released on cpu [12]: it did not come back in 100 ms",

@@ -3,10 +3,12 @@
 
 import json
 import re
+import time
 
 from console import Failure, MachineEnded, check
 
 SHELL = r"tarn> "
+KEPT_BYTES = 64 << 10      # of what a guest wrote
 
 
 def rows(text):
@@ -15,7 +17,8 @@ def rows(text):
 
 
 def as_json(r, command):
-    text = r.sh.cmd(command + " -j")
+    # Lines of the log may come in between.
+    text = re.sub(r"(?m)^\[ *\d+\.\d{6}\] .*\n", "", r.sh.cmd(command + " -j"))
     try:
         return json.loads(text)
     except ValueError as e:
@@ -63,6 +66,29 @@ def attach(r, vm, prompt, seconds):
             r.console.type("\r")
             last = e
     raise last
+
+
+def said(r, vm):
+    """What a guest's console keeps of all that the guest wrote up to now."""
+    written = int(re.search(r"console: (\d+) bytes written", r.sh.cmd(f"vm show {vm}")).group(1))
+    deadline = time.monotonic() + 60 * r.console.slow
+    r.sh.attach(vm)
+    # All that is kept is repeated, no faster than the port; the console drops the CR of each line.
+    while len(r.console.text) + r.console.text.count("\n") < min(written, KEPT_BYTES) and time.monotonic() < deadline:
+        r.console.read(0.3)
+    return r.sh.detach()
+
+
+def counts(r, vm, after=(0, 0), seconds=30):
+    """What the guest counter.c said last: how far it counted, and its clock in microseconds; waits for more than `after`."""
+    deadline = time.monotonic() + seconds * r.console.slow
+    while True:
+        lines = re.findall(r"count (\d+) at (\d+) us\n", said(r, vm))
+        last = (int(lines[-1][0]), int(lines[-1][1])) if lines else (0, 0)
+        if last != after:
+            return last
+        check(time.monotonic() < deadline, f"{vm} does not count: last {last}, before {after}")
+        r.console.read(0.2)
 
 
 def panics(r, command, *patterns):

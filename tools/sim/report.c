@@ -120,6 +120,35 @@ void report_print(FILE *to, const struct plan *plan, const struct report *report
 	}
 }
 
+static void json_row(FILE *to, const struct report_row *row)
+{
+	const struct sim_figures *f = &row->figures;
+
+	fprintf(to,
+		"{\"vm\":\"%s\",\"policy\":\"%s\",\"run_ns\":%lu,\"wait_ns\":%lu,\"parked_ns\":%lu,"
+		"\"sleep_ns\":%lu,\"wake_p50_ns\":%lu,\"wake_p99_ns\":%lu,\"wake_max_ns\":%lu,"
+		"\"longest_wait_ns\":%lu,\"switches\":%lu,\"migrations\":%lu,\"jobs\":%lu,"
+		"\"misses\":%lu,\"lost\":%lu}",
+		row->name, row->policy, f->run_ns, f->wait_ns, f->parked_ns, f->sleep_ns,
+		f->wake_p50_ns, f->wake_p99_ns, f->wake_max_ns, f->longest_wait_ns, f->switches,
+		f->migrations, f->jobs, f->misses, f->lost);
+}
+
+/* Names need no escapes: they are of letters, digits and . _ - only. */
+void report_json(FILE *to, const struct report *report, unsigned n)
+{
+	const char *between = "[";
+
+	for (unsigned k = 0; k < n; k++) {
+		for (unsigned i = 0; i < report[k].rows; i++) {
+			fprintf(to, "%s\n", between);
+			json_row(to, &report[k].row[i]);
+			between = ",";
+		}
+	}
+	fputs("\n]\n", to);
+}
+
 void report_pools(FILE *to, struct plan_run *run)
 {
 	char buf[512];

@@ -27,6 +27,8 @@ void report_take(struct report *report, struct plan_run *run, const char *policy
 void report_free(struct report *report);
 /* One table of n reports, side by side: the rows of one name one below the other. */
 void report_print(FILE *to, const struct plan *plan, const struct report *report, unsigned n);
+/* All rows of n reports as a JSON array of objects, times in ns: for programs. */
+void report_json(FILE *to, const struct report *report, unsigned n);
 /* How the pools fared, and notes. */
 void report_pools(FILE *to, struct plan_run *run);
 /* How often each op was called, and, where it was measured, how long it took here. */

@@ -34,10 +34,10 @@ static unsigned table_pages(const struct virt_space *s, unsigned level)
 	return s->small_code && level == EPT_DIRECTORY ? 2 : 1;
 }
 
-static hpa_t table_alloc(struct virt_space *s, unsigned level)
+static hpa_t table_alloc(struct virt_space *s, unsigned level, unsigned node)
 {
 	unsigned pages = table_pages(s, level);
-	hpa_t at = mem_alloc(&mem, s->node, pages, MEM_STRICT);
+	hpa_t at = mem_alloc(&mem, node, pages, MEM_STRICT);
 
 	if (!hpa_is_none(at)) {
 		insn_fill64(arch_direct(at), 0, pages * PAGE_SIZE / 8);
@@ -62,7 +62,7 @@ enum err vmx_space_create(unsigned node, struct virt_space **out)
 	s->vm = mitigate_new_vm();
 	s->apic_page = HPA_NONE;
 	s->small_code = mitigate_small_code();
-	s->root = table_alloc(s, EPT_TOP);
+	s->root = table_alloc(s, EPT_TOP, node);
 	if (hpa_is_none(s->root)) {
 		heap_free(s, sizeof(*s));
 		return ERR_NOMEM;
@@ -71,8 +71,8 @@ enum err vmx_space_create(unsigned node, struct virt_space **out)
 	return ERR_OK;
 }
 
-/* The entry for gpa at `level`; NULL when there is no memory for a table. */
-static uint64_t *entry_for(struct virt_space *s, uint64_t at, unsigned level)
+/* The entry for gpa at `level`; NULL when there is no memory for a table on that node. */
+static uint64_t *entry_for(struct virt_space *s, uint64_t at, unsigned level, unsigned node)
 {
 	hpa_t table = s->root;
 
@@ -83,7 +83,7 @@ static uint64_t *entry_for(struct virt_space *s, uint64_t at, unsigned level)
 			return e;
 		}
 		if ((*e & EPT_RWX) == 0) {
-			hpa_t next = table_alloc(s, k - 1);
+			hpa_t next = table_alloc(s, k - 1, node);
 
 			if (hpa_is_none(next)) {
 				return NULL;
@@ -98,7 +98,7 @@ static uint64_t *entry_for(struct virt_space *s, uint64_t at, unsigned level)
 /* A large leaf's entry in the second page of its directory. */
 static enum err prepare_small(struct virt_space *s, uint64_t *leaf, hpa_t to)
 {
-	hpa_t table = table_alloc(s, 0);
+	hpa_t table = table_alloc(s, 0, mem_node_of(&mem, to));
 	uint64_t *e;
 
 	if (hpa_is_none(table)) {
@@ -137,7 +137,7 @@ enum err vmx_space_map(struct virt_space *s, gpa_t at, hpa_t to, uint64_t size)
 		bool large = is_aligned(at.v + done, LARGE_SIZE) && is_aligned(to.v + done, LARGE_SIZE) &&
 			     size - done >= LARGE_SIZE;
 		bool small_code = large && s->small_code;
-		uint64_t *e = entry_for(s, at.v + done, large ? EPT_DIRECTORY : 0);
+		uint64_t *e = entry_for(s, at.v + done, large ? EPT_DIRECTORY : 0, mem_node_of(&mem, to));
 
 		if (e == NULL || (small_code && prepare_small(s, e, hpa(to.v + done)) != ERR_OK)) {
 			return ERR_NOMEM;
@@ -155,10 +155,10 @@ enum err vmx_space_map(struct virt_space *s, gpa_t at, hpa_t to, uint64_t size)
  */
 enum err vmx_space_map_apic(struct virt_space *s, gpa_t at)
 {
-	uint64_t *e = entry_for(s, at.v, 0);
+	uint64_t *e = entry_for(s, at.v, 0, s->node);
 
 	s->apic_at = at;
-	s->apic_page = table_alloc(s, 0);
+	s->apic_page = table_alloc(s, 0, s->node);
 	if (e == NULL || hpa_is_none(s->apic_page)) {
 		return ERR_NOMEM;
 	}
