@@ -21,50 +21,66 @@ static APART void draw_height(struct tree *t, struct tree_node *n)
 	x ^= x >> 17;
 	x ^= x << 5;
 	t->random = x;
-	n->height = (uint8_t)(1 + (unsigned)__builtin_ctz(x | 1u << 2 * (TREE_LEVELS - 1)) / 2);
+	n->height = (uint8_t)(1 + (unsigned)__builtin_ctz(x | 1u << 2 * (TREE_LEVELS - 2)) / 2);
 }
 
 /* --- Sums. */
 
-/* Of all from n to its next at level l. */
-static uint64_t sum(const struct tree_node *n, unsigned l)
+/* Of all from n to its next at level l, which is not 0. */
+static inline uint64_t sum(const struct tree_node *n, unsigned l)
 {
-	const struct tree_node *at = n;
+	const struct tree_node *at = n, *end = n->next[l];
 	uint64_t masks = 0;
 
-	if (l == 0) {
-		return n->mask;
-	}
 	do {
 		masks |= at->masks[l - 1];
 		at = at->next[l - 1];
-	} while (at != n->next[l]);
+	} while (at != end);
 	return masks;
 }
 
-/* One of that height came or went behind n: what n and those that reach across it have before their next. */
-static APART void sum_across(struct tree_node *n, unsigned height)
+/* The one that is in list l and before n, or is n. */
+static inline struct tree_node *up(struct tree_node *n, unsigned l)
+{
+	while (n->height <= l) {
+		n = n->prev[l - 1];
+	}
+	return n;
+}
+
+static APART void sum_with(struct tree_node *n)
+{
+	struct tree_node *before = n->prev[0];
+	unsigned l = 1;
+
+	n->masks[0] = n->mask;
+	for (; l < n->height; l++) {
+		before = up(before, l);
+		before->masks[l] = sum(before, l);
+		n->masks[l] = sum(n, l);
+	}
+	for (; l < TREE_LEVELS; l++) {
+		before = up(before, l);
+		if ((n->mask & ~before->masks[l]) == 0) {
+			return;
+		}
+		before->masks[l] |= n->mask;
+	}
+}
+
+/* One of that height went from behind n. */
+static APART void sum_without(struct tree_node *n, unsigned height)
 {
 	for (unsigned l = 1; l < TREE_LEVELS; l++) {
 		uint64_t masks;
 
-		while (n->height <= l) {
-			n = n->prev[l - 1];
-		}
+		n = up(n, l);
 		masks = sum(n, l);
 		if (l >= height && n->masks[l] == masks) {
 			return;
 		}
 		n->masks[l] = masks;
 	}
-}
-
-static APART void sum_new(struct tree_node *n)
-{
-	for (unsigned l = 0; l < n->height; l++) {
-		n->masks[l] = sum(n, l);
-	}
-	sum_across(n->prev[0], n->height);
 }
 
 /* --- Changes. */
@@ -97,7 +113,7 @@ static inline void link_inside(struct tree *t, struct tree_node *n)
 	struct tree_node *at = &t->end;
 	int l = 0, height = n->height;
 
-	while (l < (int)TREE_LEVELS - 1 && at->prev[l + 1]->key > key) {
+	while (at->prev[l + 1]->key > key) {
 		l++;
 	}
 	for (l = MAX(l, height - 1); l >= height; l--) {
@@ -129,7 +145,7 @@ void tree_insert(struct tree *t, struct tree_node *n)
 		link_inside(t, n);
 	}
 	if (t->summed) {
-		sum_new(n);
+		sum_with(n);
 	}
 }
 
@@ -143,7 +159,7 @@ void tree_remove(struct tree *t, struct tree_node *n)
 		n->next[l]->prev[l] = n->prev[l];
 	} while (++l < n->height);
 	if (t->summed) {
-		sum_across(n->prev[0], n->height);
+		sum_without(n->prev[0], n->height);
 	}
 }
 
@@ -164,7 +180,7 @@ struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t wanted)
 
 struct tree_node *tree_first_fit(const struct tree *t, uint64_t wanted)
 {
-	return tree_next_fit(&t->end, wanted);
+	return (t->end.masks[TREE_LEVELS - 1] & wanted) == 0 ? NULL : tree_next_fit(&t->end, wanted);
 }
 
 /* --- The checker. */
@@ -176,7 +192,7 @@ static bool node_check(const struct tree_node *n, bool summed)
 		const struct tree_node *next = n->next[l];
 
 		if (next->prev[l] != n || next->height <= l || (next->linked && n->linked && next->key < n->key) ||
-		    (summed && n->masks[l] != sum(n, l))) {
+		    (summed && n->masks[l] != (l == 0 ? n->mask : sum(n, l)))) {
 			return false;
 		}
 	}

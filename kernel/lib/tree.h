@@ -18,7 +18,7 @@
 
 #include "kernel/lib/util.h"
 
-#define TREE_LEVELS	6u
+#define TREE_LEVELS	7u			/* the end is in all lists, and alone in the last */
 
 struct tree_node {
 	/* Set by the caller before tree_insert(), constant until tree_remove(). */
