@@ -34,7 +34,7 @@
 
 /* --- Slots. */
 
-/* For changes that es->rank.key alone does not tell: see edf_set_rank(). */
+/* For changes that es->rank.key alone does not tell: see set_rank(). */
 void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 {
 	uint64_t last = es->rank.key;
