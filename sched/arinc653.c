@@ -203,28 +203,32 @@ static void open_window(struct arinc_slot *as, unsigned slot)
 	}
 }
 
-/* The rows of slot in the table that is in use; its window is closed. */
-static void find_rows(struct sched *s, unsigned slot)
+/* The rows of slot in the table that is in use, of which the first `from` are of lower slots; its window is closed. Returns their end. */
+static unsigned find_rows(struct sched *s, unsigned slot, unsigned from)
 {
 	struct arinc_slot *as = slot_of(s, slot);
 	const struct sched_table *t = s->table_used;
-	unsigned from = 0, to;
+	unsigned to;
 
 	*as = (struct arinc_slot){ 0 };
-	while (t != NULL && from < t->count && t->row[from].slot < slot) {
+	if (t == NULL) {
+		return 0;
+	}
+	while (from < t->count && t->row[from].slot < slot) {
 		from++;
 	}
-	for (to = from; t != NULL && to < t->count && t->row[to].slot == slot; to++) {
+	for (to = from; to < t->count && t->row[to].slot == slot; to++) {
 	}
-	as->first = t != NULL ? &t->row[from] : NULL;
-	as->end = t != NULL ? &t->row[to] : NULL;
-	as->row = as->first;
+	as->first = as->row = &t->row[from];
+	as->end = &t->row[to];
+	return to;
 }
 
 /* The frame is over that was the last of the old table. All slots change over, whichever comes first. */
 static void take_up(struct sched *s, uint64_t now_ns)
 {
 	struct arinc *a = s->priv;
+	unsigned from = 0;
 
 	CPUSET_FOREACH(slot, &s->slots) {
 		close_window(s, slot);
@@ -234,7 +238,7 @@ static void take_up(struct sched *s, uint64_t now_ns)
 	a->switch_ns = NS_NEVER;
 	s->table_used = s->table;
 	CPUSET_FOREACH(slot, &s->slots) {
-		find_rows(s, slot);
+		from = find_rows(s, slot, from);
 		slot_of(s, slot)->start_ns = a->origin_ns;
 	}
 	LIST_FOREACH(node, &a->entities) {
@@ -305,7 +309,7 @@ static unsigned arinc_join(struct sched *s, unsigned slot, const struct sched_pl
 	const struct arinc *a = s->priv;
 
 	(void)place;
-	find_rows(s, slot);
+	(void)find_rows(s, slot, 0);
 	slot_of(s, slot)->start_ns = frame_start_ns(a, now_ns);
 	sched_poke(out, slot);
 	return 0;

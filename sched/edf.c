@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Earliest deadline first with constant-bandwidth servers, for `rtds` (one queue for all slots) and `sedf` (each
- * reservation has a home slot). Who waits where is edf_queue.c's; settings, admission and text are edf_report.c's.
+ * reservation has a home slot): what happens while entities run and sleep. Slots, entities and settings that change are
+ * edf_change.c's; admission and text are edf_report.c's.
  *
  * An entity has a budget in every period. What differs from Xen is where periods begin. Xen's stand on a grid of their
  * own, so a guest whose jobs are released elsewhere meets a half-used budget. Here (Abeni and Buttazzo 1998) a wake
@@ -17,50 +18,302 @@
  * ones by deadline. The slot `carrier` has the first in its `until`; a pick moves at most EDF_BATCH of them, and asks to be
  * called again at once for more. Under overload deadlines come to lie in the past; a lag is cut to one period, so
  * that nobody who wakes waits for more than a period or two of each of the others.
+ *
+ * Who waits with budget is in the queue of its home, or with all others, by deadline. Who waits in extra time is there by
+ * vtime; but nearly all budgets come before extra time does, so whoever comes stays in `fresh` until a slot looks for extra
+ * time, which sorts in EDF_SORT of them. That is more than it takes, and one switch brings one.
+ *
+ * A slot's rank says how urgent what it runs is: idle, extra time, or the deadline. Whoever comes is offered to the
+ * allowed slot of the least rank. The poked slot is ranked as if it ran it already, so the next one goes elsewhere;
+ * if it then picks another, the promised one is offered again.
  */
 #include "sched/edf.h"
 
-#define EDF_BATCH	3u
+#define EDF_SORT	3u
+#define SLOW		__attribute__((noinline))	/* keeps what is rare from costing what is not */
+
+/* --- Slots. */
+
+/* For changes that es->rank.key alone does not tell: see set_rank(). */
+void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
+{
+	uint64_t last = es->rank.key;
+
+	if (last <= EDF_RANK_EXTRA) {
+		cpuset_del(&x->low[last], es->number);
+		x->low_count[last]--;
+	} else if (es->rank.linked) {
+		tree_remove(&x->slots, &es->rank);
+	}
+	es->rank.key = rank;
+	if (rank <= EDF_RANK_EXTRA) {
+		cpuset_add(&x->low[rank], es->number);
+		x->low_count[rank]++;
+	} else if (!x->homes && rank != EDF_RANK_GONE) {
+		tree_insert(&x->slots, &es->rank);
+	}
+}
+
+static inline void set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
+{
+	if (x->unordered && es->rank.key > EDF_RANK_EXTRA && rank > EDF_RANK_EXTRA) {
+		es->rank.key = rank;
+	} else if (es->rank.key != rank) {
+		edf_change_rank(x, es, rank);
+	}
+}
+
+static SLOW unsigned low_pinned(const struct sched_entity *e, const struct cpuset *low)
+{
+	if (cpuset_has(low, e->slot) && cpuset_has(&e->hard, e->slot)) {
+		return e->slot;
+	}
+	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
+		if ((low->word[i] & e->hard.word[i]) != 0) {
+			return i * 64 + (unsigned)__builtin_ctzl(low->word[i] & e->hard.word[i]);
+		}
+	}
+	return CPU_NONE;
+}
+
+/* Of the slots in `low` one that ee may run on, its last one before others; CPU_NONE: there is none. */
+static inline unsigned low_slot(const struct edf_entity *ee, const struct cpuset *low)
+{
+	const unsigned slot = ee->entity->slot;
+
+	return !ee->anywhere ? low_pinned(ee->entity, low) : cpuset_has(low, slot) ? slot : cpuset_first(low);
+}
+
+/* The slot of the least rank that ee may run on; NULL: there is none. */
+static inline struct edf_slot *best_slot(const struct sched *s, const struct edf_entity *ee)
+{
+	const struct edf *x = s->priv;
+	const struct tree_node *n;
+	unsigned slot = CPU_NONE;
+
+	if (!ee->spent && (x->homes || ee->home != SCHED_NO_SLOT)) {
+		return edf_home(s, ee);
+	}
+	if (x->low_count[EDF_RANK_IDLE] > 0) {
+		slot = low_slot(ee, &x->low[EDF_RANK_IDLE]);
+	}
+	if (slot == CPU_NONE && !ee->spent && x->low_count[EDF_RANK_EXTRA] > 0) {
+		slot = low_slot(ee, &x->low[EDF_RANK_EXTRA]);
+	}
+	if (slot != CPU_NONE || ee->spent) {
+		return slot == CPU_NONE ? NULL : edf_slot_of(s, slot);
+	}
+	n = tree_first(&x->slots);
+	while (n != NULL && !ee->anywhere && !cpuset_has(&ee->entity->hard, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
+		n = tree_next(n);
+	}
+	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
+}
+
+/* The slot that should take ee at once; NULL: there is none. */
+static inline struct edf_slot *slot_for(const struct sched *s, const struct edf_entity *ee)
+{
+	struct edf_slot *es = best_slot(s, ee);
+
+	return es == NULL || es->rank.key >= edf_rank(ee) ? NULL : es;
+}
+
+/* Returns whom es was promised to. */
+static inline struct edf_entity *promise(struct sched *s, struct edf_slot *es, struct edf_entity *ee, struct sched_out *out)
+{
+	struct edf_entity *last = es->promised;
+
+	if (last != NULL) {
+		last->promised_by = NULL;
+	}
+	es->promised = ee;
+	ee->promised_by = es;
+	set_rank(s->priv, es, edf_rank(ee));
+	sched_poke(out, es->number);
+	return last;
+}
+
+/* --- Queues. */
+
+/* ee waits, and is offered to nobody. */
+void edf_insert(struct sched *s, struct edf_entity *ee)
+{
+	struct edf *x = s->priv;
+	struct edf_queue *q = ee->spent ? &x->extra : &x->ready;
+	struct edf_slot *home;
+
+	if (ee->spent && ee->anywhere) {
+		list_push_back(&x->fresh, &ee->turn);
+		return;
+	}
+	home = ee->spent ? NULL : edf_home(s, ee);
+	ee->in = home != NULL ? &home->ready : ee->anywhere ? &q->anywhere : &q->pinned;
+	tree_insert(ee->in, &ee->node);
+}
+
+/* ee waits: a slot that should take it at once is poked, and whoever had its promise waits again. Else it is queued. */
+void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+{
+	ee->node.key = edf_key(ee);
+	while (ee != NULL) {
+		struct edf_slot *es = slot_for(s, ee);
+
+		if (es == NULL) {
+			edf_insert(s, ee);
+			return;
+		}
+		ee = promise(s, es, ee, out);
+	}
+}
+
+/* Of q.pinned, the first that may run on slot. */
+static SLOW struct edf_entity *first_pinned(const struct edf_queue *q, unsigned slot)
+{
+	struct tree_node *n = tree_first_fit(&q->pinned, 1ull << slot % 64);
+
+	while (n != NULL && !cpuset_has(&TREE_ENTRY(n, struct edf_entity, node)->entity->hard, slot)) {
+		n = tree_next_fit(n, 1ull << slot % 64);
+	}
+	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
+}
+
+static struct edf_entity *first_extra(struct edf *x, unsigned slot)
+{
+	struct edf_entity *ee, *pinned;
+	struct tree_node *n;
+
+	for (unsigned i = 0; i < EDF_SORT && !list_empty(&x->fresh); i++) {
+		ee = LIST_ENTRY(x->fresh.next, struct edf_entity, turn);
+		list_remove(&ee->turn);
+		ee->node.key = ee->vtime;
+		ee->in = &x->extra.anywhere;
+		tree_insert(ee->in, &ee->node);
+	}
+	n = tree_first(&x->extra.anywhere);
+	ee = n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
+	pinned = tree_first(&x->extra.pinned) == NULL ? NULL : first_pinned(&x->extra, slot);
+	return ee == NULL || (pinned != NULL && pinned->node.key < n->key) ? pinned : ee;
+}
+
+/* Who waits with budget and is due first of those that es may run. */
+static inline struct edf_entity *first_ready(const struct edf *x, const struct edf_slot *es)
+{
+	struct tree_node *n = tree_first(&es->ready), *any;
+	struct edf_entity *pinned;
+
+	if (!x->homes) {
+		any = tree_first(&x->ready.anywhere);
+		n = n == NULL || (any != NULL && any->key < n->key) ? any : n;
+		pinned = tree_first(&x->ready.pinned) == NULL ? NULL : first_pinned(&x->ready, es->number);
+		if (pinned != NULL && (n == NULL || pinned->node.key < n->key)) {
+			return pinned;
+		}
+	}
+	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
+}
+
+/* --- Refills. */
+
+/* Some slot's `until` has to have the first of refill. */
+void edf_arm(struct sched *s, struct sched_out *out)
+{
+	const struct edf *x = s->priv;
+	unsigned slot = x->carrier != SCHED_NO_SLOT ? x->carrier : cpuset_first(&s->slots);
+
+	if (x->refill_ns < x->armed_ns && slot != CPU_NONE) {
+		sched_poke(out, slot);
+	}
+}
+
+/*
+ * Whoever runs in order of deadlines uses up his budget in that order: most come right behind whoever came last. That place
+ * costs no search, and tree_insert() would find the same.
+ */
+void edf_expect_refill(struct edf *x, struct edf_entity *ee)
+{
+	struct tree_node *n = &ee->refill, *last = x->refill_last;
+	const uint64_t key = ee->deadline_ns;
+
+	if (ee->budget_ns == 0 || n->linked) {
+		return;
+	}
+	n->key = key;
+	x->refill_last = n;
+	x->refill_ns = MIN(x->refill_ns, key);
+	if (last == NULL || last->key > key || n->height == 0 || (last->next[0]->linked && last->next[0]->key <= key)) {
+		tree_insert(&x->refill, n);
+		return;
+	}
+	n->linked = true;
+	for (unsigned l = 0; l < n->height; l++) {
+		while (last->height <= l) {
+			last = last->prev[l - 1];
+		}
+		n->prev[l] = last;
+		n->next[l] = last->next[l];
+		n->next[l]->prev[l] = n;
+		last->next[l] = n;
+	}
+}
+
+void edf_drop_refill(struct edf *x, struct edf_entity *ee)
+{
+	struct tree_node *n = &ee->refill;
+
+	if (n->linked) {
+		x->refill_last = x->refill_last == n ? NULL : x->refill_last;
+		tree_remove(&x->refill, n);
+		n = tree_first(&x->refill);
+		x->refill_ns = n == NULL ? NS_NEVER : n->key;
+	}
+}
+
 /* --- The server. */
 
-static void give(struct edf_entity *ee, uint64_t budget_ns)
+static inline void give(struct edf_entity *ee, uint64_t deadline_ns, uint64_t budget_ns)
 {
 	uint64_t debt_ns = MIN(ee->debt_ns, budget_ns - 1);
 
 	ee->debt_ns -= debt_ns;
 	ee->left_ns = budget_ns - debt_ns;
+	ee->deadline_ns = deadline_ns;
 	ee->spent = false;
+	ee->node.key = edf_key(ee);
 }
 
-/* A period begins at from_ns, in parts that double, the first of latency_ns: the same share, sooner. */
-static void begin(struct edf_entity *ee, uint64_t from_ns)
+/* A period begins at from_ns, with `latency` in parts that double, the first that long: the same share, sooner. */
+void edf_begin(struct edf_entity *ee, uint64_t from_ns)
 {
 	ee->part_ns = ee->latency_ns > 0 && ee->latency_ns < ee->period_ns ? ee->latency_ns : ee->period_ns;
 	ee->part_end_ns = from_ns + ee->period_ns;
 	ee->given_ns = MAX(ee->budget_ns * ee->part_ns / ee->period_ns, 1u);
-	ee->deadline_ns = from_ns + ee->part_ns;
-	give(ee, ee->given_ns);
+	give(ee, from_ns + ee->part_ns, ee->given_ns);
 }
 
-/* The period, or the part of one, that ended at deadline_ns is followed by the next. */
-static void go_on(struct edf_entity *ee, uint64_t now_ns)
+/* The next part of a period. */
+static SLOW void next_part(struct edf_entity *ee, uint64_t now_ns)
 {
-	uint64_t from_ns = ee->deadline_ns, budget_ns = ee->budget_ns;
+	uint64_t from_ns = ee->deadline_ns, budget_ns;
 
-	if (ee->latency_ns > 0 && from_ns < ee->part_end_ns) {
-		ee->part_ns = MIN(2 * ee->part_ns, ee->part_end_ns - from_ns);
-		budget_ns = from_ns + ee->part_ns == ee->part_end_ns ? ns_since(ee->given_ns, ee->budget_ns) :
-								       ee->budget_ns * ee->part_ns / ee->period_ns;
-		budget_ns = MAX(budget_ns, 1u);
-		ee->given_ns += budget_ns;
-	} else {
-		ee->part_ns = ee->period_ns;
-	}
-	ee->deadline_ns = MAX(from_ns + ee->part_ns, now_ns);	/* late by a period is late enough */
-	give(ee, budget_ns);
+	ee->part_ns = MIN(2 * ee->part_ns, ee->part_end_ns - from_ns);
+	budget_ns = from_ns + ee->part_ns == ee->part_end_ns ? ns_since(ee->given_ns, ee->budget_ns) :
+							       ee->budget_ns * ee->part_ns / ee->period_ns;
+	budget_ns = MAX(budget_ns, 1u);
+	ee->given_ns += budget_ns;
+	give(ee, MAX(from_ns + ee->part_ns, now_ns), budget_ns);
 }
 
-static void park(struct edf_entity *ee)
+/* The period, or the part of one, that ended at deadline_ns is followed by the next. Late by a period is late enough. */
+static inline void go_on(struct edf_entity *ee, uint64_t now_ns)
+{
+	if (ee->latency_ns > 0 && ee->deadline_ns < ee->part_end_ns) {
+		next_part(ee, now_ns);
+	} else {
+		give(ee, MAX(ee->deadline_ns + ee->period_ns, now_ns), ee->budget_ns);
+	}
+}
+
+void edf_park(struct edf_entity *ee)
 {
 	bool parked = ee->spent && !ee->extratime;
 
@@ -79,200 +332,47 @@ static inline void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns
 	ee->left_ns = ee->quantum_ns;
 	ee->vtime = MAX(ee->vtime, x->vtime);
 	edf_expect_refill(x, ee);
-	park(ee);
+	if (!ee->extratime) {
+		edf_park(ee);
+	}
 }
 
-static void refill(struct sched *s, struct edf_entity *ee, uint64_t now_ns, struct sched_out *out)
+static inline void refill(struct sched *s, struct edf_entity *ee, uint64_t now_ns)
 {
+	const struct sched_entity *e = ee->entity;
 	struct edf *x = s->priv;
-	struct sched_entity *e = ee->entity;
 
 	edf_drop_refill(x, ee);
 	edf_dequeue(ee);
 	go_on(ee, now_ns);
 	ee->since_ns = now_ns;
-	park(ee);
+	if (!ee->extratime) {
+		edf_park(ee);
+	}
 	if (!e->on_slot) {
-		edf_enqueue(s, ee, out);
+		edf_insert(s, ee);
 	} else if (edf_is_current(s, ee)) {
-		edf_set_rank(x, edf_slot_of(s, e->slot), edf_rank(ee));	/* it is asked again now: see until_of() */
+		set_rank(x, edf_slot_of(s, e->slot), edf_rank(ee));	/* it is asked again now: see until_of() */
 	}
 }
 
-static void refill_due(struct sched *s, uint64_t now_ns, struct sched_out *out)
+/* Those whose budget has come wait for whoever picks now, and are offered afterwards if he takes another. */
+static SLOW void refill_due(struct sched *s, uint64_t now_ns)
 {
-	const struct edf *x = s->priv;
+	struct edf *x = s->priv;
+	unsigned count = 0;
 
-	for (unsigned i = 0; i < EDF_BATCH; i++) {
-		struct tree_node *n = tree_first(&x->refill);
+	for (unsigned work = 0; work < EDF_BATCH && x->refill_ns <= now_ns; count++) {
+		struct edf_entity *ee = TREE_ENTRY(tree_first(&x->refill), struct edf_entity, refill);
 
-		if (n == NULL || n->key > now_ns) {
-			return;
-		}
-		refill(s, TREE_ENTRY(n, struct edf_entity, refill), now_ns, out);
+		refill(s, ee, now_ns);
+		x->came[count] = ee;
+		work += ee->anywhere ? 1 : 2;		/* searches by slot cost more */
 	}
+	x->came_count = x->slot_count > 1 ? count : 0;
 }
 
 /* --- Ops. */
-
-void edf_init(struct sched *s, bool homes)
-{
-	struct edf *x = s->priv;
-
-	x->homes = homes;
-	tree_init(&x->ready.anywhere, false);
-	tree_init(&x->ready.pinned, true);
-	tree_init(&x->extra.anywhere, false);
-	tree_init(&x->extra.pinned, true);
-	tree_init(&x->refill, false);
-	tree_init(&x->slots, true);
-	tree_init(&x->by_use, false);
-	list_init(&x->entities);
-	x->carrier = SCHED_NO_SLOT;
-	x->armed_ns = NS_NEVER;
-}
-
-unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out)
-{
-	struct edf *x = s->priv;
-	struct edf_slot *es = edf_slot_of(s, slot);
-
-	(void)place, (void)now_ns;
-	es->number = slot;
-	es->rank.mask = 1ull << slot % 64;
-	tree_init(&es->ready, false);
-	tree_insert(&x->slots, &es->rank);
-	x->slot_count++;
-	sched_poke(out, slot);
-	return 0;
-}
-
-/* Those who live there need other homes afterwards. */
-void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
-{
-	struct edf *x = s->priv;
-	struct edf_slot *es = edf_slot_of(s, slot);
-	struct edf_entity *promised = es->promised;
-
-	(void)now_ns;
-	tree_remove(&x->slots, &es->rank);
-	es->rank.key = UINT64_MAX;		/* nobody is offered to it any more */
-	x->slot_count--;
-	if (promised != NULL) {
-		edf_break_promise(promised);
-		edf_offer(s, promised, out);
-	}
-	if (x->carrier == slot) {
-		struct cpuset rest = s->slots;
-
-		cpuset_del(&rest, slot);
-		x->carrier = SCHED_NO_SLOT;
-		x->armed_ns = NS_NEVER;
-		if (tree_first(&x->refill) != NULL && !cpuset_empty(&rest)) {
-			sched_poke(out, cpuset_first(&rest));
-		}
-	}
-}
-
-static void note_affinity(struct edf *x, struct edf_entity *ee)
-{
-	const struct cpuset *hard = &ee->entity->hard;
-
-	ee->node.mask = 0;
-	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
-		ee->node.mask |= hard->word[i];
-	}
-	x->pinned -= !ee->anywhere;
-	ee->anywhere = cpuset_count(hard) == CPU_MAX;
-	x->pinned += !ee->anywhere;
-}
-
-static void set_use(struct edf *x, struct edf_entity *ee, uint64_t use)
-{
-	if (ee->by_use.linked) {
-		tree_remove(&x->by_use, &ee->by_use);
-	}
-	x->use += use - ee->use;
-	ee->use = use;
-	if (use > 0) {
-		ee->by_use.key = EDF_ONE - use;
-		tree_insert(&x->by_use, &ee->by_use);
-	}
-}
-
-void edf_add(struct sched *s, struct sched_entity *e)
-{
-	struct edf *x = s->priv;
-	struct edf_entity *ee = e->priv;
-
-	ee->entity = e;
-	ee->home = SCHED_NO_SLOT;
-	ee->anywhere = true;
-	note_affinity(x, ee);
-	list_push_back(&x->entities, &ee->link);
-}
-
-void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	struct edf *x = s->priv;
-	struct edf_entity *ee = e->priv;
-
-	(void)now_ns;
-	edf_set_home(s, ee, SCHED_NO_SLOT, out);
-	set_use(x, ee, 0);
-	x->budgets_ns -= ee->budget_ns;
-	x->pinned -= !ee->anywhere;
-	x->urgent -= ee->urgent;
-	list_remove(&ee->link);
-}
-
-/* Where it waits, how it runs and what it waits for has changed. */
-static void place_again(struct sched *s, struct edf_entity *ee, struct sched_out *out)
-{
-	const struct sched_entity *e = ee->entity;
-
-	edf_dequeue(ee);
-	if (edf_is_current(s, ee)) {
-		sched_poke(out, e->slot);
-	} else if (e->runnable && !e->on_slot && e->parked == SCHED_NOT_PARKED) {
-		edf_enqueue(s, ee, out);
-	}
-}
-
-void edf_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	(void)now_ns;
-	edf_dequeue(e->priv);		/* the mask is part of its node */
-	note_affinity(s->priv, e->priv);
-	place_again(s, e->priv, out);
-}
-
-void edf_set_home(struct sched *s, struct edf_entity *ee, unsigned home, struct sched_out *out)
-{
-	if (ee->home == home) {
-		return;
-	}
-	if (ee->home != SCHED_NO_SLOT) {
-		edf_slot_of(s, ee->home)->load -= ee->use;
-	}
-	ee->home = home;
-	if (home != SCHED_NO_SLOT) {
-		edf_slot_of(s, home)->load += ee->use;
-	}
-	place_again(s, ee, out);
-}
-
-void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct sched_out *out)
-{
-	if (ee->urgent != urgent) {
-		struct edf *x = s->priv;
-
-		edf_dequeue(ee);
-		x->urgent += urgent ? 1u : -1u;
-		ee->urgent = urgent;
-		place_again(s, ee, out);
-	}
-}
 
 void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
@@ -283,7 +383,11 @@ void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct s
 	if (ee->budget_ns > 0 && slept &&
 	    (now_ns >= ee->deadline_ns ||
 	     (!ee->spent && ee->left_ns * ee->period_ns > (ee->deadline_ns - now_ns) * ee->budget_ns))) {
-		begin(ee, now_ns);
+		if (ee->latency_ns == 0) {
+			give(ee, now_ns + ee->period_ns, ee->budget_ns);
+		} else {
+			edf_begin(ee, now_ns);
+		}
 	} else if (ee->spent) {
 		ee->vtime = MAX(ee->vtime, x->vtime);
 		edf_expect_refill(x, ee);
@@ -293,7 +397,9 @@ void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct s
 	if (ee->refill.linked) {
 		edf_arm(s, out);
 	}
-	park(ee);
+	if (!ee->extratime) {
+		edf_park(ee);
+	}
 	if (!e->on_slot && e->parked == SCHED_NOT_PARKED) {
 		edf_enqueue(s, ee, out);		/* else released() will */
 	}
@@ -338,131 +444,129 @@ void edf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64
 	ee->left_ns -= MIN(ran_ns, ee->left_ns);
 }
 
-/* What ran here goes on if nobody is more urgent; NULL: it cannot. */
-static inline struct edf_entity *keep(struct edf *x, struct edf_slot *es, uint64_t now_ns)
+/* May what runs here go on, if nobody is more urgent? */
+static inline bool may_stay(const struct edf *x, const struct edf_slot *es, const struct edf_entity *ee)
 {
-	struct edf_entity *ee = es->running;
+	return ee != NULL && ee->entity->parked == SCHED_NOT_PARKED && cpuset_has(&ee->entity->hard, es->number) &&
+	       (!x->homes || ee->spent || ee->home == es->number);
+}
 
-	if (ee != NULL && !ee->spent && ee->left_ns == 0) {
-		exhaust(x, ee, now_ns);
+/* Nobody has budget but ee, if he has. */
+static SLOW struct edf_entity *choose_extra(struct edf *x, const struct edf_slot *es, struct edf_entity *ee)
+{
+	struct edf_entity *first;
+
+	ee = may_stay(x, es, ee) ? ee : NULL;
+	if (ee == NULL || (ee->spent && ee->left_ns == 0)) {
+		first = first_extra(x, es->number);
+		first = es->promised != NULL && (first == NULL || es->promised->vtime < first->vtime) ? es->promised : first;
+		if (first != NULL && (ee == NULL || first->vtime <= ee->vtime)) {
+			edf_dequeue(first);
+			ee = first;
+		}
 	}
-	if (ee == NULL || ee->entity->parked != SCHED_NOT_PARKED || !cpuset_has(&ee->entity->hard, es->number) ||
-	    (x->homes && !ee->spent && ee->home != es->number)) {
-		return NULL;
+	if (ee != NULL && ee->spent) {
+		ee->left_ns = ee->left_ns == 0 ? ee->quantum_ns : ee->left_ns;
+		x->vtime = MAX(x->vtime, ee->vtime);
 	}
 	return ee;
 }
 
-/* ee runs: may `first`, who waits, take its place? */
-static bool gives_way(struct edf_entity *ee, const struct edf_entity *first)
+/* Whom es runs after ee, which ran here, or NULL. */
+static inline struct edf_entity *choose(struct edf *x, const struct edf_slot *es, struct edf_entity *ee)
 {
-	if (ee->spent != first->spent) {
-		return ee->spent;
+	struct edf_entity *first = first_ready(x, es), *promised = es->promised;
+
+	if (promised != NULL && !promised->spent && (first == NULL || promised->node.key < first->node.key)) {
+		first = promised;
 	}
-	if (!ee->spent) {
-		return edf_key(first) < edf_key(ee);
+	if (first == NULL) {
+		return choose_extra(x, es, ee);
 	}
-	return ee->left_ns == 0 && first->vtime <= ee->vtime;
+	if (ee != NULL && !ee->spent && ee->node.key <= first->node.key && may_stay(x, es, ee)) {
+		return ee;
+	}
+	edf_dequeue(first);
+	return first;
+}
+
+/* es did not take whom it was poked for: he waits again. Those whose budget came just now are offered. */
+static SLOW void offer_again(struct sched *s, struct edf_slot *es, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+	struct edf_entity *ee = es->promised;
+
+	if (ee != NULL) {
+		edf_dequeue(ee);
+		edf_enqueue(s, ee, out);
+	}
+	while (x->came_count > 0) {
+		ee = x->came[--x->came_count];
+		es = ee->in != NULL ? slot_for(s, ee) : NULL;
+		if (es != NULL) {
+			edf_dequeue(ee);
+			ee = promise(s, es, ee, out);
+			if (ee != NULL) {
+				edf_enqueue(s, ee, out);
+			}
+		}
+	}
 }
 
 static inline uint64_t until_of(struct edf *x, const struct edf_slot *es, uint64_t now_ns)
 {
 	const struct edf_entity *ee = es->running;
-	const struct tree_node *first = tree_first(&x->refill);
 	uint64_t until_ns = ee == NULL ? NS_NEVER : now_ns + ee->left_ns;
 
-	if (ee != NULL && ee->refill.linked) {
-		until_ns = MIN(until_ns, MAX(ee->deadline_ns, now_ns + 1));
-	}
-
-	if (first != NULL && (x->carrier == es->number || first->key < x->armed_ns || x->armed_ns <= now_ns)) {
+	if (x->carrier == es->number || x->refill_ns < x->armed_ns || x->armed_ns <= now_ns) {
 		x->carrier = es->number;
-		x->armed_ns = first->key;
-	} else if (first == NULL) {
-		x->armed_ns = NS_NEVER;
+		x->armed_ns = x->refill_ns;
+		until_ns = MIN(until_ns, x->refill_ns);
+	} else if (ee != NULL && ee->refill.linked) {
+		until_ns = MIN(until_ns, ee->deadline_ns);
 	}
-	if (x->carrier == es->number) {
-		until_ns = MIN(until_ns, MAX(x->armed_ns, now_ns + 1));
-	}
-	return until_ns;
+	return MAX(until_ns, now_ns + 1);
 }
 
 struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct edf *x = s->priv;
 	struct edf_slot *es = edf_slot_of(s, slot);
-	struct edf_entity *promised = es->promised, *ee, *first;
+	struct edf_entity *ee;
 
-	if (tree_first(&x->refill) != NULL) {
-		refill_due(s, now_ns, out);
+	if (x->refill_ns <= now_ns) {
+		refill_due(s, now_ns);
 	}
-	ee = keep(x, es, now_ns);
-	first = edf_first_for(x, es);
-	if (first != NULL && (ee == NULL || gives_way(ee, first))) {
-		edf_dequeue(first);
-		ee = first;
+	ee = es->running;
+	if (ee != NULL && !ee->spent && ee->left_ns == 0) {
+		exhaust(x, ee, now_ns);
 	}
+	ee = choose(x, es, ee);
 	es->running = ee;
-	edf_set_rank(x, es, edf_rank(ee));
-	if (promised != NULL && es->promised == promised) {
-		edf_break_promise(promised);
-		edf_offer(s, promised, out);
-	}
-	if (es->promised != NULL) {
-		edf_break_promise(es->promised);	/* a refill, offered to this very slot, which has looked at it */
-	}
-	if (ee != NULL && ee->spent) {
-		ee->left_ns = ee->left_ns == 0 ? ee->quantum_ns : ee->left_ns;
-		x->vtime = MAX(x->vtime, ee->vtime);
+	set_rank(x, es, edf_rank(ee));
+	if (es->promised != NULL || x->came_count > 0) {
+		offer_again(s, es, out);
 	}
 	return (struct sched_pick){ .entity = ee == NULL ? NULL : ee->entity, .until_ns = until_of(x, es, now_ns) };
 }
 
-void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+static SLOW void enqueue_apart(struct sched *s, struct edf_entity *ee, struct sched_out *out)
 {
-	(void)now_ns;
-	if (e->runnable && e->parked == SCHED_NOT_PARKED) {
-		edf_enqueue(s, e->priv, out);
-	}
+	edf_enqueue(s, ee, out);
 }
 
-/*
- * Others may be let in on what ee gives up, at once: so what it has left is cut to its new share of the time to its deadline.
- * More comes with the next period.
- */
-void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity *want, uint64_t now_ns,
-		 struct sched_out *out)
+void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
+	struct edf_entity *ee = e->priv;
 	struct edf *x = s->priv;
-	bool had = ee->budget_ns > 0;
-	unsigned home = ee->home;
 
-	edf_drop_refill(x, ee);
-	edf_dequeue(ee);
-	if (home != SCHED_NO_SLOT) {
-		edf_slot_of(s, home)->load += want->use - ee->use;
+	(void)now_ns;
+	if (!e->runnable || e->parked != SCHED_NOT_PARKED) {
+		return;
 	}
-	set_use(x, ee, want->use);
-	x->budgets_ns += want->budget_ns - ee->budget_ns;
-	ee->period_ns = want->period_ns, ee->budget_ns = want->budget_ns;
-	ee->weight = want->weight, ee->latency_ns = want->latency_ns, ee->quantum_ns = want->quantum_ns;
-	ee->extratime = want->extratime;
-	ee->part_end_ns = ee->deadline_ns;	/* parts, if any, end here */
-	if (ee->budget_ns == 0) {
-		ee->spent = true;
-		ee->left_ns = ee->quantum_ns;
-	} else if (!had) {
-		begin(ee, now_ns);
-		ee->since_ns = now_ns;
-	} else if (!ee->spent) {
-		uint64_t left_ns = ns_since(now_ns, ee->deadline_ns);
-
-		ee->left_ns = MIN(ee->left_ns, MAX(MIN(left_ns, ee->period_ns) * ee->budget_ns / ee->period_ns, 1u));
-	}
-	if (ee->entity->runnable) {
-		edf_expect_refill(x, ee);
-		edf_arm(s, out);
-		park(ee);
-		place_again(s, ee, out);
+	if (ee->spent && ee->anywhere && x->low_count[EDF_RANK_IDLE] == 0) {
+		list_push_back(&x->fresh, &ee->turn);	/* as edf_enqueue() would: most that a slot gives up are such */
+	} else {
+		enqueue_apart(s, ee, out);
 	}
 }

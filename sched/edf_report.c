@@ -20,21 +20,47 @@ void edf_export(struct sched *s, const struct sched_entity *e, struct sched_snap
 	const struct edf_entity *ee = e->priv;
 
 	(void)s;
-	to->period_ns = ee->budget_ns > 0 ? (int64_t)ee->period_ns : 0;
-	to->budget_ns = (int64_t)ee->budget_ns;
+	if (ee->budget_ns > 0) {
+		to->period_ns = (int64_t)ee->period_ns;
+		to->budget_ns = (int64_t)ee->budget_ns;
+		to->deadline_ns = ee->deadline_ns;
+		to->left_ns = ee->spent ? 0 : ee->left_ns;
+	}
+}
+
+/* What was used elsewhere of this period stays used. The reservation itself comes as values, which were admitted. */
+void edf_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
+{
+	struct edf_entity *ee = e->priv;
+
+	if (ee->budget_ns == 0 || from->deadline_ns <= now_ns) {
+		return;
+	}
+	ee->deadline_ns = MIN(from->deadline_ns, now_ns + ee->period_ns);
+	ee->part_end_ns = ee->deadline_ns;
+	ee->left_ns = MIN(ee->left_ns, from->left_ns);
+	if (ee->left_ns == 0) {
+		ee->spent = true;
+		ee->left_ns = ee->quantum_ns;
+		ee->vtime = ((struct edf *)s->priv)->vtime;
+	}
 }
 
 /*
- * Also under overload: spent, it waits for a deadline, at most a period away, and then has one at most a period away; once that
- * is over, whatever else comes is due later, for a lag is cut to now. So only what each of the others has left of one budget
- * comes before it. Extra time alone promises nothing: reservations may take all there is.
+ * Also under overload and after any change: used up, it waits, unless it is parked, for its deadline, at most a period away,
+ * and has one at most a period away then; once that is over, whatever else comes is due later, for a lag is cut to now. So only
+ * what each of the others has left of one budget comes before it, on its home, or on all slots but those of urgent ones. Extra
+ * time alone promises nothing: reservations may take all.
  */
 uint64_t edf_wait_bound_ns(struct sched *s, const struct sched_entity *e)
 {
 	const struct edf *x = s->priv;
 	const struct edf_entity *ee = e->priv;
+	const struct edf_slot *home = x->homes ? edf_home(s, ee) : NULL;
+	uint64_t others_ns = (home != NULL ? home->budgets_ns : x->budgets_ns) - ee->budget_ns;
 
-	return ee->budget_ns > 0 ? 2 * ee->period_ns + x->budgets_ns : NS_NEVER;
+	others_ns /= x->alike && x->slot_count > x->urgent ? x->slot_count - x->urgent : 1;
+	return ee->budget_ns > 0 ? (ee->extratime ? 2 : 1) * ee->period_ns + others_ns : NS_NEVER;
 }
 
 /* --- What there would be. */
@@ -61,9 +87,26 @@ void edf_unask(const struct edf_question *q)
 	mark(q, false);
 }
 
-static uint64_t use_asked(const struct edf_question *q, unsigned i)
+uint64_t edf_use_asked(const struct edf_question *q, unsigned i)
 {
 	return edf_use(q->g->want_count > 0 ? &q->g->want[i].values : &q->g->values);
+}
+
+const struct cpuset *edf_hard_asked(const struct edf_question *q, unsigned i)
+{
+	return q->g->want_count > 0 ? q->g->want[i].hard : NULL;
+}
+
+uint64_t edf_use_there(const struct edf_question *q)
+{
+	uint64_t use = ((const struct edf *)q->s->priv)->use;
+
+	for (unsigned i = 0; q->g != NULL && i < q->g->want_count; i++) {
+		const struct sched_entity *e = q->g->want[i].instead;
+
+		use -= e != NULL ? ((const struct edf_entity *)e->priv)->use : 0;
+	}
+	return use;
 }
 
 /* The largest of those asked about that is smaller than `below`, or as large and comes after number `after`. */
@@ -72,10 +115,10 @@ static unsigned next_asked(const struct edf_question *q, uint64_t below, unsigne
 	unsigned best = UINT32_MAX;
 
 	for (unsigned i = 0; i < q->asked; i++) {
-		uint64_t use = use_asked(q, i);
+		uint64_t use = edf_use_asked(q, i);
 
 		if (use > 0 && (use < below || (use == below && i > after)) &&
-		    (best == UINT32_MAX || use > use_asked(q, best))) {
+		    (best == UINT32_MAX || use > edf_use_asked(q, best))) {
 			best = i;
 		}
 	}
@@ -92,7 +135,7 @@ struct edf_walk edf_walk(const struct edf_question *q)
 bool edf_walk_on(struct edf_walk *w)
 {
 	const struct edf_question *q = w->q;
-	uint64_t use = w->next_asked != UINT32_MAX ? use_asked(q, w->next_asked) : 0;
+	uint64_t use = w->next_asked != UINT32_MAX ? edf_use_asked(q, w->next_asked) : 0;
 
 	while (w->next != NULL && TREE_ENTRY(w->next, struct edf_entity, by_use)->want != NULL) {
 		w->next = tree_next(w->next);		/* asked about */
@@ -109,14 +152,14 @@ bool edf_walk_on(struct edf_walk *w)
 		return false;
 	}
 	w->use = use;
-	w->hard = q->g->want_count > 0 ? q->g->want[w->next_asked].hard : NULL;
+	w->hard = edf_hard_asked(q, w->next_asked);
 	w->next_asked = next_asked(q, use, w->next_asked);
 	return true;
 }
 
 /* --- Text and invariants. */
 
-static void describe_entity(const struct edf_entity *ee, uint64_t now_ns, struct text *to)
+static void describe_entity(const struct edf_entity *ee, bool homes, uint64_t now_ns, struct text *to)
 {
 	const struct sched_entity *e = ee->entity;
 
@@ -125,16 +168,14 @@ static void describe_entity(const struct edf_entity *ee, uint64_t now_ns, struct
 		text_ns(to, ee->budget_ns);
 		text_puts(to, " in ");
 		text_ns(to, ee->period_ns);
-		text_puts(to, ee->spent ? ", used up" : ", left ");
-		if (!ee->spent) {
-			text_ns(to, ee->left_ns);
-		}
+		text_puts(to, ", left ");
+		text_ns(to, ee->spent ? 0 : ee->left_ns);
 		text_puts(to, ee->deadline_ns >= now_ns ? ", deadline in " : ", deadline over for ");
 		text_ns(to, ee->deadline_ns >= now_ns ? ee->deadline_ns - now_ns : now_ns - ee->deadline_ns);
 	} else {
 		text_puts(to, "extra time only");
 	}
-	if (ee->home != SCHED_NO_SLOT) {
+	if (homes && ee->home != SCHED_NO_SLOT) {
 		text_printf(to, ", home %u", ee->home);
 	}
 	text_puts(to, !e->runnable ? ", asleep\n" : e->on_slot ? ", runs\n" :
@@ -161,49 +202,32 @@ void edf_describe(struct sched *s, uint64_t now_ns, struct text *to)
 		text_putc(to, '\n');
 	}
 	LIST_FOREACH(node, &x->entities) {
-		describe_entity(LIST_ENTRY(node, struct edf_entity, link), now_ns, to);
+		describe_entity(LIST_ENTRY(node, struct edf_entity, link), x->homes, now_ns, to);
 	}
 }
 
-static const char *wrong_entity(const struct sched *s, const struct edf_entity *ee)
+static const char *wrong_entity(const struct edf *x, const struct edf_entity *ee)
 {
-	const struct edf *x = s->priv;
 	const struct sched_entity *e = ee->entity;
-	bool current = e->on_slot && edf_slot_of(s, e->slot)->running == ee;
 	bool waits = e->runnable && !e->on_slot && e->parked == SCHED_NOT_PARKED;
+	bool extra = ee->in == &x->extra.anywhere || ee->in == &x->extra.pinned;
 
-	if ((ee->in != NULL) != waits || ee->node.linked != waits) {
-		return "waits and is not queued, or the other way round";
-	}
-	if (waits && ee->node.key != edf_key(ee)) {
-		return "is queued by an old key";
-	}
-	if (waits && ((ee->in == &x->extra.anywhere || ee->in == &x->extra.pinned) != ee->spent)) {
-		return "is in the wrong queue";
-	}
-	if (ee->refill.linked != (e->runnable && ee->spent && ee->budget_ns > 0)) {
-		return "waits for a budget it has, or for none";
-	}
-	if (e->parked != SCHED_NOT_PARKED && (!e->runnable || !ee->spent || ee->extratime)) {
-		return "is parked without reason";
-	}
-	if (!ee->spent && ee->left_ns > ee->budget_ns) {
-		return "has more than its budget";
-	}
-	if (current && !e->runnable) {
-		return "runs, but is not runnable";
-	}
-	return NULL;
+	return (ee->in != NULL) + !list_empty(&ee->turn) + (ee->promised_by != NULL) != waits ||
+	       ee->node.linked != (ee->in != NULL) ? "waits and is not queued, or the other way round" :
+	       ee->in != NULL && (ee->node.key != edf_key(ee) || extra != ee->spent) ? "is in the wrong place or queue" :
+	       ee->refill.linked != (e->runnable && ee->spent && ee->budget_ns > 0) ? "waits for a budget it has, or for none" :
+	       e->parked != SCHED_NOT_PARKED && (!e->runnable || !ee->spent || ee->extratime) ? "is parked without reason" :
+	       !ee->spent && ee->left_ns > ee->budget_ns ? "has more than its budget" : NULL;
 }
 
 bool edf_check(struct sched *s, struct sched_reason *why)
 {
 	struct edf *x = s->priv;
-	unsigned queued[3] = { 0 }, refills = 0;
+	unsigned queued[3] = { 0 }, refills = 0, fresh = 0;
 
 	LIST_FOREACH(node, &x->entities) {
 		const struct edf_entity *ee = LIST_ENTRY(node, struct edf_entity, link);
-		const char *wrong = wrong_entity(s, ee);
+		const char *wrong = wrong_entity(x, ee);
 
 		if (wrong != NULL) {
 			return sched_refuse(ERR_STATE, why, "%s.%u %s", ee->entity->group->name, ee->entity->number, wrong) ==
@@ -213,6 +237,7 @@ bool edf_check(struct sched *s, struct sched_reason *why)
 		queued[1] += ee->in == &x->extra.anywhere;
 		queued[2] += ee->in == &x->extra.pinned;
 		refills += ee->refill.linked;
+		fresh += !list_empty(&ee->turn);
 	}
 	CPUSET_FOREACH(slot, &s->slots) {
 		const struct edf_slot *es = edf_slot_of(s, slot);
@@ -221,13 +246,15 @@ bool edf_check(struct sched *s, struct sched_reason *why)
 		if (ee != NULL && (!ee->entity->runnable || !ee->entity->on_slot || ee->entity->slot != slot)) {
 			return sched_refuse(ERR_STATE, why, "slot %u: runs one that cannot be there", slot) == ERR_OK;
 		}
-		if (es->promised != NULL && (es->promised->promised_by != es || es->promised->in == NULL)) {
+		if (es->promised != NULL && (es->promised->promised_by != es || !es->promised->entity->runnable)) {
 			return sched_refuse(ERR_STATE, why, "slot %u: promised to one that does not wait", slot) == ERR_OK;
 		}
 	}
 	if (!tree_check(&x->ready.anywhere, queued[0]) || !tree_check(&x->extra.anywhere, queued[1]) ||
 	    !tree_check(&x->extra.pinned, queued[2]) || !tree_check(&x->refill, refills) ||
-	    !tree_check(&x->slots, x->slot_count)) {
+	    x->refill_ns != (refills == 0 ? NS_NEVER : tree_first(&x->refill)->key) ||
+	    !tree_check(&x->slots, x->homes ? 0 : x->slot_count - x->low_count[0] - x->low_count[1]) ||
+	    !list_check(&x->fresh, fresh)) {
 		return sched_refuse(ERR_STATE, why, "a queue is broken") == ERR_OK;
 	}
 	return true;

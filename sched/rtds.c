@@ -16,6 +16,9 @@
  * of it, of all who may run there: for there too a slot is free only when all of them run. Each vCPU needs one such B,
  * and is tried with what is left of its own slots after taking away those of narrower ones.
  *
+ * That takes O(m + a) for a that are asked about together, while nobody is pinned; else O(c (p + a)), where p are pinned, to
+ * c different sets: those with equal sets are judged as one.
+ *
  * Decided where Xen is unclear: extra time is shared in proportion to the budgets (Xen: a budget a turn, by priority levels);
  * a period begins at a wake, not on a grid; `slice` is taken for `budget`. Settings are a vCPU's; a VM's hold for all of its own.
  */
@@ -50,6 +53,23 @@ static uint64_t bound(unsigned slots, uint64_t most)
 	return slots * EDF_ONE - (slots - 1) * most;
 }
 
+/* May everybody use all of slots? */
+static bool all_alike(const struct edf *x, const struct cpuset *slots)
+{
+	for (struct tree_node *n = tree_first(&x->by_set), *last = NULL; n != NULL; last = n, n = tree_next(n)) {
+		struct cpuset out_of = *slots;
+
+		if (last != NULL && last->key == n->key) {
+			continue;		/* the same set */
+		}
+		cpuset_andnot(&out_of, &TREE_ENTRY(n, struct edf_entity, by_set)->entity->hard);
+		if (!cpuset_empty(&out_of)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /* Whom EDF(k) puts first: see the head. Nobody where somebody is pinned. */
 static unsigned urgent_count(struct sched *s, const struct cpuset *slots)
 {
@@ -57,17 +77,9 @@ static unsigned urgent_count(struct sched *s, const struct cpuset *slots)
 	unsigned m = cpuset_count(slots), k = 0;
 	uint64_t rest = x->use;
 
-	LIST_FOREACH(n, &x->entities) {
-		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
-		struct cpuset out_of = *slots;
-
-		if (x->pinned == 0) {
-			break;
-		}
-		cpuset_andnot(&out_of, &ee->entity->hard);
-		if (!cpuset_empty(&out_of)) {
-			return 0;
-		}
+	x->alike = all_alike(x, slots);
+	if (!x->alike) {
+		return 0;
 	}
 	for (struct tree_node *n = tree_first(&x->by_use); n != NULL && k < m; n = tree_next(n), k++) {
 		uint64_t use = TREE_ENTRY(n, struct edf_entity, by_use)->use;
@@ -96,6 +108,56 @@ static void choose_urgent(struct sched *s, unsigned leaving, struct sched_out *o
 	}
 }
 
+/* One of all there would be: first, as one, those there who may use every slot, then the pinned ones, then who is asked about. */
+struct each {
+	const struct cpuset *hard;	/* NULL: all */
+	uint64_t use, most;
+	bool new, again;		/* again: of the same set as the last */
+	const struct tree_node *next;	/* in by_set, or by_use for the first */
+	unsigned next_asked;
+};
+
+static struct each first_of_all(const struct edf_question *q)
+{
+	const struct edf *x = q->s->priv;
+	struct each all = { .use = edf_use_there(q), .next = tree_first(&x->by_set) };
+	const struct edf_entity *ee;
+
+	for (const struct tree_node *n = all.next; n != NULL; n = tree_next(n)) {
+		ee = TREE_ENTRY(n, const struct edf_entity, by_set);
+		all.use -= ee->want == NULL ? ee->use : 0;
+	}
+	for (const struct tree_node *n = tree_first(&x->by_use); n != NULL && all.most == 0; n = tree_next(n)) {
+		ee = TREE_ENTRY(n, const struct edf_entity, by_use);
+		all.most = ee->anywhere && ee->want == NULL ? ee->use : 0;
+	}
+	return all;
+}
+
+static bool next_of_all(const struct edf_question *q, struct each *at)
+{
+	const struct cpuset *last = at->hard;
+	const struct tree_node *n = at->next;
+
+	while (n != NULL && TREE_ENTRY(n, const struct edf_entity, by_set)->want != NULL) {
+		n = tree_next(n);		/* asked about */
+	}
+	if (n != NULL) {
+		const struct edf_entity *ee = TREE_ENTRY(n, const struct edf_entity, by_set);
+
+		*at = (struct each){ .hard = &ee->entity->hard, .use = ee->use, .next = tree_next(n) };
+	} else if (at->next_asked < q->asked) {
+		unsigned i = at->next_asked;
+
+		*at = (struct each){ .hard = edf_hard_asked(q, i), .use = edf_use_asked(q, i), .new = true, .next_asked = i + 1 };
+	} else {
+		return false;
+	}
+	at->most = at->use;
+	at->again = last == at->hard || (last != NULL && at->hard != NULL && cpuset_equal(last, at->hard));
+	return true;
+}
+
 /* One who shares a slot of b but cannot use all of it: what he can use is left out. */
 static void narrow(struct cpuset *b, const struct cpuset *hard)
 {
@@ -105,11 +167,6 @@ static void narrow(struct cpuset *b, const struct cpuset *hard)
 	if (!cpuset_empty(&rest)) {
 		*b = rest;
 	}
-}
-
-static bool uses(const struct edf_walk *w, const struct cpuset *b)
-{
-	return w->hard == NULL || cpuset_intersects(w->hard, b);
 }
 
 struct sum {
@@ -129,74 +186,65 @@ static enum err refuse(const struct sum *sum, struct sched_reason *why)
 			    EDF_ARG(bound(sum->slots, sum->most)));
 }
 
-/* Is whoever may use all of b safe? Nobody may use a part of it. */
-static enum err judge(const struct edf_question *q, const struct cpuset *b, bool alike, struct sched_reason *why)
+/* EDF(k): the largest first on a slot each, the others by deadline on those that are left. */
+static bool fits_without_largest(const struct edf_question *q, const struct sum *sum)
 {
-	struct sum sum = { .slots = cpuset_count(b) };
-	unsigned m = sum.slots;
-	uint64_t rest;
+	uint64_t rest = sum->there + sum->new;
+	struct edf_walk w = edf_walk(q);
 
-	for (struct edf_walk w = edf_walk(q); edf_walk_on(&w);) {
-		if (uses(&w, b)) {
-			*(w.ee != NULL ? &sum.there : &sum.new) += w.use;
-			sum.most = MAX(sum.most, w.use);
-		}
-	}
-	rest = sum.there + sum.new;
-	if (rest <= bound(m, sum.most)) {
-		return ERR_OK;
-	}
-	/* The largest first on a slot each, the others by deadline on those that are left. */
-	for (struct edf_walk w = edf_walk(q); alike && m > 0 && edf_walk_on(&w); m--) {
+	for (unsigned m = sum->slots; m > 0 && edf_walk_on(&w); m--) {
 		if (rest <= bound(m, w.use)) {
-			return ERR_OK;
+			return true;
 		}
 		rest -= w.use;
 	}
-	return refuse(&sum, why);
+	return false;
 }
 
-/* Is one who may run on hard safe? Whoever may use all of the set of slots that he is judged by is covered with him. */
-static enum err try(const struct edf_question *q, const struct cpuset *hard, struct sched_reason *why)
+/* Is one who may run on hard safe? So is whoever may run on a slot of the set that he is judged by: he may use all of it. */
+static enum err try(const struct edf_question *q, const struct each *all, const struct cpuset *hard, struct sched_reason *why)
 {
 	struct cpuset b = *q->slots;
-	bool alike;
+	struct sum sum = { 0 };
+	struct each t = *all;
+	bool alike = true, in = true;
 
 	if (hard != NULL) {
 		cpuset_and(&b, hard);
 	}
-	alike = cpuset_equal(&b, q->slots);
-	for (struct edf_walk w = edf_walk(q); edf_walk_on(&w);) {
-		if (w.hard != NULL && cpuset_intersects(&b, w.hard)) {
-			narrow(&b, w.hard);
+	while (next_of_all(q, &t)) {
+		if (!t.again && t.hard != NULL && cpuset_intersects(t.hard, &b)) {
+			narrow(&b, t.hard);
 		}
-		alike = alike && (w.hard == NULL || cpuset_intersects(&b, w.hard));
 	}
+	t = *all;
+	do {
+		in = t.again ? in : t.hard == NULL || cpuset_intersects(t.hard, &b);
+		alike = alike && in;
+		*(t.new ? &sum.new : &sum.there) += in ? t.use : 0;
+		sum.most = MAX(sum.most, in ? t.most : 0);
+	} while (next_of_all(q, &t));
+	sum.slots = cpuset_count(&b);
 	alike = alike && cpuset_equal(&b, q->slots);
-	for (struct edf_walk w = edf_walk(q); edf_walk_on(&w);) {
-		if (w.ee != NULL && uses(&w, &b)) {
-			w.ee->covered = true;
-		}
+	if (sum.slots == 0 || sum.there + sum.new <= bound(sum.slots, sum.most) || (alike && fits_without_largest(q, &sum))) {
+		return ERR_OK;
 	}
-	return cpuset_empty(&b) ? ERR_OK : judge(q, &b, alike, why);	/* empty: he may run nowhere */
+	return refuse(&sum, why);
 }
 
 static enum err rtds_admit(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
 			   struct sched_reason *why)
 {
 	const struct edf_question q = edf_ask(s, g, entities, slots);
-	struct edf *x = s->priv;
-	enum err e = ERR_OK;
+	const struct each all = first_of_all(&q);
+	const bool some = all.use > 0 || (q.asked > 0 && edf_hard_asked(&q, 0) == NULL);
+	struct each t = all;
+	enum err e = some ? try(&q, &all, NULL, why) : ERR_OK;
 
-	for (struct edf_walk w = edf_walk(&q); e == ERR_OK && edf_walk_on(&w);) {
-		if (w.ee == NULL || !w.ee->covered) {
-			e = try(&q, w.hard, why);
-		}
+	while (e == ERR_OK && next_of_all(&q, &t)) {
+		e = t.again ? ERR_OK : try(&q, &all, t.hard, why);
 	}
 	edf_unask(&q);
-	LIST_FOREACH(n, &x->entities) {
-		LIST_ENTRY(n, struct edf_entity, link)->covered = false;
-	}
 	return e;
 }
 
@@ -266,6 +314,6 @@ SCHED_POLICY(sched_rtds,
 	.init = rtds_init, .join = rtds_join, .leave = rtds_leave, .admit = rtds_admit, .validate = edf_validate,
 	.add = rtds_add, .remove = rtds_remove, .set_affinity = rtds_set_affinity,
 	.wake = edf_wake, .block = edf_block, .yield = edf_yield, .charge = edf_charge, .pick = edf_pick,
-	.released = edf_released, .tune = rtds_tune, .export = edf_export,
+	.released = edf_released, .tune = rtds_tune, .export = edf_export, .import = edf_import,
 	.describe = edf_describe, .check = edf_check, .wait_bound_ns = edf_wait_bound_ns,
 );

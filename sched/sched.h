@@ -162,6 +162,7 @@ static inline void sched_set_slot(struct sched_entity *e, unsigned slot)
 struct sched_snapshot {
 	int64_t weight, cap;		/* group values, 0: unset */
 	int64_t period_ns, budget_ns;	/* reservation, 0: unset */
+	uint64_t deadline_ns, left_ns;	/* where its period ends, and what it may still use of the budget until then */
 	int64_t latency;		/* latency class, 0: ordinary */
 	uint64_t used_ns;
 };

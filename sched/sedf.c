@@ -64,42 +64,26 @@ static enum err sedf_validate(const struct sched_values *v, enum sched_scope sco
 
 /* --- Homes. */
 
-/* The allowed slot with the least room that is enough, by what is booked in `trial`; SCHED_NO_SLOT: none. */
-static unsigned best_fit(struct sched *s, const struct cpuset *slots, const struct cpuset *hard, uint64_t use)
+enum fit { FIRST, FULLEST, EMPTIEST };
+
+/* By what is booked in `trial`, an allowed slot with room for use, or, the emptiest, even without. SCHED_NO_SLOT: none. */
+static unsigned find(struct sched *s, const struct cpuset *slots, const struct cpuset *hard, uint64_t use, enum fit fit)
 {
+	unsigned best = SCHED_NO_SLOT;
 	uint64_t most = 0;
-	unsigned best = SCHED_NO_SLOT;
 
 	CPUSET_FOREACH(slot, slots) {
-		const struct edf_slot *es = edf_slot_of(s, slot);
+		uint64_t trial = edf_slot_of(s, slot)->trial;
 
-		if ((hard == NULL || cpuset_has(hard, slot)) && es->trial + use <= EDF_ONE &&
-		    (best == SCHED_NO_SLOT || es->trial > most)) {
-			best = slot;
-			most = es->trial;
+		if ((hard != NULL && !cpuset_has(hard, slot)) || (fit != EMPTIEST && trial + use > EDF_ONE)) {
+			continue;
 		}
-	}
-	return best;
-}
-
-static unsigned first_fit(struct sched *s, const struct cpuset *slots, const struct cpuset *hard, uint64_t use)
-{
-	CPUSET_FOREACH(slot, slots) {
-		if ((hard == NULL || cpuset_has(hard, slot)) && edf_slot_of(s, slot)->trial + use <= EDF_ONE) {
-			return slot;
-		}
-	}
-	return SCHED_NO_SLOT;
-}
-
-static unsigned least_loaded(struct sched *s, const struct cpuset *slots, const struct cpuset *hard)
-{
-	unsigned best = SCHED_NO_SLOT;
-
-	CPUSET_FOREACH(slot, slots) {
-		if (cpuset_has(hard, slot) &&
-		    (best == SCHED_NO_SLOT || edf_slot_of(s, slot)->trial < edf_slot_of(s, best)->trial)) {
+		if (best == SCHED_NO_SLOT || (fit == FULLEST ? trial > most : trial < most)) {
 			best = slot;
+			most = trial;
+		}
+		if (fit == FIRST) {
+			break;
 		}
 	}
 	return best;
@@ -122,29 +106,34 @@ static struct cpuset slots_but(const struct sched *s, unsigned leaving)
 	return slots;
 }
 
-/* All again, the largest first. False: somebody has no place. commit: they get what was found, and who finds none a crowded one. */
-static bool place_all(struct sched *s, const struct cpuset *slots, bool commit, struct sched_out *out)
+/* All again, the largest first. False: there is no place for one of size *unplaced. out: they live there now. */
+static bool place_all(const struct edf_question *q, uint64_t *unplaced, struct sched_out *out)
 {
-	struct edf *x = s->priv;
-	bool fit = true;
+	struct edf_walk w = edf_walk(q);
 
-	set_trials(s, slots, false);
-	for (struct tree_node *n = tree_first(&x->by_use); n != NULL; n = tree_next(n)) {
-		struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, by_use);
-		unsigned home = first_fit(s, slots, &ee->entity->hard, ee->use);
+	set_trials(q->s, q->slots, false);
+	while (edf_walk_on(&w)) {
+		unsigned slot = find(q->s, q->slots, w.hard, w.use, FIRST);
 
-		if (home == SCHED_NO_SLOT) {
-			home = least_loaded(s, slots, &ee->entity->hard);
-			fit = false;
+		if (slot == SCHED_NO_SLOT) {
+			*unplaced = w.use;
+			return false;
 		}
-		if (home != SCHED_NO_SLOT) {
-			edf_slot_of(s, home)->trial += ee->use;
-		}
-		if (commit) {
-			edf_set_home(s, ee, home, out);
+		edf_slot_of(q->s, slot)->trial += w.use;
+		if (out != NULL) {
+			edf_set_home(q->s, w.ee, slot, out);
 		}
 	}
-	return fit;
+	return true;
+}
+
+/* Everybody is placed again, if that gives all of them room. */
+static bool place_if_fits(struct sched *s, const struct cpuset *slots, struct sched_out *out)
+{
+	const struct edf_question q = { .s = s, .slots = slots };
+	uint64_t unplaced;
+
+	return place_all(&q, &unplaced, NULL) && place_all(&q, &unplaced, out);
 }
 
 /* ee, without a home, gets one. */
@@ -157,14 +146,13 @@ static void find_home(struct sched *s, struct edf_entity *ee, unsigned leaving, 
 		return;
 	}
 	set_trials(s, &slots, true);
-	home = best_fit(s, &slots, &ee->entity->hard, ee->use);
-	if (home == SCHED_NO_SLOT && place_all(s, &slots, false, out)) {
-		(void)place_all(s, &slots, true, out);
+	home = find(s, &slots, &ee->entity->hard, ee->use, FULLEST);
+	if (home == SCHED_NO_SLOT && place_if_fits(s, &slots, out)) {
 		return;
 	}
 	if (home == SCHED_NO_SLOT) {
 		set_trials(s, &slots, true);
-		home = least_loaded(s, &slots, &ee->entity->hard);
+		home = find(s, &slots, &ee->entity->hard, ee->use, EMPTIEST);
 	}
 	edf_set_home(s, ee, home, out);
 }
@@ -178,8 +166,8 @@ static void relieve(struct sched *s, unsigned leaving, struct sched_out *out)
 	CPUSET_FOREACH(slot, &slots) {
 		over = over || edf_slot_of(s, slot)->load > EDF_ONE;
 	}
-	if (over && place_all(s, &slots, false, out)) {
-		(void)place_all(s, &slots, true, out);
+	if (over) {
+		(void)place_if_fits(s, &slots, out);
 	}
 }
 
@@ -271,54 +259,40 @@ static void sedf_set_affinity(struct sched *s, struct sched_entity *e, uint64_t 
 
 /* --- Admission: what find_home() and place_all() would come to. */
 
-static uint64_t *trial_of(struct sched *s, unsigned slot)
-{
-	return &edf_slot_of(s, slot)->trial;
-}
-
-/* In the room that there is: those who stay keep their homes. */
+/* In the room that there is: those who stay keep their homes, and take no time to look at unless somebody has none. */
 static bool fits_beside(const struct edf_question *q, uint64_t *unplaced)
 {
-	struct edf *x = q->s->priv;
 	struct edf_walk w = edf_walk(q);
+	uint64_t housed = 0;
 
 	set_trials(q->s, q->slots, true);
-	LIST_FOREACH(n, &x->entities) {
-		const struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
+	for (unsigned i = 0; q->g != NULL && i < q->g->want_count; i++) {
+		const struct sched_entity *e = q->g->want[i].instead;
+		const struct edf_entity *ee = e != NULL ? e->priv : NULL;
 
-		if (ee->want != NULL && ee->home != SCHED_NO_SLOT) {
-			*trial_of(q->s, ee->home) -= ee->use;
+		if (ee != NULL && ee->home != SCHED_NO_SLOT) {
+			edf_slot_of(q->s, ee->home)->trial -= ee->use;
 		}
+	}
+	CPUSET_FOREACH(slot, q->slots) {
+		housed += edf_slot_of(q->s, slot)->trial;
+		*unplaced = 0;
+		if (edf_slot_of(q->s, slot)->trial > EDF_ONE) {
+			return false;
+		}
+	}
+	if (housed == edf_use_there(q)) {
+		w.next = NULL;
 	}
 	while (edf_walk_on(&w)) {
 		bool stays = w.ee != NULL && w.ee->home != SCHED_NO_SLOT && cpuset_has(q->slots, w.ee->home);
-		unsigned slot = stays ? w.ee->home : best_fit(q->s, q->slots, w.hard, w.use);
+		unsigned slot = stays ? w.ee->home : find(q->s, q->slots, w.hard, w.use, FULLEST);
 
 		*unplaced = w.use;
 		if (slot == SCHED_NO_SLOT) {
 			return false;
 		}
-		*trial_of(q->s, slot) += stays ? 0 : w.use;
-		if (*trial_of(q->s, slot) > EDF_ONE) {
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool fits_anew(const struct edf_question *q, uint64_t *unplaced)
-{
-	struct edf_walk w = edf_walk(q);
-
-	set_trials(q->s, q->slots, false);
-	while (edf_walk_on(&w)) {
-		unsigned slot = first_fit(q->s, q->slots, w.hard, w.use);
-
-		if (slot == SCHED_NO_SLOT) {
-			*unplaced = w.use;
-			return false;
-		}
-		*trial_of(q->s, slot) += w.use;
+		edf_slot_of(q->s, slot)->trial += stays ? 0 : w.use;
 	}
 	return true;
 }
@@ -327,12 +301,11 @@ static enum err sedf_admit(struct sched *s, const struct sched_group *g, unsigne
 			   struct sched_reason *why)
 {
 	struct edf_question q = edf_ask(s, g, entities, slots);
-	struct edf_walk w = edf_walk(&q);
-	uint64_t there = 0, new = 0, unplaced = 0;
-	bool fit = fits_beside(&q, &unplaced) || fits_anew(&q, &unplaced);
+	uint64_t there = edf_use_there(&q), new = 0, unplaced = 0;
+	bool fit = fits_beside(&q, &unplaced) || place_all(&q, &unplaced, NULL);
 
-	while (!fit && edf_walk_on(&w)) {
-		*(w.ee != NULL ? &there : &new) += w.use;
+	for (unsigned i = 0; !fit && i < q.asked; i++) {
+		new += edf_use_asked(&q, i);
 	}
 	edf_unask(&q);
 	if (fit) {
@@ -351,6 +324,15 @@ static void sedf_export(struct sched *s, const struct sched_entity *e, struct sc
 	to->weight = (int64_t)ee->weight;
 }
 
+static void sedf_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns)
+{
+	edf_import(s, e, from, now_ns);
+	if (from->weight > 0) {
+		e->values.v[SEDF_WEIGHT] = MIN(from->weight, sedf_tunables[SEDF_WEIGHT].max);
+		((struct edf_entity *)e->priv)->weight = (uint64_t)e->values.v[SEDF_WEIGHT];
+	}
+}
+
 SCHED_POLICY(sched_sedf,
 	.name = "sedf",
 	.summary = "earliest deadline first with homes: a slice in every period, spare time by weight",
@@ -361,6 +343,6 @@ SCHED_POLICY(sched_sedf,
 	.init = sedf_init, .join = sedf_join, .leave = sedf_leave, .admit = sedf_admit, .validate = sedf_validate,
 	.add = sedf_add, .remove = edf_remove, .set_affinity = sedf_set_affinity,
 	.wake = edf_wake, .block = edf_block, .yield = edf_yield, .charge = edf_charge, .pick = edf_pick,
-	.released = edf_released, .tune = sedf_tune, .export = sedf_export,
+	.released = edf_released, .tune = sedf_tune, .export = sedf_export, .import = sedf_import,
 	.describe = edf_describe, .check = edf_check, .wait_bound_ns = edf_wait_bound_ns,
 );

@@ -97,6 +97,54 @@ TEST(pinned, "who is pinned is judged by the cpus that are left to him, and miss
 	}
 }
 
+/* Tasks of a random set that may run on random cpus, one after the other: those that are let in, with jobs of a whole budget. */
+static unsigned try_pinned(const char *policy, struct test_rng *rng, uint64_t *jobs)
+{
+	const unsigned cpus = 2 + (unsigned)test_rand_below(rng, 4);
+	const struct set set = draw(rng, 8, (0.5 + 0.5 * uniform(rng)) * cpus);
+	struct sim *sim = sim_create(&(struct sim_options){ .seed = test_rand_below(rng, 1000), .check_every = SIM_NEVER });
+	struct sim_pool *p;
+	struct sim_entity *e[8];
+	unsigned in = 0;
+
+	sim_machine(sim, cpus, 1, cpus, 1);
+	p = pool(sim, policy, cpus);
+	for (unsigned i = 0; i < set.tasks; i++) {
+		const struct sim_pattern job = { .kind = SIM_PERIODIC, .run_ns = set.budget_us[i] * NS_PER_US, .random_phase = true,
+						 .every_ns = set.period_us[i] * NS_PER_US };
+		const struct cpuset to = sim_cpus((unsigned)test_rand_below(rng, cpus), 1 + (unsigned)test_rand_below(rng, 3));
+		char values[96];
+
+		snprintf(values, sizeof(values), "period=%luus budget=%luus", set.period_us[i], set.budget_us[i]);
+		e[i] = one(p, "t", values, &job);
+		if (test_rand_below(rng, 3) > 0) {
+			sim_pin(e[i], &to, NULL);
+		}
+		in += sim_start(sim_entity_group(e[i])) == ERR_OK;
+	}
+	run(sim, 2 * NS_PER_S);
+	for (unsigned i = 0; i < set.tasks; i++) {
+		CHECK_EQ(sim_figures(e[i]).misses, 0);
+		*jobs += sim_figures(e[i]).jobs;
+	}
+	sim_destroy(sim);
+	return in;
+}
+
+TEST(pinned_sets, "whatever cpus its vCPUs are pinned to, no set that is let in misses a deadline")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t jobs = 0;
+		unsigned in = 0;
+
+		for (uint64_t seed = 1; seed <= 60; seed++) {
+			in += try_pinned(both[i], &(struct test_rng){ seed }, &jobs);
+		}
+		printf("  %s: %u of %u tasks let in, %lu jobs, none late\n", both[i], in, 60 * 8, jobs);
+		CHECK(in > 100 && jobs > 5000);
+	}
+}
+
 static bool accepts(const char *policy, unsigned cpus, const struct set *set)
 {
 	struct sim *sim = machine(cpus);

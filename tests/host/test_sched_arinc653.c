@@ -323,6 +323,94 @@ TEST(mutants, "arinc653 that runs sleepers, never ends a window, ends it 1 ns la
 	check_frames(&m, false);
 }
 
+/* --- What the model cannot ask of a table (test_sched_mutants.c: HAS_CLAIMS), by the time that is had. */
+
+static unsigned long wakes;
+
+static void wake_quietly(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	sched_arinc653.wake(s, e, now_ns, out);
+	sched_out_init(out);
+}
+
+static void wake_now_and_then(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	if (++wakes % 64 != 0) {
+		sched_arinc653.wake(s, e, now_ns, out);
+	}
+}
+
+static struct sched_pick pick_nobody(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	(void)s, (void)slot, (void)now_ns, (void)out;
+	return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
+}
+
+/* Whoever is replaced is let go before its state has left the slot. */
+static struct sched_pick pick_early(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	static struct sched_entity *last[2];
+	struct sched_pick p = sched_arinc653.pick(s, slot, now_ns, out);
+
+	if (last[slot] != NULL && last[slot] != p.entity && last[slot]->on_slot && last[slot]->slot == slot) {
+		last[slot]->on_slot = false;
+		sched_arinc653.released(s, last[slot], now_ns, out);
+		last[slot]->on_slot = true;
+	}
+	last[slot] = p.entity;
+	return p;
+}
+
+/*
+ * In each frame a has 4 ms of slot 0, then 3 ms of slot 1 as soon as it is off slot 0, which takes 10 us. b wakes in its window
+ * for 1 ms, and 10 us to come on. After 1 ms of a's 71st time on slot 1 it may not run there any more.
+ */
+static bool time_is_had(const struct sched_ops *ops)
+{
+	const struct sim_pattern blip = { .kind = SIM_PERIODIC, .run_ns = MS, .every_ns = 10 * MS, .phase_ns = 5 * MS };
+	const struct cpuset slot0 = sim_cpus(0, 1);
+	struct sim *sim = sim_create(&(struct sim_options){ .switch_ns = 10 * NS_PER_US, .check_every = SIM_NEVER });
+	struct sim_entity *a, *b;
+	struct sim_pool *p;
+	bool had;
+
+	sim_machine(sim, 2, 1, 2, 1);
+	p = sim_pool_of(sim, "p", ops, "frame=10ms window=0,a.0,4ms;0,b.0,3ms window=1,idle,4ms;1,a.0,3ms", sim_cpus(0, 2));
+	a = sim_entity(sim_group(p, "a", NULL), &busy);
+	b = sim_entity(sim_group(p, "b", NULL), &blip);
+	wakes = 0;
+	had = sim_run(sim, 705 * MS);
+	sim_pin(a, &slot0, NULL);
+	had = had && sim_run(sim, NS_PER_S) && sim_figures(b).run_ns == 100 * 1010 * NS_PER_US &&
+	      sim_figures(a).run_ns == 100 * 4 * MS + 70 * 2990 * NS_PER_US + 990 * NS_PER_US;
+	sim_destroy(sim);
+	return had;
+}
+
+TEST(mutants_of_time, "arinc653 that forgets a wake, a poke, who was released or an affinity, or picks nobody, gives less time")
+{
+	struct sched_ops m[7];
+
+	CHECK(time_is_had(&sched_arinc653));
+	for (unsigned i = 0; i < ARRAY_SIZE(m); i++) {
+		m[i] = sched_arinc653;
+	}
+	m[0].wake = wake_quietly;
+	m[1].wake = ignore;
+	m[2].wake = wake_now_and_then;
+	m[3].pick = pick_nobody;
+	m[4].pick = pick_early;
+	m[4].released = ignore;
+	m[5].released = ignore;
+	m[6].set_affinity = ignore;
+	for (unsigned i = 0; i < ARRAY_SIZE(m); i++) {
+		m[i].check = blind;
+		if (time_is_had(&m[i])) {
+			test_fail(__FILE__, __LINE__, "mutant %u has all its time", i);
+		}
+	}
+}
+
 TEST(conforms, "arinc653 keeps the contract under random tables, VMs and cpus")
 {
 	for (uint64_t seed = 1; seed <= 20; seed++) {

@@ -154,7 +154,7 @@ static struct sched_pick pick_gone(struct sched *s, unsigned slot, uint64_t now_
 #define HAS_QUEUE	(1u << 31)
 /*
  * Whoever waits has a claim at once. A policy with a table owes only the next window, and says itself when that is: what it
- * owes is for its own test.
+ * owes is for its own test: test_sched_arinc653.c, mutants_of_time.
  */
 #define HAS_CLAIMS	(1u << 30)
 
