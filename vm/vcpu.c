@@ -8,6 +8,7 @@
 #include "vm/vcpu.h"
 
 #include "kernel/arch.h"
+#include "kernel/cpu.h"
 #include "kernel/heap.h"
 #include "kernel/lib/format.h"
 #include "kernel/lib/string.h"
@@ -31,6 +32,7 @@ static void timer_fired(void *arg)
 {
 	struct vcpu *v = arg;
 
+	v->woken_idle = cpu_this()->current == NULL;
 	pool_entity_wake(&v->entity);
 }
 
@@ -211,6 +213,12 @@ static inline uint64_t deadline(struct vcpu *v, uint64_t now)
 	return plan_deadline(v, now, lapic, platform);
 }
 
+/* Nobody else had the cpu at the deadline: what v comes late is the way. */
+static bool came_straight(struct vcpu *v, enum vcpu_lead which)
+{
+	return which == VCPU_LEAD_HALTED ? v->woken_idle : v->deadline_tsc >= virt_ns_to_tsc(cpu_this()->run_start_ns);
+}
+
 /*
  * Waits until the deadline has come. The TSC then. The lead grows by half of what it was too short, and a little, and shrinks by
  * a 16th of what it was too long: so that most come early, and by little. By the TSC read here: what the caller read is the way
@@ -221,7 +229,7 @@ static uint64_t wait_for_deadline(struct vcpu *v, enum vcpu_lead which)
 	uint64_t now = virt_host_tsc();
 	int64_t late = (int64_t)(now - v->deadline_tsc), lead = v->lead_tsc[which] + (late >= 0 ? late / 2 + 16 : late / 16);
 
-	if (late < LEAD_MAX_TSC) {
+	if (late < LEAD_MAX_TSC && came_straight(v, which)) {
 		v->lead_tsc[which] = (uint32_t)MIN(MAX(lead, 0), LEAD_MAX_TSC);
 	}
 	return late < 0 ? virt_wait_tsc(v->deadline_tsc) : now;

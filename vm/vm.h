@@ -74,6 +74,7 @@ struct vcpu {
 	struct vlapic lapic;
 	struct vmtrr mtrr;
 	struct timer timer;		/* wakes a halted vCPU at its deadline */
+	bool woken_idle;		/* by that timer, on a cpu with nobody to run */
 	/* Left by other vCPUs' local APICs, taken in run(). */
 	_Atomic bool init_requested, nmi_requested;
 	_Atomic uint32_t startup;	/* VCPU_STARTUP | page of a SIPI; 0: none */

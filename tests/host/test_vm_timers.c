@@ -19,6 +19,7 @@
 #define STORM8   STORM1, STORM1, STORM1, STORM1, STORM1, STORM1, STORM1, STORM1
 #define STORM    STORM8, STORM8, STORM8, STORM8, STORM8, STORM8
 #define STORM_NS (48 * STEP_NS)
+#define SLICE_NS (10 * NS_PER_MS)	/* of rr, which the fixture's pool has */
 
 #define SCRIPT(name, ...)   static const struct fake_step name[] = { __VA_ARGS__ }
 #define RUN(assisted, name) run(assisted, name, ARRAY_SIZE(name))
@@ -88,6 +89,33 @@ TEST(lead, "a cpu that comes before the deadline, by the lead it keeps, waits: t
 		CHECK_EQ(fake_virt_of(v->virt)->taken_count, 1);
 		CHECK_EQ(taken_ns(fake_virt_of(v->virt), 0), 8000 / FAKE_TSC_PER_NS);
 		CHECK(v->lead_tsc[halted ? VCPU_LEAD_HALTED : VCPU_LEAD_RUNNING] < 800);
+		fixture_end();
+	}
+}
+
+TEST(lead_neighbour, "what a vCPU came late because another had the cpu is no part of the way, and its lead does not grow by it")
+{
+	/* The other one has the cpu until 400 ns after the deadline: the halted one is woken meanwhile, the busy one is preempted. */
+	SCRIPT(halt, X2APIC_ON, LVT_TIMER(2ul), { .kind = FAKE_STI }, FAKE_WRMSR(0x6e0ul, 8000ul), FAKE_HLT, STORM);
+	SCRIPT(busy, X2APIC_ON, LVT_TIMER(2ul), { .kind = FAKE_STI }, FAKE_WRMSR(0x6e0ul, (SLICE_NS + 4000) * FAKE_TSC_PER_NS),
+	       { .kind = FAKE_BUSY, .ns = 2 * SLICE_NS });
+	SCRIPT(other, { .kind = FAKE_BUSY, .ns = 4400 }, FAKE_HLT);
+
+	for (unsigned halted = 0; halted <= 1; halted++) {
+		struct vm_config a, b;
+		struct vcpu *v;
+
+		fixture_make(1, halted ? halt : busy, halted ? ARRAY_SIZE(halt) : ARRAY_SIZE(busy));
+		a = fixture_config("a");
+		b = fixture_config("b");
+		v = fixture_start(&a)->vcpu[0];
+		fake_virt_script(other, ARRAY_SIZE(other));
+		(void)fixture_start(&b);
+		for (unsigned i = 0; i < 20 && fake_virt_of(v->virt)->taken_count == 0; i++) {
+			fixture_run(1);
+		}
+		CHECK_EQ(taken_ns(fake_virt_of(v->virt), 0), (halted ? 0 : SLICE_NS) + 4400);
+		CHECK_EQ(v->lead_tsc[halted ? VCPU_LEAD_HALTED : VCPU_LEAD_RUNNING], 0);
 		fixture_end();
 	}
 }
