@@ -102,7 +102,7 @@ void pool_table_free(struct sched_table *t);
 /* --- Groups and entities. */
 /*
  * Takes g and its n entities into p. The caller has set g->name, g->values, each e->values (sched_values_default() and
- * what was asked for), e->number, and e->hard and e->soft (an empty set means all). Private memory is allocated here,
+ * what was asked for), e->number, and e->hard and e->soft (empty, or all cpus there are, means anywhere). Private memory is allocated here,
  * on p's node. The entities are asleep and held by one pause; pool_entity_start() lets them go.
  * ERR_STATE: p has no cpu. ERR_INVAL: some e->hard meets no cpu of p. ERR_ADMISSION: the policy's refusal.
  */

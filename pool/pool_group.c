@@ -147,11 +147,18 @@ static struct sched_entity *next_of(struct pool *p, const struct sched_group *g,
 #define FOREACH_OF_GROUP(e, p, g) \
 	for (struct sched_entity *e = next_of(p, g, (p)->entities.next); e != NULL; e = next_of(p, g, e->link.next))
 
-static void fill_if_empty(struct cpuset *s)
+/* Empty, or all cpus that there are, is all that there can be: policies tell at one look that it is not pinned. */
+static struct cpuset widened(const struct cpuset *s)
 {
-	if (cpuset_empty(s)) {
-		cpuset_fill(s, CPU_MAX);
+	struct cpuset all, left;
+
+	cpuset_fill(&left, cpu_count());
+	cpuset_andnot(&left, s);
+	if (cpuset_empty(s) || cpuset_empty(&left)) {
+		cpuset_fill(&all, CPU_MAX);
+		return all;
 	}
+	return *s;
 }
 
 static enum err may_be_added(struct pool *p, const struct sched_group *g, struct sched_entity *const *e, unsigned n,
@@ -171,7 +178,7 @@ static enum err may_be_added(struct pool *p, const struct sched_group *g, struct
 		return ERR_NOMEM;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		fill_if_empty(&e[i]->hard);
+		e[i]->hard = widened(&e[i]->hard);
 		want[i] = (struct sched_want){ .values = e[i]->values, .hard = &e[i]->hard };
 	}
 	return fits(p, g, want, n, why);
@@ -204,8 +211,8 @@ enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_enti
 		e[i]->awake = false;
 		e[i]->wake_pending = false;
 		e[i]->pauses = 1;
-		fill_if_empty(&e[i]->hard);
-		fill_if_empty(&e[i]->soft);
+		e[i]->hard = widened(&e[i]->hard);
+		e[i]->soft = widened(&e[i]->soft);
 		enter(p, e[i], arch_now_ns(), &out);
 	}
 	pool_unlock_all(p);
@@ -506,6 +513,7 @@ enum err pool_entity_tune(struct sched_entity *e, const struct sched_values *val
 enum err pool_entity_pin(struct sched_entity *e, const struct cpuset *hard, const struct cpuset *soft,
 			 struct sched_reason *why)
 {
+	const struct cpuset wide = widened(hard);
 	struct pool *p = e->pool;
 	struct sched_out out;
 	enum err err;
@@ -515,14 +523,14 @@ enum err pool_entity_pin(struct sched_entity *e, const struct cpuset *hard, cons
 	if (!cpuset_intersects(hard, &p->cpus)) {
 		return sched_refuse(ERR_INVAL, why, "pool %s has none of these cpus", p->name);
 	}
-	err = ask_change(e, &e->values, hard, why);
+	err = ask_change(e, &e->values, &wide, why);
 	if (err != ERR_OK) {
 		return err;
 	}
 	sched_out_init(&out);
 	pool_lock_all(p);
-	e->hard = *hard;
-	e->soft = *soft;
+	e->hard = wide;
+	e->soft = widened(soft);
 	POOL_TELL(p, set_affinity, &p->sched, e, arch_now_ns(), &out);
 	pool_unlock_all(p);
 	pool_send_pokes(&out);

@@ -350,6 +350,30 @@ TEST(migrate, "a group moves to another pool while it runs and keeps its affinit
 	all_gone();
 }
 
+TEST(anywhere, "who may run on every cpu that there is may run anywhere: no policy takes it for pinned")
+{
+	struct cpuset three, two, all;
+	struct fake_vm vm;
+	struct pool *p;
+
+	reset(3);
+	cpuset_fill(&three, 3);
+	cpuset_fill(&two, 2);
+	cpuset_fill(&all, CPU_MAX);
+	p = new_pool("p", "rr", 0, 3);
+	fake_vm_init(&vm, "a", 3);
+	vm.v[0].e.hard = vm.v[0].e.soft = three;
+	vm.v[1].e.hard = two;
+	fake_vm_start(&vm, p);
+	CHECK(cpuset_equal(&vm.v[0].e.hard, &all) && cpuset_equal(&vm.v[0].e.soft, &all));
+	CHECK(cpuset_equal(&vm.v[1].e.hard, &two) && cpuset_equal(&vm.v[2].e.hard, &all));
+	CHECK_EQ(pool_entity_pin(&vm.v[1].e, &three, &two, &why), ERR_OK);
+	CHECK(cpuset_equal(&vm.v[1].e.hard, &all) && cpuset_equal(&vm.v[1].e.soft, &two));
+	end(&vm);
+	CHECK_EQ(pool_destroy(p, &why), ERR_OK);
+	all_gone();
+}
+
 TEST(admission, "null takes as many entities as it has cpus, says so in figures, and gives no cpu away that it needs")
 {
 	struct fake_vm a, b;
