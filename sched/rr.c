@@ -272,7 +272,8 @@ static struct rr_entity *first_pinned(const struct rr_sched *rr, unsigned slot)
 	return n != NULL ? TREE_ENTRY(n, struct rr_entity, node) : NULL;
 }
 
-static APART struct sched_entity *take_older(struct rr_sched *rr, unsigned slot)
+/* The one that has waited longest of those that may run on slot. */
+static struct sched_entity *take_first(struct rr_sched *rr, unsigned slot)
 {
 	struct rr_entity *re = first_listed(rr), *pinned = first_pinned(rr, slot);
 
@@ -286,45 +287,48 @@ static APART struct sched_entity *take_older(struct rr_sched *rr, unsigned slot)
 	return re->entity;
 }
 
-/* The one that has waited longest of those that may run on slot. */
-static struct sched_entity *take_first(struct rr_sched *rr, unsigned slot)
+static inline struct sched_pick run_on(struct sched *s, struct rr_slot *rs, struct sched_entity *e, uint64_t now_ns)
 {
-	struct rr_entity *re = first_listed(rr);
+	rs->running = e;
+	rs->slice_end_ns = now_ns + (uint64_t)s->values.v[RR_TIMESLICE];
+	return (struct sched_pick){ .entity = e, .until_ns = rs->slice_end_ns };
+}
 
-	if (tree_first(&rr->pinned) != NULL) {
-		return take_older(rr, slot);
+/* last, if not NULL, may go on where nobody waits. */
+static APART struct sched_pick pick_any(struct sched *s, unsigned slot, struct sched_entity *last, uint64_t now_ns,
+					struct sched_out *out)
+{
+	struct rr_slot *rs = slot_of(s, slot);
+	struct sched_entity *next = take_first(s->priv, slot);
+
+	next = next != NULL ? next : last;
+	rs->running = next;
+	if (last == NULL) {
+		set_idle(s->priv, slot, next == NULL);
+		answer(s, rs, out);
 	}
-	if (re == NULL) {
-		return NULL;
-	}
-	dequeue(rr, re);
-	return re->entity;
+	return next != NULL ? run_on(s, rs, next, now_ns) : (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 }
 
 static struct sched_pick rr_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
-	struct rr_sched *rr = s->priv;
+	const struct rr_sched *rr = s->priv;
 	struct rr_slot *rs = slot_of(s, slot);
-	struct sched_entity *last = rs->running, *next;
+	struct sched_entity *last = rs->running;
+	struct rr_entity *first = first_listed(rr);
 
-	if (last != NULL && !cpuset_has(&last->hard, slot)) {
-		last = NULL;
+	if (last == NULL || !cpuset_test(&last->hard, slot)) {
+		return pick_any(s, slot, NULL, now_ns, out);
 	}
-	if (last != NULL && now_ns < rs->slice_end_ns) {
+	if (now_ns < rs->slice_end_ns) {
 		return (struct sched_pick){ .entity = last, .until_ns = rs->slice_end_ns };
 	}
-	next = take_first(rr, slot);
-	next = next != NULL ? next : last;
-	rs->running = next;
-	if (last == NULL) {
-		set_idle(rr, slot, next == NULL);
-		answer(s, rs, out);
+	/* The usual case when all are busy, in few instructions. */
+	if (first != NULL && first->called == NULL && tree_first(&rr->pinned) == NULL) {
+		list_remove(&first->link);
+		return run_on(s, rs, first->entity, now_ns);
 	}
-	if (next == NULL) {
-		return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
-	}
-	rs->slice_end_ns = now_ns + (uint64_t)s->values.v[RR_TIMESLICE];
-	return (struct sched_pick){ .entity = next, .until_ns = rs->slice_end_ns };
+	return pick_any(s, slot, last, now_ns, out);
 }
 
 /* A shorter slice holds at once, for the slices that run too. */

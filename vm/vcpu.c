@@ -226,10 +226,11 @@ static bool came_straight(struct vcpu *v, enum vcpu_lead which)
  */
 static uint64_t wait_for_deadline(struct vcpu *v, enum vcpu_lead which)
 {
+	bool straight = came_straight(v, which);
 	uint64_t now = virt_host_tsc();
 	int64_t late = (int64_t)(now - v->deadline_tsc), lead = v->lead_tsc[which] + (late >= 0 ? late / 2 + 16 : late / 16);
 
-	if (late < LEAD_MAX_TSC && came_straight(v, which)) {
+	if (late < LEAD_MAX_TSC && straight) {
 		v->lead_tsc[which] = (uint32_t)MIN(MAX(lead, 0), LEAD_MAX_TSC);
 	}
 	return late < 0 ? virt_wait_tsc(v->deadline_tsc) : now;
