@@ -51,6 +51,7 @@ bool arch_serial_present(void);
 unsigned arch_serial_tx_room(void);	/* bytes that arch_serial_tx() takes without waiting */
 void arch_serial_tx(uint8_t byte);
 int arch_serial_rx(void);		/* -1: none */
+bool arch_serial_overrun(void);		/* the port lost input since this was asked last */
 void arch_serial_want_tx_irq(bool on);	/* interrupt the housekeeping cpu when there is room again */
 
 /* --- Framebuffer text (second output); does nothing where there is none. One caller at a time, as kernel/console.c has it. */

@@ -8,6 +8,7 @@
 
 #include <stdarg.h>
 
+#include "kernel/arch.h"
 #include "kernel/console.h"
 #include "kernel/lib/format.h"
 #include "kernel/lib/ring.h"
@@ -18,6 +19,7 @@
 
 #define PROMPT		"tarn> "
 #define INPUT_BYTES	(32 * KIB)
+#define SAY_EVERY_NS	(10 * NS_PER_S)
 #define DETACH_KEY	0x1d		/* Ctrl-] */
 #define WHAT_MAX	128u
 #define WHY_MAX		384u
@@ -27,6 +29,8 @@ static struct {
 	uint8_t input_data[INPUT_BYTES];
 	struct ring input;
 	bool input_lost;
+	bool overrun;			/* input was lost in the port: to be said, when it is time */
+	uint64_t overrun_say_ns;
 	bool attached;			/* the last command attached; it ends with the attachment */
 	struct lineedit edit;
 	const struct shell_command *running;
@@ -281,7 +285,8 @@ void shell_init(void)
 
 	ring_init(&shell.input, shell.input_data, sizeof(shell.input_data));
 	lineedit_init(&shell.edit, &ops, NULL, PROMPT);
-	shell.attached = shell.failed = shell.input_lost = false;
+	shell.attached = shell.failed = shell.input_lost = shell.overrun = false;
+	shell.overrun_say_ns = 0;
 	shell.running = NULL;
 	console_set_receiver(shell_input);
 }
@@ -348,6 +353,13 @@ static void tell_lost(void)
 	if (shell.input_lost) {
 		shell.input_lost = false;
 		log_printf("console: input was lost, more than %lu bytes were waiting", INPUT_BYTES);
+	}
+	shell.overrun |= arch_serial_overrun();
+	/* Seldom: a port that is gone reads as all ones. */
+	if (shell.overrun && arch_now_ns() >= shell.overrun_say_ns) {
+		shell.overrun = false;
+		shell.overrun_say_ns = arch_now_ns() + SAY_EVERY_NS;
+		log_printf("console: input was lost, the serial port was not read in time");
 	}
 }
 

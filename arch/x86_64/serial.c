@@ -24,6 +24,7 @@
 #define  MCR_LOOPBACK		0x1e
 #define REG_LSR			5
 #define  LSR_DATA		0x01
+#define  LSR_OVERRUN		0x02	/* cleared by being read */
 #define  LSR_THR_EMPTY		0x20
 #define  LSR_ALL_SENT		0x40
 #define DRAIN_SPINS		10000000u
@@ -37,6 +38,7 @@ static struct {
 	unsigned room;		/* bytes that still fit since the FIFO was last seen empty */
 	uint8_t ier;
 	_Atomic bool fired;	/* an interrupt came since the line was last let down */
+	_Atomic bool overrun;	/* set by whoever reads LSR, cleared by arch_serial_overrun() */
 } serial;
 
 static uint8_t reg_read(unsigned reg)
@@ -47,6 +49,16 @@ static uint8_t reg_read(unsigned reg)
 static void reg_write(unsigned reg, uint8_t v)
 {
 	insn_out8((uint16_t)(serial.port + reg), v);
+}
+
+static uint8_t line_status(void)
+{
+	uint8_t lsr = reg_read(REG_LSR);
+
+	if ((lsr & LSR_OVERRUN) != 0) {
+		atomic_store_explicit(&serial.overrun, true, memory_order_relaxed);
+	}
+	return lsr;
 }
 
 /* A byte sent in loop-back comes back only where there is a UART. */
@@ -94,7 +106,7 @@ bool arch_serial_present(void)
 
 unsigned arch_serial_tx_room(void)
 {
-	if (serial.room == 0 && serial.present && (reg_read(REG_LSR) & LSR_THR_EMPTY) != 0) {
+	if (serial.room == 0 && serial.present && (line_status() & LSR_THR_EMPTY) != 0) {
 		serial.room = FIFO_SIZE;
 	}
 	return serial.room;
@@ -116,10 +128,16 @@ void serial_drain(void)
 
 int arch_serial_rx(void)
 {
-	if (!serial.present || (reg_read(REG_LSR) & LSR_DATA) == 0) {
+	if (!serial.present || (line_status() & LSR_DATA) == 0) {
 		return -1;
 	}
 	return reg_read(REG_DATA);
+}
+
+bool arch_serial_overrun(void)
+{
+	return atomic_load_explicit(&serial.overrun, memory_order_relaxed) &&
+	       atomic_exchange_explicit(&serial.overrun, false, memory_order_relaxed);
 }
 
 void serial_interrupt(void)

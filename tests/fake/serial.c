@@ -24,6 +24,7 @@ void fake_serial_reset(void)
 	fake_serial.tx_irq = false;
 	fake_serial.room = 0;
 	fake_serial.rx_len = 0;
+	fake_serial.overrun = false;
 }
 
 bool arch_serial_present(void)
@@ -57,6 +58,14 @@ int arch_serial_rx(void)
 	}
 	fake_serial.rx_len--;
 	return *fake_serial.rx++;
+}
+
+bool arch_serial_overrun(void)
+{
+	bool lost = fake_serial.overrun;
+
+	fake_serial.overrun = false;
+	return lost;
 }
 
 void arch_serial_want_tx_irq(bool on)

@@ -20,6 +20,7 @@ struct fake_serial {
 	size_t screen_len;
 	const uint8_t *rx;		/* bytes to be received */
 	size_t rx_len;
+	bool overrun;			/* input was lost in the port */
 	jmp_buf off;			/* arch_poweroff() and arch_reboot() come back here with 1 and 2 */
 };
 

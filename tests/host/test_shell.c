@@ -7,9 +7,11 @@
 #include "kernel/bootstat.h"
 #include "kernel/commands.h"
 #include "kernel/console.h"
+#include "kernel/lib/util.h"
 #include "kernel/lineedit.h"
 #include "kernel/log.h"
 #include "kernel/shell.h"
+#include "tests/fake/machine.h"
 #include "tests/fake/serial.h"
 
 #define PROMPT "\rtarn> \033[K"
@@ -293,6 +295,22 @@ TEST(input_lost, "input beyond all bounds is told as lost")
 	for (unsigned i = 0; i < 40000; i++) {
 		shell_input('\r');
 	}
+	poll_all();
+	CHECK(strstr(fake_serial.sent, "input was lost") != NULL);
+}
+
+TEST(overrun, "input that the port lost is told, at most every ten seconds")
+{
+	fresh();
+	shell_start();
+	fake_serial.overrun = true;
+	poll_all();
+	CHECK(strstr(fake_serial.sent, "input was lost, the serial port") != NULL);
+	fake_serial_forget();
+	fake_serial.overrun = true;
+	poll_all();
+	CHECK(strstr(fake_serial.sent, "input was lost") == NULL);
+	fake.now_ns += 10 * NS_PER_S;
 	poll_all();
 	CHECK(strstr(fake_serial.sent, "input was lost") != NULL);
 }
