@@ -78,6 +78,9 @@ struct pool *pool_find(const char *name);	/* NULL: none */
 struct pool *pool_at(unsigned i);		/* in order of creation; NULL: i is past the last */
 unsigned pool_count(void);
 const char *pool_name_at(unsigned i);		/* NULL: i is past the last */
+/* The policy of pools that name none: the manifest's default-sched. */
+void pool_set_default(const struct sched_ops *ops);
+const struct sched_ops *pool_default(void);
 
 /* --- Cpus. */
 /* The pool of a cpu; NULL: free, or no such cpu. */
