@@ -13,7 +13,12 @@
  *      on_slot alone           until released: on its way off; no other cpu may pick it
  *
  * On this path a cpu touches its own struct cpu, the entity, and what its pool's domain covers; nothing that two pools
- * share is locked or written.
+ * share is locked or written, but
+ * - when a VM ends, or first uses an MSR that it has not, and when a policy was caught: that is logged, or left to the
+ *   housekeeping cpu with a poke;
+ * - when a vCPU that halted has its timer on a cpu that became another pool's since, by a move of that cpu or of the VM: it fires
+ *   there and wakes the vCPU, or is taken out of that cpu's queue, once.
+ * And others write here: pokes and calls of control operations, and the watchdog, which has the domains for a moment each second.
  */
 #include "pool/dispatch.h"
 
