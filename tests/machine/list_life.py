@@ -135,6 +135,7 @@ def used_mib(r, before):
 
 @life.test("memory comes from the pool's node: under strict all of it or the VM is not made, under prefer the rest from elsewhere")
 def _(r):
+    before = free_bytes(r)
     r.sh.cmd("pool cpu-remove two 2")
     r.sh.cmd("pool create far cpus=2")
     free = free_bytes(r)
@@ -154,7 +155,7 @@ def _(r):
     r.sh.cmd("vm destroy large")
     r.sh.cmd("pool destroy far")
     r.sh.cmd("pool cpu-add two 2")
-    check(free_bytes(r) == free, f"free bytes by node: {free} before, {free_bytes(r)} after")
+    check(free_bytes(r) == before, f"free bytes by node: {before} before, {free_bytes(r)} after")
 
 
 @life.test("under admission=warn a VM that does not fit is let in with the arithmetic on the log, under refuse it is not made")
