@@ -105,6 +105,18 @@ static void watch(struct cpu *self, unsigned target)
 	self->poke[self->poke_count++] = (struct cpu_poke){ .cpu = target, .since_ns = now_ns };
 }
 
+struct cpu_times cpu_times(const struct cpu *c)
+{
+	struct cpu_times t = { cpu_read(&c->busy_ns), cpu_read(&c->idle_ns), cpu_read(&c->switches) };
+	/* After the sums, and before the start: see begin() of dispatch.c. A run that ends meanwhile is not counted twice. */
+	bool runs = __atomic_load_n(&c->in_run, __ATOMIC_ACQUIRE), halts = __atomic_load_n(&c->halts, __ATOMIC_ACQUIRE);
+	uint64_t present_ns = ns_since(__atomic_load_n(&c->run_start_ns, __ATOMIC_ACQUIRE), arch_now_ns());
+
+	t.busy_ns += runs ? present_ns : 0;
+	t.idle_ns += halts ? present_ns : 0;
+	return t;
+}
+
 void cpu_poke(unsigned id)
 {
 	struct cpu *target = cpu_get(id);

@@ -70,7 +70,7 @@ struct cpu {
 	struct spinlock *domain;		/* lock of this slot's domain; NULL where pool is */
 	struct sched_entity *current;		/* whose state is on this cpu */
 	unsigned why;				/* enum dispatch_why of the run that is not charged yet */
-	bool uncharged;				/* current ran since it was charged */
+	bool uncharged;				/* current runs, or ran since it was charged */
 	bool in_run;				/* inside dispatch_ops.run(): current cannot be taken off */
 	bool in_chore;				/* in calls, housekeeping or timers: what they do must not be abandoned */
 	bool again;				/* poked by itself since its last pick, not in run() */
@@ -82,7 +82,8 @@ struct cpu {
 	void *back[5];				/* this is where to (__builtin_setjmp) */
 	uint64_t house_due_ns;			/* of the housekeeping cpu: when it is due, */
 	uint64_t house_busy_ns, house_idle_ns;	/* and would be with a guest to run, and without */
-	uint64_t run_start_ns, run_end_ns;
+	uint64_t run_start_ns, run_end_ns;	/* run_start_ns: of a halt too */
+	bool halts;				/* in arch_idle() */
 	/* Written by this cpu, not as atomics, so that it is one instruction; read by anyone: cpu_read(). */
 	uint64_t busy_ns, idle_ns;
 	uint64_t switches;			/* entities taken on */
@@ -126,6 +127,13 @@ static inline uint64_t cpu_read(const uint64_t *counter)
 {
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
+
+/* What it did since it came up; the run or halt that it is in counts up to now. */
+struct cpu_times {
+	uint64_t busy_ns, idle_ns, switches;
+};
+
+struct cpu_times cpu_times(const struct cpu *c);
 
 /* NULL early at start-up. */
 static inline struct cpu *cpu_this(void)

@@ -142,6 +142,9 @@ struct manifest_boot {
 	unsigned file_count, run_count;
 	struct manifest_text file[MANIFEST_FILES_MAX];
 	struct manifest_text run[MANIFEST_RUN_MAX];	/* shell commands, in order */
+
+	/* By manifest_check(). */
+	const struct sched_ops *default_ops;	/* of pools that name none; the key's default where it names none there is */
 };
 
 struct manifest_pool {

@@ -9,7 +9,6 @@ struct checking {
 	struct manifest *m;
 	const struct manifest_facts *facts;
 	struct manifest_errors *errors;
-	const struct sched_ops *default_ops;	/* NULL: that one is unknown */
 	struct cpuset claimed;			/* by the pools checked so far */
 };
 
@@ -230,12 +229,9 @@ static void check_boot(struct checking *c)
 	struct manifest_boot *boot = &c->m->boot;
 	bool good = true;
 
-	c->default_ops = sched_policy_find(boot->default_sched.text);
-	if (c->default_ops == NULL && boot->default_sched.line != 0) {
-		find_policy(c, &boot->default_sched, &good);
-	}
-	if (c->default_ops == NULL && sched_policy_count() > 0) {
-		c->default_ops = sched_policy_at(0);
+	boot->default_ops = find_policy(c, &boot->default_sched, &good);
+	if (boot->default_ops == NULL) {
+		boot->default_ops = sched_policy_find(manifest_key_find(MANIFEST_BOOT, "default-sched")->def);
 	}
 	if (boot->housekeeping.value >= c->facts->cpus.cpu_count) {
 		if (boot->housekeeping.line != 0) {
@@ -259,12 +255,8 @@ static void check_file(struct checking *c, const char *key, const struct manifes
 static bool check_pool(struct checking *c, struct manifest_pool *pool)
 {
 	const struct manifest_text head = { pool->name, pool->line, pool->column };
-	bool given = pool->sched.line != 0;
 
-	pool->ops = given ? find_policy(c, &pool->sched, &pool->usable) : c->default_ops;
-	if (pool->ops == NULL && !given) {
-		FAULT(c, &pool->usable, &head, "pool %s: found no scheduler, expected sched = NAME", pool->name);
-	}
+	pool->ops = pool->sched.line != 0 ? find_policy(c, &pool->sched, &pool->usable) : c->m->boot.default_ops;
 	if (pool->ops != NULL) {
 		check_values(c, pool->ops, MANIFEST_POOL, pool->tunable_first, pool->tunable_count, &head,
 			     &pool->values, &pool->usable);
@@ -321,7 +313,7 @@ static void check_table(struct checking *c, struct manifest_pool *pool)
 static void finish_pool0(struct checking *c, struct manifest_pool *pool, bool own_cpus)
 {
 	if (!pool->usable) {
-		pool->ops = c->default_ops;
+		pool->ops = c->m->boot.default_ops;
 		pool->granularity = MANIFEST_CPU;
 		pool->admission = MANIFEST_REFUSE;
 		pool->lend = false;

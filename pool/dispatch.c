@@ -13,7 +13,12 @@
  *      on_slot alone           until released: on its way off; no other cpu may pick it
  *
  * On this path a cpu touches its own struct cpu, the entity, and what its pool's domain covers; nothing that two pools
- * share is locked or written.
+ * share is locked or written, but
+ * - when a VM ends, or first uses an MSR that it has not, and when a policy was caught: that is logged, or left to the
+ *   housekeeping cpu with a poke;
+ * - when a vCPU that halted has its timer on a cpu that became another pool's since, by a move of that cpu or of the VM: it fires
+ *   there and wakes the vCPU, or is taken out of that cpu's queue, once.
+ * And others write here: pokes and calls of control operations, and the watchdog, which has the domains for a moment each second.
  */
 #include "pool/dispatch.h"
 
@@ -246,20 +251,30 @@ void dispatch_drop_current(void)
 	pool_send_pokes(&out);
 }
 
-ALWAYS_INLINE void run(struct cpu *self, struct sched_entity *e, uint64_t now_ns, uint64_t until_ns)
+/* Others look at a run while it lasts, which may be long: who sees it begun must see when. x86 keeps stores in order. */
+ALWAYS_INLINE void begin(struct cpu *self, uint64_t now_ns)
 {
 	self->run_start_ns = now_ns;
+	atomic_signal_fence(memory_order_release);
+}
+
+ALWAYS_INLINE void run(struct cpu *self, struct sched_entity *e, uint64_t now_ns, uint64_t until_ns)
+{
+	begin(self, now_ns);
 	self->in_run = true;
+	self->uncharged = true;
 	self->why = guest.run(e, until_ns);
 	self->in_run = false;
 	self->run_end_ns = arch_now_ns();
-	self->uncharged = true;
 	self->busy_ns += self->run_end_ns - now_ns;
 }
 
 static void idle(struct cpu *self, uint64_t now_ns, uint64_t until_ns)
 {
+	begin(self, now_ns);
+	self->halts = true;
 	arch_idle(until_ns);
+	self->halts = false;
 	self->idle_ns += arch_now_ns() - now_ns;
 }
 

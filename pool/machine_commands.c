@@ -27,18 +27,20 @@ static const char *pool_name(unsigned cpu)
 
 static void cpu_row(const struct cpu *c, bool verbose)
 {
-	uint64_t busy = cpu_read(&c->busy_ns), idle = cpu_read(&c->idle_ns);
+	const struct cpu_times t = cpu_times(c);
 
 	con_printf("%4u  %-8s %4u  %4u  %7u  %-16s", c->id, state_name(c->id), c->node, c->core, c->package, pool_name(c->id));
 	if (verbose) {
-		con_printf(" 0x%-6x %4u  %8lu ms  %8lu ms  %lu", c->apic_id, c->llc, busy / NS_PER_MS, idle / NS_PER_MS,
-			   cpu_read(&c->switches));
+		con_printf(" 0x%-6x %4u  %8lu ms  %8lu ms  %lu", c->apic_id, c->llc, t.busy_ns / NS_PER_MS, t.idle_ns / NS_PER_MS,
+			   t.switches);
 	}
 	con_printf("\n");
 }
 
 static void cpu_json(struct json *j, const struct cpu *c)
 {
+	const struct cpu_times t = cpu_times(c);
+
 	json_object(j, NULL);
 	json_uint(j, "cpu", c->id);
 	json_string(j, "state", state_name(c->id));
@@ -48,9 +50,9 @@ static void cpu_json(struct json *j, const struct cpu *c)
 	json_uint(j, "llc", c->llc);
 	json_uint(j, "package", c->package);
 	json_string(j, "pool", pool_of_cpu(c->id) != NULL ? pool_of_cpu(c->id)->name : NULL);
-	json_uint(j, "busy_ns", cpu_read(&c->busy_ns));
-	json_uint(j, "idle_ns", cpu_read(&c->idle_ns));
-	json_uint(j, "switches", cpu_read(&c->switches));
+	json_uint(j, "busy_ns", t.busy_ns);
+	json_uint(j, "idle_ns", t.idle_ns);
+	json_uint(j, "switches", t.switches);
 	json_end(j);
 }
 

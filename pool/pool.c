@@ -9,6 +9,7 @@
 
 static struct list pools = { &pools, &pools };
 static unsigned count;
+static const struct sched_ops *default_ops;
 
 void pool_assert_control(void)
 {
@@ -83,6 +84,16 @@ struct pool *pool_find(const char *name)
 		}
 	}
 	return NULL;
+}
+
+void pool_set_default(const struct sched_ops *ops)
+{
+	default_ops = ops;
+}
+
+const struct sched_ops *pool_default(void)
+{
+	return default_ops;
 }
 
 unsigned pool_count(void)

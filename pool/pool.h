@@ -78,6 +78,9 @@ struct pool *pool_find(const char *name);	/* NULL: none */
 struct pool *pool_at(unsigned i);		/* in order of creation; NULL: i is past the last */
 unsigned pool_count(void);
 const char *pool_name_at(unsigned i);		/* NULL: i is past the last */
+/* The policy of pools that name none: the manifest's default-sched. */
+void pool_set_default(const struct sched_ops *ops);
+const struct sched_ops *pool_default(void);
 
 /* --- Cpus. */
 /* The pool of a cpu; NULL: free, or no such cpu. */
@@ -136,8 +139,8 @@ void pool_entity_pause(struct sched_entity *e);
 void pool_entity_resume(struct sched_entity *e);
 
 /*
- * Where e's time went since it was made: it ran, waited for a cpu, or slept. What control operations held it for is in none of
- * them, nor is a run that has not ended. Any cpu but one that holds a domain.
+ * Where e's time went since it was made, up to now: it ran, waited for a cpu, or slept. What control operations held it for is
+ * in none of them. Any cpu but one that holds a domain.
  */
 struct pool_entity_times {
 	uint64_t run_ns, wait_ns, blocked_ns, switches;

@@ -276,7 +276,7 @@ static enum err parse_wish(const struct shell_args *args, struct wish *w)
 {
 	enum err e = ERR_OK;
 
-	w->ops = sched_policy_find("credit2");
+	w->ops = pool_default();
 	for (int i = 1; i < args->count; i++) {
 		const char *name = value_of(args->word[i], "sched");
 

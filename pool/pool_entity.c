@@ -146,6 +146,17 @@ void pool_entity_start(struct sched_entity *e)
 	pool_entity_resume(e);
 }
 
+/* Of the run that is not charged yet; the domain is held, so that it is not charged meanwhile. */
+static uint64_t uncharged_ns(const struct sched_entity *e, uint64_t now_ns)
+{
+	const struct cpu *c = cpu_get(e->slot);
+
+	if (c->current != e || !__atomic_load_n(&c->uncharged, __ATOMIC_ACQUIRE)) {
+		return 0;
+	}
+	return ns_since(c->run_start_ns, __atomic_load_n(&c->in_run, __ATOMIC_RELAXED) ? now_ns : c->run_end_ns);
+}
+
 struct pool_entity_times pool_entity_times(struct sched_entity *e)
 {
 	struct spinlock *lock = pool_entity_lock(e);
@@ -155,9 +166,11 @@ struct pool_entity_times pool_entity_times(struct sched_entity *e)
 	if (lock == NULL) {
 		return t;
 	}
-	if (e->runnable && !e->on_slot) {
+	if (e->on_slot) {
+		t.run_ns += uncharged_ns(e, now_ns);
+	} else if (e->runnable) {
 		t.wait_ns += ns_since(e->runnable_since_ns, now_ns);
-	} else if (!e->runnable && !e->on_slot && e->pauses == 0) {
+	} else if (e->pauses == 0) {
 		t.blocked_ns += ns_since(e->blocked_since_ns, now_ns);
 	}
 	spin_unlock(lock);

@@ -63,6 +63,7 @@ static void set_table(struct pool *p, const struct manifest *m, const struct man
 
 void pool_manifest_build(const struct manifest *m)
 {
+	pool_set_default(m->boot.default_ops);
 	for (unsigned i = 0; i < m->pool_count; i++) {
 		const struct manifest_pool *mp = &m->pool[i];
 		struct sched_reason why = { "" };

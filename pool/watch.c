@@ -90,22 +90,32 @@ void pool_watch_forget(const struct pool *p)
 	}
 }
 
-/* One that shares the pool, and so is no stranger to interruptions; else one that is free; else any. */
+/* What a look at the housekeeping cpu disturbs there, the least first. */
+enum disturbs { DISTURBS_FREE, DISTURBS_OWN, DISTURBS_OTHERS, DISTURBS_UNDISTURBED, DISTURBS_NO_CPU };
+
+static enum disturbs disturbs(unsigned id, const struct pool *own)
+{
+	const struct pool *p = pool_of_cpu(id);
+
+	if (p == NULL) {
+		return DISTURBS_FREE;
+	}
+	if ((pool_ops(p)->honours & SCHED_UNDISTURBED) != 0) {
+		return DISTURBS_UNDISTURBED;
+	}
+	return p == own ? DISTURBS_OWN : DISTURBS_OTHERS;
+}
+
+/* Who watches the housekeeping cpu: the first of those whom it disturbs least. */
 static unsigned neighbour(const struct cpu *self)
 {
 	const struct pool *own = pool_of_cpu(self->id);
+	enum disturbs least = DISTURBS_NO_CPU;
 	unsigned best = CPU_NONE;
 
 	for (unsigned id = 0; id < cpu_count(); id++) {
-		const struct pool *p = pool_of_cpu(id);
-
-		if (id == self->id || !cpu_is_online(id)) {
-			continue;
-		}
-		if (p == own) {
-			return id;
-		}
-		if (best == CPU_NONE || p == NULL) {
+		if (id != self->id && cpu_is_online(id) && disturbs(id, own) < least) {
+			least = disturbs(id, own);
 			best = id;
 		}
 	}

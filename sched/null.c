@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * null: no scheduling. Each entity has a slot of its own for ever, so it runs whenever it wants to and nothing of ours
- * ever interrupts it: no slice, no queue, `until` is never. A pool takes no more entities than it has slots.
+ * ever interrupts it: no slice, no queue, `until` is never, no watching of other cpus where others can (SCHED_UNDISTURBED). A
+ * pool takes no more entities than it has slots.
  *
  * Homes change only when somebody comes or goes: an entity whose slot leaves, or is forbidden to it, goes to a free
  * one. Where affinities leave it none it waits, and takes the first slot that becomes free and that it may use.
@@ -256,7 +257,7 @@ static bool null_check(struct sched *s, struct sched_reason *why)
 SCHED_POLICY(sched_null,
 	.name = "null",
 	.summary = "one vCPU a cpu for ever, never interrupted",
-	.honours = SCHED_HONOURS_HARD_AFFINITY | SCHED_HONOURS_SOFT_AFFINITY,
+	.honours = SCHED_HONOURS_HARD_AFFINITY | SCHED_HONOURS_SOFT_AFFINITY | SCHED_UNDISTURBED,
 	.object_size = sizeof(struct null_sched), .slot_size = sizeof(struct null_slot),
 	.entity_size = sizeof(struct null_entity),
 	.init = null_init, .join = null_join, .leave = null_leave, .admit = null_admit,

@@ -237,6 +237,8 @@ enum sched_honours {			/* capability flags: what else is set is reported as with
 	SCHED_HONOURS_PER_ENTITY	= 1 << 6,
 	/* No slot idles beside an entity that is runnable, not parked, off every slot, and may run there. */
 	SCHED_WORK_CONSERVING		= 1 << 7,
+	/* Its slots are given no work of others' that can be done elsewhere. */
+	SCHED_UNDISTURBED		= 1 << 8,
 };
 
 /* init, join, leave, add, set_affinity, wake, block, yield, pick, released, describe and check are never NULL. */

@@ -29,6 +29,13 @@ CASES = [
     ("values that are not defaults are printed", "manifests/numa.conf", [], 0,
      "machine: 4 cpus, 2 nodes\npool pool0: cpus 0-1 of node 0, scheduler credit2\n"
      "pool node1: cpus 2-3 of node 1, scheduler rr, timeslice 5ms\n", None),
+    ("so are windows, and words that are not defaults",
+     "[boot]\nhousekeeping = 1\nmitigations = off\n[pool a]\nsched = arinc653\nframe = 20ms\ncpus = 1\nadmission = warn\n"
+     "window = 1 z.0 10ms\nwindow = 1 idle 5ms\n[vm z]\npool = a\nmemory = 1M\nkernel = k\nmemory-policy = prefer\n"
+     "on-crash = restart\n", [], 0, "machine: 4 cpus, 2 nodes, housekeeping on cpu 1, mitigations off\n"
+     "pool pool0: cpus 0,2-3 of nodes 0-1, scheduler credit2\n"
+     "pool a: cpu 1 of node 0, scheduler arinc653, frame 20ms, window 1 z.0 10ms, window 1 idle 5ms, admission warn\n"
+     "vm z: pool a, 1 vcpu, memory 1M, kernel k, memory-policy prefer, on-crash restart, started at boot\n", None),
     ("an empty manifest is pool0 of every cpu", "", ["CPUS=3", "NODES=1"], 0,
      "machine: 3 cpus, 1 node\npool pool0: cpus 0-2 of node 0, scheduler credit2\n", None),
     ("one cpu alone is one node", VM, ["CPUS=1"], 0, "machine: 1 cpu, 1 node\npool pool0: cpu 0 of node 0", None),

@@ -120,25 +120,55 @@ static void put_cpus(const struct cpuset *set, const struct topology *topology, 
 	}
 }
 
+/* What of a section's words is not the default. */
+static void put_words(enum manifest_section section, const void *object, struct text *to)
+{
+	for (unsigned i = 0; i < manifest_key_count; i++) {
+		const struct manifest_key *key = &manifest_keys[i];
+		const char *word;
+
+		if (key->section == section && key->type == MANIFEST_WORD && key->built) {
+			word = key->words[*(const unsigned *)((const char *)object + key->offset)];
+			if (strcmp(word, key->def) != 0) {
+				text_printf(to, ", %s %s", key->name, word);
+			}
+		}
+	}
+}
+
+static void put_rows(const struct manifest *m, const struct manifest_pool *pool, struct text *to)
+{
+	for (unsigned i = 0; i < pool->tunable_count; i++) {
+		const struct manifest_tunable *row = &m->tunable[pool->tunable_first + i];
+
+		if (sched_list_of(pool->ops) != NULL && strcmp(row->key, sched_list_of(pool->ops)->name) == 0) {
+			text_printf(to, ", %s %s", row->key, row->value.text);
+		}
+	}
+}
+
 /* The values that are not their tunable's default. */
 static void put_values(const struct sched_ops *ops, const struct sched_values *values, bool of_pool, struct text *to)
 {
 	for (unsigned i = 0; i < ops->tunable_count; i++) {
 		const struct sched_tunable *t = &ops->tunables[i];
 
-		if ((t->scope == SCHED_POOL) == of_pool && values->v[i] != t->def) {
+		if ((t->scope == SCHED_POOL) == of_pool && t->type != SCHED_LIST && values->v[i] != t->def) {
 			text_printf(to, ", %s ", t->name);
 			sched_value_print(t, values->v[i], to);
 		}
 	}
 }
 
-static void put_pool(const struct manifest_pool *pool, const struct topology *topology, struct text *to)
+static void put_pool(const struct manifest *m, const struct manifest_pool *pool, const struct topology *topology,
+		     struct text *to)
 {
 	text_printf(to, "pool %s: ", pool->name);
 	put_cpus(&pool->cpu_set, topology, to);
 	text_printf(to, ", scheduler %s", pool->ops->name);
 	put_values(pool->ops, &pool->values, true, to);
+	put_rows(m, pool, to);
+	put_words(MANIFEST_POOL, pool, to);
 }
 
 static void put_vm(const struct manifest *m, const struct manifest_vm *vm, struct text *to)
@@ -170,6 +200,7 @@ static void put_vm(const struct manifest *m, const struct manifest_vm *vm, struc
 		cpusetexpr_print(&vm->soft_set, to);
 	}
 	put_values(pool->ops, &vm->values, false, to);
+	put_words(MANIFEST_VM, vm, to);
 	text_puts(to, vm->autostart ? ", started at boot" : ", not started");
 }
 
@@ -195,11 +226,17 @@ static void print_plan(const struct manifest *m, const struct topology *topology
 	size_t cursor = 0;
 	struct text t;
 
-	printf("machine: %u cpu%s, %u node%s\n", topology->cpu_count, topology->cpu_count == 1 ? "" : "s",
-	       topology->node_count, topology->node_count == 1 ? "" : "s");
+	t = text_make(buf, sizeof(buf));
+	text_printf(&t, "machine: %u cpu%s, %u node%s", topology->cpu_count, topology->cpu_count == 1 ? "" : "s",
+		    topology->node_count, topology->node_count == 1 ? "" : "s");
+	if (m->boot.housekeeping.line != 0) {
+		text_printf(&t, ", housekeeping on cpu %u", m->boot.housekeeping.value);
+	}
+	put_words(MANIFEST_BOOT, &m->boot, &t);
+	printf("%s\n", buf);
 	for (unsigned i = 0; i < m->pool_count; i++) {
 		t = text_make(buf, sizeof(buf));
-		put_pool(&m->pool[i], topology, &t);
+		put_pool(m, &m->pool[i], topology, &t);
 		printf("%s\n", buf);
 	}
 	print_free(m, topology);

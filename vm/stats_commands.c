@@ -100,19 +100,13 @@ static void vm_details(const struct vm *vm)
 	con_printf("  of them for an EOI            %12lu\n", all.eois);
 }
 
-struct cpu_times {
-	uint64_t busy_ns, idle_ns, switches;
-};
-
 static void add_cpu(struct cpu_times *t, unsigned cpu)
 {
-	const struct cpu *c = cpu_get(cpu);
+	const struct cpu_times one = cpu_times(cpu_get(cpu));
 
-	if (c != NULL) {
-		t->busy_ns += cpu_read(&c->busy_ns);
-		t->idle_ns += cpu_read(&c->idle_ns);
-		t->switches += cpu_read(&c->switches);
-	}
+	t->busy_ns += one.busy_ns;
+	t->idle_ns += one.idle_ns;
+	t->switches += one.switches;
 }
 
 static void times_row(const char *name, const struct cpu_times *t)

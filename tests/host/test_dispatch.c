@@ -95,6 +95,45 @@ TEST(alone, "an entity that runs alone is picked again without being put")
 	fake_machine_fini();
 }
 
+static struct pool_entity_times seen;
+static struct cpu_times seen_cpu[2];
+
+/* Runs for 3 ms; another cpu looks after 2. */
+static enum dispatch_why act_seen(struct fake_vcpu *v, uint64_t until_ns)
+{
+	unsigned self = fake.this_cpu;
+
+	(void)until_ns;
+	fake.now_ns += 2 * NS_PER_MS;
+	fake_be_cpu(!self);
+	seen = pool_entity_times(&v->e);
+	seen_cpu[0] = cpu_times(cpu_get(0));
+	seen_cpu[1] = cpu_times(cpu_get(1));
+	fake_be_cpu(self);
+	fake.now_ns += NS_PER_MS;
+	return DISPATCH_POKED;
+}
+
+TEST(present, "who looks at a vCPU and a cpu in the middle of a long run sees it up to now, and not twice when it is charged")
+{
+	struct fake_vm vm;
+
+	reset(2);
+	fake_vm_init(&vm, "a", 1);
+	vm.v[0].act = act_seen;
+	fake_vm_start(&vm, new_pool("p", "null", 0, 0));
+	for (uint64_t i = 0; i < 3; i++) {
+		fake_run_cpu(0);
+		CHECK_EQ(seen.run_ns, (3 * i + 2) * NS_PER_MS);
+		CHECK_EQ(seen_cpu[0].busy_ns, (3 * i + 2) * NS_PER_MS);
+		CHECK_EQ(seen_cpu[0].idle_ns, 0);
+		CHECK_EQ(seen_cpu[1].busy_ns, 0);
+		CHECK_EQ(pool_entity_times(&vm.v[0].e).run_ns, 3 * (i + 1) * NS_PER_MS);
+	}
+	end(&vm);
+	fake_machine_fini();
+}
+
 TEST(independent, "dispatching and switching in one pool writes nothing of another pool and pokes none of its cpus")
 {
 	struct fake_vm a, b;

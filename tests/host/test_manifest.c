@@ -38,6 +38,7 @@ static const struct sched_tunable plain_tunables[] = {
 	{ "t-other", SCHED_INT, SCHED_GROUP, true, NULL, 0, 9, 0, NULL, "other", NULL },
 };
 SCHED_POLICY(plain_policy, .name = "plain", .summary = "test", .tunables = plain_tunables, .tunable_count = 1);
+SCHED_POLICY(default_policy, .name = "credit2", .summary = "the default");
 
 /* --- Reading a text and keeping what was said --------------------------------------------------------------------- */
 
@@ -118,7 +119,8 @@ TEST(empty, "no manifest is a good one: pool0 has every cpu")
 	CHECK_STR(m.pool[0].ops->name, "tt");
 	read_bytes("", 0);
 	CHECK_EQ(errors.errors, 0);
-	CHECK(m.pool[0].usable && m.pool[0].ops != NULL);
+	CHECK(m.pool[0].usable);
+	CHECK_STR(m.pool[0].ops->name, "credit2");
 }
 
 TEST(whole, "a whole manifest means what it says")
@@ -329,6 +331,7 @@ TEST(scheds, "an unknown scheduler is named with those there are, and a wrong va
 	}
 	CHECK_STR(at, "");
 	CHECK(!pool("a")->usable && !pool("b")->usable && pool("pool0")->usable);
+	CHECK_STR(pool("pool0")->ops->name, "credit2");
 }
 
 TEST(nul, "a NUL byte and a line of more than 1024 bytes are errors of that line only")

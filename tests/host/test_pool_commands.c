@@ -8,6 +8,7 @@
 #include "kernel/log.h"
 #include "kernel/shell.h"
 #include "pool/pool_internal.h"
+#include "pool/pool_manifest.h"
 #include "tests/fake/guest.h"
 #include "tests/fake/machine.h"
 #include "tests/fake/serial.h"
@@ -22,6 +23,7 @@ static void reset(void)
 	con_write("\n", 1);
 	console_flush();
 	shell_init();
+	pool_set_default(sched_policy_find("credit2"));
 }
 
 static void end(void)
@@ -166,6 +168,20 @@ TEST(create, "pool create makes the whole pool or nothing, and says what was wro
 	CHECK_STR(says("pool create a"), "error: a: pool a exists already\n");
 	CHECK_EQ(pool_count(), 1);
 	CHECK(pool_of_cpu(3) == NULL);
+	end();
+}
+
+TEST(default_sched, "pool create without sched takes the manifest's default-sched, as a pool of the manifest does")
+{
+	static struct manifest m;
+
+	reset();
+	m.boot.default_ops = sched_policy_find("rr");
+	pool_manifest_build(&m);
+	CHECK_STR(says("pool create a cpus=1 timeslice=7ms"), "ok\n");
+	CHECK_STR(says("pool create b sched=null"), "ok\n");
+	CHECK(strstr(says("pool list"), "a                        1  rr ") != NULL);
+	CHECK(strstr(says("pool list"), "b                        0  null ") != NULL);
 	end();
 }
 

@@ -370,6 +370,45 @@ TEST(house, "a neighbour finds the housekeeping cpu in an op that loops")
 	end(&vm);
 }
 
+/* Which cpus were poked in some seconds in which nothing happens. */
+static unsigned disturbed(void)
+{
+	unsigned before[4], set = 0;
+
+	fake_guest_run(2 * NS_PER_S, 10 * NS_PER_MS);	/* who was asked last still looks */
+	for (unsigned id = 0; id < 4; id++) {
+		before[id] = fake.cpu[id].pokes;
+	}
+	fake_guest_run(5 * NS_PER_S, 10 * NS_PER_MS);
+	for (unsigned id = 0; id < 4; id++) {
+		set |= (fake.cpu[id].pokes != before[id]) << id;
+	}
+	return set;
+}
+
+TEST(undisturbed, "who watches the housekeeping cpu is of a null pool only where there is no other cpu")
+{
+	struct pool *own, *null, *other;
+
+	reset(4);
+	own = new_pool("own", &sched_rr, 0, 0);
+	null = new_pool("null", &sched_null, 1, 1);
+	other = new_pool("other", &sched_rr, 2, 2);
+	CHECK_EQ(disturbed(), 1 << 3);		/* a free one */
+	CHECK_EQ(pool_add_cpu(other, 3, &why), ERR_OK);
+	CHECK_EQ(disturbed(), 1 << 2);
+	CHECK_EQ(pool_move_cpu(other, own, 3, &why), ERR_OK);
+	CHECK_EQ(disturbed(), 1 << 3);		/* one of its own pool */
+	CHECK_EQ(pool_move_cpu(own, null, 3, &why), ERR_OK);
+	CHECK_EQ(disturbed(), 1 << 2);
+	CHECK_EQ(pool_move_cpu(other, null, 2, &why), ERR_OK);
+	CHECK(disturbed() != 0);
+	CHECK_EQ(pool_destroy(own, &why), ERR_OK);
+	CHECK_EQ(pool_destroy(null, &why), ERR_OK);
+	CHECK_EQ(pool_destroy(other, &why), ERR_OK);
+	fake_machine_fini();
+}
+
 TEST(innocent, "a cpu that holds its domain often but not long, or waits for one, is not taken to be stuck")
 {
 	struct spinlock l;

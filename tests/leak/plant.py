@@ -25,7 +25,7 @@ KEPT = ["STAR", "LSTAR", "CSTAR", "FMASK"]	# in the order of kept.c's table
 # Components of the XSAVE area that are not restored.
 COMPONENTS = {"X87": 1, "SSE": 2, "AVX": 4, "AVX512": 0xe0}
 # Fields of the VMCS that are carried over from the one before.
-FIELDS = {"DR7": "DR7", "PAT": "PAT", "SYSENTER_CS": "SYSENTER_CS", "SYSENTER_ESP": "SYSENTER_ESP",
+FIELDS = {"CR0": "CR0", "CR4": "CR4", "DR7": "DR7", "PAT": "PAT", "SYSENTER_CS": "SYSENTER_CS", "SYSENTER_ESP": "SYSENTER_ESP",
           "SYSENTER_EIP": "SYSENTER_EIP", "FS_BASE": "FS_BASE", "GS_BASE": "GS_BASE", "EFER": "EFER"}
 CLASSES = ["none", *LOADS, *KEPT_LOADS, *KEPT, *COMPONENTS, *FIELDS, "CR8", "SPEC_CTRL"]
 

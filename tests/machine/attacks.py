@@ -96,21 +96,41 @@ def rate(r, vm, before):
     return 1000 * (now[0] - before[0]) / (now[1] - before[1])
 
 
+def attacked_ms(r):
+    """How long hostile guests have run, or waited for a cpu: {the mate: those in its pool, the neighbour: all}."""
+    ms = {vm["vm"]: sum(v["run_ns"] + v["wait_ns"] for v in vm["vcpus"]) / 1e6 for vm in as_json(r, "stats")["vms"]}
+    near = {vm["vm"] for vm in as_json(r, "vm list") if vm["pool"] == "near"}
+    hostile = set(ms) - {"mate", "neighbour"}
+    return {"mate": sum(ms[vm] for vm in hostile & near), "neighbour": sum(ms[vm] for vm in hostile)}
+
+
+NOISE, SLICES_MS = 0.001, 10        # of the rates alone; two slices of rr, for an attack may begin and end with one
+
+
 def beside(r, what):
-    """Does what(), and holds the neighbours to the rates they had alone: all in the other pool, half in the same."""
+    """
+    Does what(), and holds the neighbours to the rates they had alone: the one in the other pool loses at most 2% of the time in
+    which somebody attacked, the one in the same pool at most 55%, by the hypervisor's count of that time, which the guests'
+    own counts of theirs would belie. The time before, between and after attacks is not there to make up for what was lost.
+    """
     running(r, "neighbour", "mate")
     if not hasattr(r, "quiet"):
         start = {vm: counts(r, vm) for vm in ("neighbour", "mate")}
         r.console.expect_absent("panic", 3)
         r.quiet = {vm: rate(r, vm, start[vm]) for vm in start}
         r.least = {}
-    start = {vm: counts(r, vm) for vm in r.quiet}
+    start, before = {vm: counts(r, vm) for vm in r.quiet}, attacked_ms(r)
     what()
     r.sh.cmd_has("version", "(?i)tarn")
-    for vm, share in (("neighbour", 0.98), ("mate", 0.45)):
-        got = rate(r, vm, start[vm])
-        r.least[vm] = min(r.least.get(vm, 1), got / r.quiet[vm])
-        check(got >= share * r.quiet[vm], f"{vm} counted {got:.1f} a ms, alone {r.quiet[vm]:.1f}")
+    after = attacked_ms(r)
+    for vm, most in (("neighbour", 0.02), ("mate", 0.55)):
+        attacked, now = after[vm] - before[vm], counts(r, vm, counts(r, vm))
+        passed = (now[1] - start[vm][1]) / 1000
+        lost = passed - (now[0] - start[vm][0]) / r.quiet[vm]
+        if attacked > 100:
+            r.least[vm] = min(r.least.get(vm, 1), 1 - lost / attacked)
+        check(lost <= most * attacked + NOISE * passed + SLICES_MS,
+              f"{vm} lost {lost:.1f} ms of {attacked:.1f} in which it was attacked ({passed:.1f} passed)")
 
 
 def attack(r, family, seconds, *vms):
@@ -222,8 +242,14 @@ NO_GUESTS = {"bus lock", "failed entry", "nmi", "apic write", "apic eoi"}
 
 @more.test("what the attacks met: every kind of exit but those that no guest brings about, and every port")
 def _(r):
-    for family in ("ports", "insns", "regs"):
-        attack(r, family, 240)
+    exits = {vm["vm"]: any(v["exits"] for v in vm["vcpus"]) for vm in as_json(r, "stats")["vms"]}
+    for family in ("ports", "insns", "regs", "apic", "smp"):
+        if not exits[family]:
+            attack(r, family, 240)
+    for line in ("idt", "task32", "fetch-device"):
+        if not exits[vm_of(line)]:
+            r.sh.cmd(f"vm start {vm_of(line)}")
+            r.sh.until("vm list", vm_state(vm_of(line), "crashed"), 20)
     with open(os.path.join(ROOT, "arch", "x86_64", "virt.h"), encoding="utf-8") as f:
         kinds = set(re.findall(r'X\([A-Z_]+, "([a-z ]+)"\)', f.read()))
     met = {}
@@ -240,7 +266,7 @@ def _(r):
         print("     " + line)
     accesses = int(re.search(r"port accesses: (\d+)", text).group(1))
     print(f"     port accesses: {accesses} by the guest's count, {port_exits} exits")
-    print("     least rate beside an attack: " + ", ".join(f"{vm} {100 * x:.2f}%" for vm, x in r.least.items()))
+    print("     least rate while attacked: " + ", ".join(f"{vm} {100 * x:.2f}%" for vm, x in r.least.items()))
     check(kinds - set(met) <= NO_GUESTS, f"never met: {kinds - set(met)}")
     check("ports never read:\n" in text, f"not every port was read: {text}")
     check(accesses <= port_exits <= accesses + 20_000, "the guest's count of accesses is not the hypervisor's of exits")
@@ -248,9 +274,8 @@ def _(r):
 
 # --- State between guests ---------------------------------------------------------------------------------------------
 
-LEAKS = ("X87", "SSE", "AVX", "AVX512", "DR", "DR6", "DR7", "CR2", "CR8", "PAT", "EFER", "SYSENTER_CS", "SYSENTER_ESP",
-         "SYSENTER_EIP", "STAR", "LSTAR", "CSTAR", "FMASK", "FS_BASE", "GS_BASE", "KERNEL_GS_BASE", "TSC_AUX", "XCR0",
-         "SPEC_CTRL")
+with open(os.path.join(ROOT, "tests", "guests", "state.c"), encoding="utf-8") as source:
+    LEAKS = re.findall(r"\bX\(([A-Z]\w+)\)", source.read())      # every class that the guest checks
 SWITCHES = 10_000
 
 STATE_CONF = "[pool near]\nsched = rr\ntimeslice = 1ms\ncpus = 1\n"
@@ -271,9 +296,8 @@ leaky = Machine("Bochs with leaks of guest state planted", emulator="bochs", mod
 
 @state.test("three guests that fill all state see only their own in ten thousand switches on one cpu")
 @plain.test("three guests that fill all state see only their own in ten thousand switches where no measure is taken")
-def _(r):
-    for vm in STATE_VMS:
-        r.sh.cmd(f"vm start {vm}")
+def fill_state(r):
+    running(r, *STATE_VMS)
     for _ in range(120):
         r.console.expect_absent("panic", 1)
         vcpus = {v["vm"]: v["switches"] for v in as_json(r, "vcpu list") if v["vm"] in STATE_VMS}
@@ -295,6 +319,7 @@ def taken(r):
 def _(r):
     r.sh.cmd_has("version -v", r"^mitigations: at a change of VM IBPB, RSB fill; at each entry VERW; at each exit RSB guard, BHB clear; "
                                r"the hypervisor runs with IBRS")
+    fill_state(r)
     # The counts are read one after the other: that cpu stands still meanwhile.
     for vm in STATE_VMS:
         r.sh.cmd(f"vm pause {vm}")
@@ -328,8 +353,9 @@ def _(r):
 @leaky.test("a leak of each class of state, planted in a copy of the hypervisor, is seen by the same guests")
 def _(r):
     missed = []
+    check(len(LEAKS) >= 26, f"state.c has the classes {LEAKS}")
     for name in LEAKS:
-        pair = ("s1", "s3") if name in ("EFER", "XCR0") else ("s1", "s2")
+        pair = ("s1", "s3") if name in ("CR0", "CR4", "EFER", "XCR0") else ("s1", "s2")     # s3 is narrow: it has other bits on
         r.sh.cmd("leak none")
         for vm in pair:
             r.sh.cmd(f"vm start {vm}")

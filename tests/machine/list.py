@@ -7,10 +7,11 @@ answer, r.console is what lies under it, r.figures holds the counts of the line 
 Machine can have and console.py for what can be asked. A test leaves the machine as the next ones expect it.
 """
 
+import os
 import re
 
 from console import check
-from machine import Machine
+from machine import BUILD, ROOT, Machine
 from steps import SHELL, as_json, panics, pool_cpus, rows
 
 
@@ -40,6 +41,7 @@ def _(r):
 
 FOUR_CONF = """\
 [boot]
+default-sched = eevdf
 run = pool list -c
 
 [pool rt]                      # cpu 0 stays in pool0
@@ -163,6 +165,48 @@ def _(r):
     r.sh.cmd_has("pool list -c", pool_cpus("web", "2[-,]3"))
 
 
+@four.test("a pool without a scheduler of its own has the manifest's default-sched, made at boot or at the console")
+def _(r):
+    r.sh.cmd("pool cpu-remove web 3")
+    r.sh.cmd("pool create tmp cpus=free")
+    r.sh.cmd_has("pool list", r"^pool0 +1 +eevdf\b", r"^tmp +1 +eevdf\b")
+    r.sh.cmd("pool destroy tmp")
+    r.sh.cmd("pool cpu-add web 3")
+
+
+@four.test("pool numa-split makes each other node's cpus a pool like the first, or says why not and changes nothing")
+def _(r):
+    r.sh.cmd_error("pool numa-split", "pool0: found cpus of no other node than 0 in it")
+    r.sh.cmd("pool cpu-remove web 2-3")
+    r.sh.cmd("pool cpu-add pool0 free")
+    r.sh.cmd("pool set pool0 timeslice=7ms")
+    r.sh.cmd("pool create node1")
+    r.sh.cmd_error("pool numa-split", "node1 exists already")
+    r.sh.cmd_has("pool list -c", pool_cpus("pool0", "0,2-3"), r"^node1 +0 ")
+    r.sh.cmd("pool destroy node1")
+    r.sh.cmd("cpupool-numa-split")
+    r.sh.cmd_has("pool list -c", pool_cpus("pool0", "0"), pool_cpus("node1", "2-3"), r"^node1 +2 +eevdf\b")
+    r.sh.cmd_has("pool show node1", r"^memory node +1$", r"^timeslice +7ms$")
+    r.sh.cmd("pool destroy node1")
+    r.sh.cmd("pool cpu-add web free")
+
+
+@four.test("file list has each file of the manifest with its size, and manifest show prints the manifest as it is on the stick")
+def _(r):
+    size = os.path.getsize(os.path.join(ROOT, BUILD, "guests", "hello.elf"))
+    r.sh.cmd_has("file list", rf"^hello\.elf +{size} ")
+    check(as_json(r, "file list") == [{"file": "hello.elf", "bytes": size}], r.sh.cmd("file list -j"))
+    shown = r.sh.cmd("manifest show")
+    check(shown == FOUR_CONF, f"manifest show:\n{shown}")
+    r.sh.cmd_error("manifest show nosuch", "nosuch: found no file of that name")
+
+
+@four.test("manifest check finds this machine's manifest right, and a guest's image no manifest")
+def _(r):
+    r.sh.cmd_has("manifest check", r"\A3 pools, 1 VM, 0 warnings\n\Z")
+    r.sh.cmd_error("manifest check hello.elf", r"hello\.elf: \d+ errors")
+
+
 @four.test("a refused command changes nothing")
 def _(r):
     before = r.sh.cmd("pool list -c")
@@ -251,6 +295,15 @@ def _(r):
     text = r.sh.cmd_has("pool list -c", pool_cpus("good", "1"), pool_cpus("late", "3"))
     for name in ("worse", "again", "far"):
         check(not re.search(rf"^{name}\b", text, re.M), f"pool {name} was made:\n{text}")
+
+
+@bad.test("manifest check lists what the log had at boot, and the manifest is shown as it is")
+def _(r):
+    r.sh.cmd_error("manifest check", r"tarn\.conf: \d+ errors")
+    text, _ = r.sh.answer("manifest check", 20)
+    faults = re.findall(r"^tarn\.conf:\d+:.*$", text, re.M)
+    check(len(faults) >= 6 and all(fault in r.sh.cmd("log") for fault in faults), f"manifest check:\n{text}")
+    check(r.sh.cmd("manifest show") == BAD_CONF, "manifest show has another text")
 
 
 @bad.test("a stack that overflows meets its guard page, and the machine stops and says so")

@@ -127,8 +127,9 @@ def _(r):
 def _(r):
     for pool, longest in FAIR.items():
         r.sh.cmd(f"pool set {pool} {longest}=50ms")     # a budget in one piece
-        r.sh.cmd(f"vm set {pool}-one cap=25")
+        r.sh.cmd(f"vm set {pool}-one cap=25 weight=400")
         r.sh.cmd(f"vm set {pool}-two cap=50 weight=1000")
+        r.sh.cmd(f"vm set {pool}-four weight=200")
     shares(r, dict.fromkeys(FAIR, {"one": 1 / 4, "two": 1 / 2, "four": None}), seconds=8)
     stop(r, *(f"{pool}-four" for pool in FAIR))
     shares(r, dict.fromkeys(FAIR, {"one": 1 / 4, "two": 1 / 2}), seconds=8)

@@ -48,6 +48,11 @@ def rates(r, *vms, seconds=3):
     check(False, f"the guests' clocks hardly move: {before}, {after}")
 
 
+def as_stats(r, vm):
+    """What `stats` tells of a VM's first vCPU."""
+    return as_json(r, f"stats {vm}")["vms"][0]["vcpus"][0]
+
+
 def goes_on(r, vm):
     counts(r, vm, counts(r, vm))
 
@@ -105,6 +110,25 @@ def _(r):
     stop(r, "busy")
     for vm, before, after in zip("ab", quiet, beside):
         check_near(after, before, 0.01, f"{vm}'s counts a ms beside busy")
+
+
+@guests.test("a busy guest alone under null is not interrupted once in four seconds, and stats see it run all the same")
+def _(r):
+    running(r, "busy")
+    check("free" not in r.sh.cmd("cpu list"), "a free cpu could watch")
+    looks, seconds = [], counts(r, "busy")[1] // 1_000_000
+    for _ in range(2):
+        looks.append(as_stats(r, "busy"))
+        seconds += 4
+        while counts(r, "busy")[1] < seconds * 1_000_000:
+            r.console.expect_absent("panic", 1)
+    exits = [look["exits"] for look in looks]
+    grown = {kind: n - exits[0].get(kind, 0) for kind, n in exits[1].items() if n != exits[0].get(kind, 0)}
+    ran_ms = (looks[1]["run_ns"] - looks[0]["run_ns"]) / 1e6
+    stop(r, "busy")
+    print(f"     its exits meanwhile: {grown}")
+    check(set(grown) == {"io"}, f"exits of busy meanwhile: {grown}")
+    check(ran_ms > 3500, f"stats saw it run for {ran_ms} ms")
 
 
 @guests.test("a guest that triple-faults is stopped with its registers in the log, and its neighbour runs on")
@@ -248,11 +272,6 @@ def demo_conf():
 
 
 LINUX_PROMPT = r"linux:\S+# $"
-
-
-def as_stats(r, vm):
-    """What `stats` tells of a VM's first vCPU."""
-    return as_json(r, f"stats {vm}")["vms"][0]["vcpus"][0]
 
 
 demo = Machine("Bochs with the demo", emulator="bochs", ips=100_000_000, cpus=4, nodes=2, mem=2048, vtx=True,

@@ -50,8 +50,10 @@ def running(r, *vms):
 
 
 def stop(r, *vms):
+    """Stops those that run."""
     for vm in vms:
-        r.sh.cmd(f"vm stop {vm}")
+        if re.search(vm_state(vm, "running"), r.sh.cmd("vm list"), re.M):
+            r.sh.cmd(f"vm stop {vm}")
 
 
 def attach(r, vm, prompt, seconds):

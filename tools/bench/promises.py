@@ -25,6 +25,7 @@ WAKES = (("8 busy + 1 on 1 cpu", 8, 1, 1, "592/991/1000 1437; 0/0/0 1000"),
          ("8 busy + 4 on 1 cpu", 8, 4, 1, "532/1074/1271 2774; 422/1053/339085 2715"),
          ("64 busy + 32 on 8 cpus", 64, 32, 8, "159/971/1293 22259; 442/996/158674 22250"))
 WAKE_P99_US, WAKE_MAX_US = 100, 300
+RUN_US, EVERY_US, JITTER_US = 100, 2000, 200
 REAL_TIME = {"sedf": "slice", "rtds": "budget"}
 # (percent of one cpu, what Xen's rtds missed of it)
 LOADS = ((80, "0.15 %"), (95, "4.4 %"), (100, "-"))
@@ -96,13 +97,39 @@ def wakes(busy, interactive, cpus, seconds=60):
     """(p50, p99, max) of the worst of them in us, switches a second."""
     plan = machine(cpus, seconds, warmup=2) + vm("busy", copies=busy)
     for i in range(interactive):
-        plan += vm(f"i{i}", pattern="interactive", run="100us", every="2ms", jitter="200us")
+        plan += vm(f"i{i}", pattern="interactive", run=f"{RUN_US}us", every=f"{EVERY_US}us", jitter=f"{JITTER_US}us")
     found = []
     for rows in simulate(plan, *FAIR).values():
         mine = [row for name, row in rows.items() if name.startswith("i")]
         found.append(tuple(max(row[k] for row in mine) / 1000 for k in ("wake_p50_ns", "wake_p99_ns", "wake_max_ns")) +
                      (rows["all"]["switches"] / seconds,))
     return found
+
+
+def least_switches(interactive, seconds=60):
+    """
+    Switches a second that no scheduler of one cpu can do without, where 99% of wakes run within WAKE_P99_US and others are busy.
+
+    Each wake is a switch to who woke, and each stretch of such runs without a gap ends with one back to who is busy. So as few
+    stretches are wanted as can be, by one who knows all wakes beforehand: the k-th run of a stretch that starts at s starts at
+    s + k * RUN_US, which must be from its wake on and within the bound. Longest first is best, for a part of a stretch is one.
+    A wake that need not keep the bound is in no stretch's way, and may close the gap between two: two switches less.
+    """
+    rng = random.Random(1)
+    at = []
+    for _ in range(interactive):
+        wake = rng.uniform(0, EVERY_US)
+        while wake < seconds * 1e6:
+            at.append(wake)
+            wake += EVERY_US + rng.uniform(0, JITTER_US)
+    stretches, first, last, k = 0, 0, -1, 0         # the present one may start from first to last
+    for wake in sorted(at):
+        start = wake - k * RUN_US
+        if max(first, start) <= min(last, start + WAKE_P99_US):
+            first, last, k = max(first, start), min(last, start + WAKE_P99_US), k + 1
+        else:
+            stretches, first, last, k = stretches + 1, wake, wake + WAKE_P99_US, 1
+    return (len(at) + stretches - 2 * 0.01 * len(at)) / seconds
 
 
 def task_set(rng, percent):
@@ -157,10 +184,13 @@ def show(got):
         over = [p for p, e in zip(FAIR, errors) if p != "credit" and round(e, 3) > most]
         line(words, [f"{e:.3f}" for e in errors], xen, " ".join(over))
     heads("wake to run, us; switches a s", FAIR, "credit2; credit")
-    for (words, *_, xen), found in zip(WAKES, got["wakes"]):
+    for (words, _, interactive, cpus, xen), found in zip(WAKES, got["wakes"]):
         _, p99, longest, switches = found[FAIR.index("eevdf")]
         over = p99 > WAKE_P99_US or longest > WAKE_MAX_US or switches > float(xen.split(";")[0].split()[1])
         line(words, [f"{a:.0f}/{b:.0f}/{c:.0f} {d:.0f}" for a, b, c, d in found], xen, "eevdf" if over else "")
+        if cpus == 1:
+            print(f"  {'':<34}   with p99 {WAKE_P99_US} us, a scheduler that knew all wakes beforehand had at least "
+                  f"{least_switches(interactive):.0f} switches a s")
     heads("missed of jobs; sets refused", REAL_TIME, "rtds")
     for (percent, xen), found in zip(LOADS, got["misses"]):
         over = [p for p, (jobs, missed, refused) in zip(REAL_TIME, found) if missed or refused]
