@@ -100,7 +100,8 @@ static void wait_for(const struct call *c, unsigned cpu)
 		arch_relax();
 	}
 	if (poked) {
-		cpu_poke(self->id);	/* it may have meant "pick again": the loop shall not miss it */
+		/* It may have meant "pick again", or housekeeping: the loop shall not miss it. */
+		atomic_store_explicit(&self->remote.poked, 1, memory_order_relaxed);
 	}
 }
 

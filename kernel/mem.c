@@ -24,15 +24,29 @@ static bool bit_used(const struct mem_chunk *c, unsigned page)
 	return (c->used[page / 64] >> (page % 64) & 1) != 0;
 }
 
+/* The bits of the word that page is in, from page's on, at most count of them. */
+static uint64_t mask_from(unsigned page, unsigned count)
+{
+	return (count < 64 ? (1ul << count) - 1 : ~0ul) << (page % 64);
+}
+
 static void bits_set(struct mem_chunk *c, unsigned page, unsigned count, bool used)
 {
-	for (unsigned i = page; i < page + count; i++) {
-		if (used) {
-			c->used[i / 64] |= 1ul << (i % 64);
-		} else {
-			c->used[i / 64] &= ~(1ul << (i % 64));
+	for (unsigned end = page + count; page < end; page = (page / 64 + 1) * 64) {
+		uint64_t mask = mask_from(page, end - page);
+
+		c->used[page / 64] = used ? c->used[page / 64] | mask : c->used[page / 64] & ~mask;
+	}
+}
+
+static bool bits_all_used(const struct mem_chunk *c, unsigned page, unsigned count)
+{
+	for (unsigned end = page + count; page < end; page = (page / 64 + 1) * 64) {
+		if ((~c->used[page / 64] & mask_from(page, end - page)) != 0) {
+			return false;
 		}
 	}
+	return true;
 }
 
 /* Puts c on the list that its count of free pages asks for. */
@@ -212,9 +226,7 @@ void mem_free(struct mem *m, hpa_t at, unsigned pages)
 	ASSERT(p != NULL && is_aligned(at.v, PAGE_SIZE) && first + pages <= LARGE_PAGES);
 	ASSERT(at.v + pages * PAGE_SIZE <= p->end);	/* pages past the piece look taken, too */
 	c = &p->chunk[(at.v - p->chunk_base) / LARGE_SIZE];
-	for (unsigned i = 0; i < pages; i++) {
-		ASSERT(bit_used(c, first + i));
-	}
+	ASSERT(bits_all_used(c, first, pages));
 	bits_set(c, first, pages, false);
 	c->free += pages;
 	m->node[p->node].free_pages += pages;

@@ -130,7 +130,7 @@ static void take_out(struct timer_queue *q, struct timer *t)
 
 void timer_init(struct timer *t, void (*fn)(void *arg), void *arg)
 {
-	*t = (struct timer){ .fn = fn, .arg = arg, .cpu = CPU_NONE, .last_cpu = CPU_NONE };
+	*t = (struct timer){ .fn = fn, .arg = arg, .cpu = CPU_NONE };
 }
 
 bool timer_cancel(struct timer *t)
@@ -159,7 +159,6 @@ void timer_set(struct timer *t, unsigned cpu, uint64_t at_ns)
 	spin_lock(&q->lock);
 	t->at_ns = at_ns;
 	q->root = meld(q->root, t);
-	atomic_store_explicit(&t->last_cpu, cpu, memory_order_relaxed);
 	atomic_store_explicit(&t->cpu, cpu, memory_order_release);
 	nearer = q->root == t;
 	publish_next(q);
@@ -174,16 +173,22 @@ static void pass_by(void *arg)
 	(void)arg;
 }
 
+/*
+ * Where it was set last is not all there is to look at: the cpu before that one may have taken it out, and be on its way to fn
+ * still, while its owner went on elsewhere and set it anew.
+ */
 void timer_cancel_sync(struct timer *t)
 {
-	unsigned cpu = atomic_load_explicit(&t->last_cpu, memory_order_acquire);
-
 	timer_cancel(t);
-	if (cpu != arch_this_cpu() && cpu_is_online(cpu)) {
+	for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
+		const struct cpu *c = cpu_get(cpu);
+
 		/* fn runs in that cpu's loop, and so do calls: when this one is done, fn is. */
-		call_sync(cpu, pass_by, NULL);
-		timer_cancel(t);	/* fn was running and set it a last time */
+		if (c != NULL && cpu != arch_this_cpu() && atomic_load_explicit(&c->timers.firing, memory_order_acquire) == t) {
+			call_sync(cpu, pass_by, NULL);
+		}
 	}
+	timer_cancel(t);	/* fn set it a last time */
 }
 
 /* Takes the earliest out when it is due. On the way from a guest's deadline to its handler. */
@@ -195,6 +200,8 @@ static struct timer *take_due(struct timer_queue *q, uint64_t now_ns)
 	spin_lock_rank(&q->lock, SPIN_RANK_TIMER, &self->held, self->id + 1);
 	t = q->root;
 	if (t != NULL && t->at_ns <= now_ns) {
+		/* Before take_out(): who finds t in no queue, or in another since, sees this too. */
+		atomic_store_explicit(&q->firing, t, memory_order_relaxed);
 		take_out(q, t);
 	} else {
 		t = NULL;
@@ -214,6 +221,7 @@ bool timer_expire(struct timer_queue *q, uint64_t now_ns)
 			break;
 		}
 		t->fn(t->arg);
+		atomic_store_explicit(&q->firing, NULL, memory_order_release);
 		any = true;
 	}
 	return any;

@@ -18,7 +18,6 @@ struct timer {
 	void *arg;
 	/* Under the queue's lock of `cpu`. */
 	_Atomic unsigned cpu;			/* CPU_NONE: in no queue. Changes under the lock of the queue it is in */
-	_Atomic unsigned last_cpu;		/* where it was set last, and fired if it did; CPU_NONE: never */
 	uint64_t at_ns;
 	struct timer *child, *sibling, *prev;	/* pairing heap; prev: elder sibling, or parent of a first child */
 };
@@ -27,6 +26,7 @@ struct timer_queue {
 	struct spinlock lock;
 	struct timer *root;
 	_Atomic uint64_t next_ns;		/* of root, NS_NEVER when empty: read without the lock */
+	struct timer *_Atomic firing;		/* whose fn its cpu is in; NULL: none's */
 };
 
 void timer_queue_init(struct timer_queue *q);
@@ -40,8 +40,8 @@ void timer_set(struct timer *t, unsigned cpu, uint64_t at_ns);
 /* True: t was set and will not fire. False: it was not set; fn may be running on its cpu right now. */
 bool timer_cancel(struct timer *t);
 /*
- * Cancels, and when it returns fn is not running on another cpu, so t may go. The caller has seen to it that fn does not
- * set t again. May wait: no lock may be held, not from inside dispatch_ops.run().
+ * Cancels, and when it returns fn is not running on any other cpu, so t may go. The caller has seen to it that nobody sets
+ * t again. May wait: no lock may be held, not from inside dispatch_ops.run().
  */
 void timer_cancel_sync(struct timer *t);
 

@@ -435,11 +435,19 @@ static enum err split_node(struct pool *p, unsigned node)
 static enum err numa_split(const struct shell_args *args)
 {
 	struct pool *p = pool_at(0), *made;
-	struct cpuset all = p->cpus;
-	unsigned stays = cpuset_empty(&all) ? 0 : cpu_get(cpuset_first(&all))->node, before = pool_count();
+	unsigned stays, before = pool_count();
 	struct sched_reason why;
-	enum err e = args->count == 0 ? ERR_OK : shell_usage();
+	enum err e = ERR_OK;
+	struct cpuset all;
 
+	if (args->count != 0) {
+		return shell_usage();
+	}
+	if (p == NULL) {
+		return shell_fail(ERR_STATE, "pool numa-split", "there is no pool");
+	}
+	all = p->cpus;
+	stays = cpuset_empty(&all) ? 0 : cpu_get(cpuset_first(&all))->node;
 	CPUSET_FOREACH(cpu, &all) {
 		if (e == ERR_OK && cpu_get(cpu)->node != stays && pool_of_cpu(cpu) == p) {
 			e = split_node(p, cpu_get(cpu)->node);

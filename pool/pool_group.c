@@ -107,12 +107,12 @@ static void enter(struct pool *p, struct sched_entity *e, uint64_t now_ns, struc
 	p->entity_count++;
 }
 
+/* e, paused, goes; it is in p's list no more. */
 static void go(struct pool *p, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	if (p->sched.ops->remove != NULL) {
 		POOL_TELL(p, remove, &p->sched, e, now_ns, out);
 	}
-	list_remove(&e->link);
 	p->entity_count--;
 }
 
@@ -146,6 +146,20 @@ static struct sched_entity *next_of(struct pool *p, const struct sched_group *g,
 
 #define FOREACH_OF_GROUP(e, p, g) \
 	for (struct sched_entity *e = next_of(p, g, (p)->entities.next); e != NULL; e = next_of(p, g, e->link.next))
+
+/* Pauses all of g and moves them from p's list, which is the control plane's, to another: to find them no lock is held. */
+static void gather(struct pool *p, struct sched_group *g, struct list *to)
+{
+	struct sched_entity *e = next_of(p, g, p->entities.next), *next;
+
+	list_init(to);
+	for (; e != NULL; e = next) {
+		next = next_of(p, g, e->link.next);
+		pool_entity_pause(e);
+		list_remove(&e->link);
+		list_push_back(to, &e->link);
+	}
+}
 
 /* Empty, or all cpus that there are, is all that there can be: policies tell at one look that it is not pinned. */
 static struct cpuset widened(const struct cpuset *s)
@@ -224,18 +238,18 @@ enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_enti
 void pool_group_remove(struct sched_group *g)
 {
 	struct pool *p = g->pool;
-	struct sched_entity *e;
 	struct sched_out out;
+	struct list leaving;
 
 	pool_assert_control();
 	if (p == NULL) {
 		return;
 	}
-	FOREACH_OF_GROUP(each, p, g) {
-		pool_entity_pause(each);
-	}
+	gather(p, g, &leaving);
 	sched_out_init(&out);
-	while ((e = next_of(p, g, p->entities.next)) != NULL) {
+	LIST_FOREACH(node, &leaving) {
+		struct sched_entity *e = LIST_ENTRY(node, struct sched_entity, link);
+
 		pool_lock_all(p);
 		go(p, e, arch_now_ns(), &out);
 		__atomic_store_n(&e->pool, NULL, __ATOMIC_RELEASE);
@@ -286,17 +300,16 @@ void pool_translate(const struct sched_ops *from, const struct sched_ops *to,
 	}
 }
 
-/* All of g, paused, leaves `from`. A wake finds it in `to` from here on, held, and only notes itself. */
-static void leave_pool(struct pool *from, struct pool *to, struct sched_group *g, struct sched_snapshot *standing,
-		       struct list *transit)
+/* Those in transit, paused, leave `from`. A wake finds them in `to` from here on, held, and only notes itself. */
+static void leave_pool(struct pool *from, struct pool *to, struct sched_snapshot *standing, const struct list *transit)
 {
-	struct sched_entity *e;
 	struct sched_out out;
 	unsigned i = 0;
 
 	sched_out_init(&out);
 	pool_lock_all(from);
-	while ((e = next_of(from, g, from->entities.next)) != NULL) {
+	LIST_FOREACH(node, transit) {
+		struct sched_entity *e = LIST_ENTRY(node, struct sched_entity, link);
 		struct sched_snapshot *s = &standing[i++];
 
 		s->used_ns = e->used_ns;
@@ -304,7 +317,6 @@ static void leave_pool(struct pool *from, struct pool *to, struct sched_group *g
 			POOL_GUARD(POOL_ASK(cpu_this(), from, export, &from->sched, e, s));
 		}
 		go(from, e, arch_now_ns(), &out);
-		list_push_back(transit, &e->link);
 		/* This order: who finds the new pool shall not find the old slot. */
 		__atomic_store_n(&e->slot, SCHED_NO_SLOT, __ATOMIC_RELAXED);
 		__atomic_store_n(&e->pool, to, __ATOMIC_RELEASE);
@@ -345,11 +357,8 @@ static void change_hands(struct pool *from, struct pool *to, struct sched_group 
 {
 	struct list transit;
 
-	list_init(&transit);
-	FOREACH_OF_GROUP(e, from, g) {
-		pool_entity_pause(e);
-	}
-	leave_pool(from, to, g, standing, &transit);
+	gather(from, g, &transit);
+	leave_pool(from, to, standing, &transit);
 	LIST_FOREACH(node, &transit) {
 		pool_private_free(from, POOL_PRIVATE_ENTITY,
 				  LIST_ENTRY(node, struct sched_entity, link)->priv);

@@ -31,7 +31,8 @@ $(BUILD)/host/test_%: $(BUILD)/host/obj/tests/host/test_%.o $(BUILD)/host/obj/te
 # Commands register themselves and export nothing: an archive would leave them out.
 $(BUILD)/host/test_manifest_commands: $(BUILD)/host/obj/pool/manifest_commands.o
 $(BUILD)/host/test_pool_commands: $(BUILD)/host/obj/pool/pool_commands.o $(BUILD)/host/obj/pool/sched_commands.o
-VM_TESTS := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_vm.c tests/host/test_vm_*.c tests/host/test_vsteal.c))
+VM_TESTS := $(patsubst tests/host/%.c,$(BUILD)/host/%,$(wildcard tests/host/test_vm.c tests/host/test_vm_*.c tests/host/test_vsteal.c \
+	tests/host/test_no_memory.c))
 $(VM_TESTS): $(patsubst %.c,$(BUILD)/host/obj/%.o,$(wildcard vm/*commands.c) pool/pool_commands.c kernel/file_commands.c)
 
 # The policy on the page: its indented block from the SPDX line on.

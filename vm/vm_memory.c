@@ -10,6 +10,8 @@
 #include "pool/pool.h"
 #include "vm/vm_numa.h"
 
+#define CATCH_BLOCKS	256u	/* taken or given back between two looks at what is typed: some 100 us */
+
 /* All are whole but perhaps the last. */
 uint64_t vm_memory_block_bytes(const struct gmem *g, unsigned i)
 {
@@ -122,6 +124,9 @@ enum err vm_memory_create(struct vm *vm, struct sched_reason *why)
 		if (!block_find(vm, i)) {
 			return no_memory(vm, i, why);
 		}
+		if (i % CATCH_BLOCKS == CATCH_BLOCKS - 1) {
+			console_catch();
+		}
 	}
 	return ERR_OK;
 }
@@ -136,6 +141,9 @@ void vm_memory_destroy(struct vm *vm)
 	for (unsigned i = 0; i < g->block_count; i++) {
 		if (!hpa_is_none(g->block[i])) {
 			mem_free(&mem, g->block[i], block_pages(g, i));
+		}
+		if (i % CATCH_BLOCKS == CATCH_BLOCKS - 1) {
+			console_catch();
 		}
 	}
 	heap_free(g->block, MAX(1u, g->block_count) * sizeof(*g->block));

@@ -159,6 +159,9 @@ void apic_eoi(void)
 static void icr_send(uint32_t to, uint32_t command)
 {
 	if (apic.x2apic) {
+		/* Else it may arrive before what it is to tell of can be seen there (SDM 3A 10.12.3). */
+		insn_mfence();
+		insn_lfence();
 		insn_wrmsr(MSR_X2APIC_BASE + REG_ICR / 16, (uint64_t)to << 32 | command);
 		return;
 	}

@@ -415,6 +415,43 @@ TEST(until, "a run ends at the nearest of slice, timer and housekeeping; only th
 	fake_machine_fini();
 }
 
+/* Work for the housekeeping cpu comes while that one waits for cpu 1. */
+static void leave_work(void *arg)
+{
+	(void)arg;
+	cpu_poke(0);
+	fake.cpu[1].stuck = false;
+}
+
+static void chore_that_waits(void)
+{
+	if (chores++ == 0) {
+		call_sync(1, nothing, NULL);
+	}
+}
+
+TEST(poke_meanwhile, "a poke of the housekeeping cpu while it waits for another is answered by housekeeping, at once")
+{
+	struct timer t;
+
+	reset(3);
+	chores = 0;
+	chore_wait_ns = NS_PER_S;
+	dispatch_set_housekeeping(chore_that_waits, chore_wait);
+	fake.cpu[1].stuck = true;
+	timer_init(&t, leave_work, NULL);
+	timer_set(&t, 2, fake.now_ns);
+	fake_run_cpu(0);
+	CHECK(!fake.cpu[1].stuck && !timer_is_set(&t));
+	CHECK_EQ(chores, 1);
+	fake_run_cpu(0);
+	CHECK_EQ(chores, 2);
+	fake_run_cpu(0);
+	CHECK_EQ(chores, 2);
+	dispatch_set_housekeeping(NULL, NULL);
+	fake_machine_fini();
+}
+
 static enum dispatch_why act_yield(struct fake_vcpu *v, uint64_t until_ns)
 {
 	(void)v, (void)until_ns;

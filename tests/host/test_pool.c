@@ -2,6 +2,7 @@
 /* pool/: pools, cpus, groups and entities over the fake machine. */
 #include "tests/host/test.h"
 
+#include <sanitizer/asan_interface.h>
 #include <stdio.h>
 
 #include "tests/fake/guest.h"
@@ -171,6 +172,56 @@ TEST(moving, "a cpu moves between pools under busy guests of both, and no guest 
 	end(&b);
 	CHECK_EQ(pool_destroy(p, &why), ERR_OK);
 	CHECK_EQ(pool_destroy(q, &why), ERR_OK);
+	all_gone();
+}
+
+/* --- Strangers: entities of the pool that nobody has to look at while those of another group leave it. */
+
+extern const struct sched_ops sched_rr;
+
+static struct fake_vm strangers;
+
+static void rr_remove_alone(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	if (e->group != &strangers.g) {
+		ASAN_POISON_MEMORY_REGION(strangers.v, sizeof(strangers.v));
+	}
+	sched_rr.remove(s, e, now_ns, out);
+}
+
+static void rr_add_again(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	ASAN_UNPOISON_MEMORY_REGION(strangers.v, sizeof(strangers.v));
+	sched_rr.add(s, e, now_ns, out);
+}
+
+TEST(strangers, "while a VM's vCPUs leave a pool, under all its locks, none of the pool's others is looked at")
+{
+	static struct sched_ops spy;
+	struct fake_vm mover;
+	struct pool *p, *q;
+
+	reset(2);
+	spy = sched_rr;
+	spy.remove = rr_remove_alone;
+	spy.add = rr_add_again;
+	CHECK_EQ(pool_create("p", &spy, NULL, 0, &p, &why), ERR_OK);
+	CHECK_EQ(pool_create("q", &spy, NULL, 0, &q, &why), ERR_OK);
+	CHECK(pool_add_cpu(p, 0, &why) == ERR_OK && pool_add_cpu(q, 1, &why) == ERR_OK);
+	fake_vm_init(&strangers, "strangers", FAKE_VCPUS_MAX);
+	fake_vm_start(&strangers, p);
+	fake_vm_init(&mover, "mover", 3);
+	fake_vm_start(&mover, p);
+	fake_guest_run(20 * NS_PER_MS, NS_PER_MS);
+	CHECK_EQ(pool_group_move(&mover.g, q, &why), ERR_OK);
+	sound(p);
+	sound(q);
+	fake_guest_run(90 * NS_PER_MS, NS_PER_MS);
+	CHECK(mover.v[0].e.used_ns > 25 * NS_PER_MS && mover.v[2].e.used_ns > 25 * NS_PER_MS);
+	end(&mover);
+	ASAN_UNPOISON_MEMORY_REGION(strangers.v, sizeof(strangers.v));
+	end(&strangers);
+	CHECK(pool_destroy(p, &why) == ERR_OK && pool_destroy(q, &why) == ERR_OK);
 	all_gone();
 }
 

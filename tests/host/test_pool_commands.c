@@ -314,6 +314,9 @@ TEST(numa_split, "pool numa-split makes a pool like the first of each other node
 	CHECK(pool_find("node1")->node == 1 && pool_find("node1")->sched.values.v[0] == 7 * NS_PER_MS);
 	CHECK_STR(says("pool numa-split"), "error: a: found cpus of no other node than 0 in it\n");
 	CHECK_STR(says("pool numa-split x"), "error: pool numa-split: usage: pool numa-split\n");
+	says("pool destroy a");
+	says("pool destroy node1");
+	CHECK_STR(says("pool numa-split"), "error: pool numa-split: there is no pool\n");
 	end();
 }
 

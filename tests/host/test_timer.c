@@ -157,8 +157,8 @@ TEST(sync, "cancel says no while a timer fires; after cancel_sync it is neither 
 	fake_run_cpu(1);
 	CHECK(seen_inside && !inside);
 	fake.cpu[1].pokes = 0;
-	timer_cancel_sync(&slow);	/* it fired there: that cpu is asked to pass by */
-	CHECK_EQ(fake.cpu[1].pokes, 1);
+	timer_cancel_sync(&slow);	/* nobody runs it: no cpu is asked to pass by */
+	CHECK_EQ(fake.cpu[1].pokes, 0);
 
 	rounds = 0;
 	timer_init(&again, fire_again, NULL);
@@ -168,5 +168,36 @@ TEST(sync, "cancel says no while a timer fires; after cancel_sync it is neither 
 	timer_cancel_sync(&again);
 	CHECK(!timer_cancel(&again));
 	CHECK_EQ(timer_next(&cpu_get(0)->timers), NS_NEVER);
+	fake_machine_fini();
+}
+
+static void cancel_sync(void *arg)
+{
+	timer_cancel_sync(arg);
+}
+
+static const char *waited_for;
+
+/* Fires on cpu 1, which takes its time: meanwhile cpu 2 sets it for itself, and cpu 0 wants it gone. */
+static void fire_late(void *arg)
+{
+	timer_set(arg, 2, NS_NEVER - 1);
+	fake_be_cpu(0);
+	waited_for = fake_panic_of(cancel_sync, arg);
+	fake_be_cpu(1);
+}
+
+TEST(sync_elsewhere, "cancel_sync waits for the cpu that runs a timer's function also where the timer was set for another meanwhile")
+{
+	struct timer late;
+
+	fake_machine_init(3);
+	timer_init(&late, fire_late, &late);
+	timer_set(&late, 1, fake.now_ns);
+	fake_run_cpu(1);
+	CHECK(waited_for != NULL && strstr(waited_for, "for cpu 1") != NULL);
+	fake_be_cpu(0);
+	timer_cancel_sync(&late);
+	CHECK(!timer_is_set(&late));
 	fake_machine_fini();
 }

@@ -43,3 +43,21 @@ TEST(ends,
 	c = make(5000000000, 1000);
 	CHECK_EQ(tscclock_tsc(&c, TSCCLOCK_NEVER - 1), TSCCLOCK_NEVER);
 }
+
+TEST(century, "a hundred years on a time still has its TSC, as near as ever, unless the TSC ends before")
+{
+	const uint64_t century_ns = 100ul * 365 * 86400 * 1000000000;
+	static const uint64_t hz[] = { 10000000, 999999999, 3500000000, 5700000001 };
+
+	for (unsigned i = 0; i < 4; i++) {
+		struct tscclock c = make(hz[i], 1000);
+
+		for (uint64_t years = 1; years <= 100; years++) {
+			uint64_t ns = century_ns / 100 * years, tsc = tscclock_tsc(&c, ns);
+
+			CHECK(tsc != TSCCLOCK_NEVER);
+			CHECK(tscclock_ns(&c, tsc) >= ns && tscclock_ns(&c, tsc - 2) <= ns);
+		}
+		CHECK_EQ(tscclock_tsc(&c, TSCCLOCK_NEVER), TSCCLOCK_NEVER);
+	}
+}

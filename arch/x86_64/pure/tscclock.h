@@ -37,13 +37,24 @@ static inline uint64_t tscclock_now(const struct tscclock *c, uint64_t tsc)
 
 #define TSCCLOCK_FAR 58 /* 1 << that, in ns: nine years. Nearer, 64 bits hold what comes below, up to 16 GHz */
 
+/* tscclock_tsc() from there on. */
+static __attribute__((noinline, cold, unused)) uint64_t tscclock_tsc_far(const struct tscclock *c, uint64_t ns)
+{
+	unsigned __int128 past = ((unsigned __int128)ns * c->to_tsc >> TSCCLOCK_SHIFT) + 1, at;
+
+	while ((at = past * c->to_ns >> TSCCLOCK_SHIFT) < ns) {
+		past += ((ns - at) * c->to_tsc >> TSCCLOCK_SHIFT) + 1;
+	}
+	return ns == TSCCLOCK_NEVER || past >= TSCCLOCK_NEVER - c->zero ? TSCCLOCK_NEVER : c->zero + (uint64_t)past;
+}
+
 /* A TSC at which tscclock_ns() says ns or more, at most two ticks and a nanosecond late. */
 static inline uint64_t tscclock_tsc(const struct tscclock *c, uint64_t ns)
 {
 	uint64_t past, at;
 
 	if (__builtin_expect(ns >> TSCCLOCK_FAR != 0, 0)) {
-		return TSCCLOCK_NEVER;
+		return tscclock_tsc_far(c, ns);
 	}
 	/* Rounded down, it is mostly one too low. */
 	past = (uint64_t)((unsigned __int128)ns * c->to_tsc >> TSCCLOCK_SHIFT) + 1;
