@@ -58,14 +58,11 @@ struct row {
 
 static void fix_max(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
-	(void)f;
 	c->eax = LEAF_MAX;
 }
 
 static void fix_1(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
 	c->ebx = (c->ebx & 0xff00) | f->vcpus << 16 | f->apic_id << 24;
 	if (f->vcpus > 1) {
 		c->edx |= BIT(28);
@@ -83,7 +80,6 @@ static void fix_1(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_fa
 /* Caches: no cpu shares one with another as far as a guest can tell. */
 static void fix_4(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
 	if ((c->eax & 31) != 0) {
 		c->eax = (c->eax & 0x3fff) | (f->vcpus - 1) << 26;
 	}
@@ -159,14 +155,11 @@ static void fix_xsave(struct virt_cpuid *c, uint32_t subleaf, const struct vcpui
 /* The APIC timer is emulated and never stops (ARAT), whatever the host's does. */
 static void fix_power(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
-	(void)f;
 	*c = (struct virt_cpuid){ .eax = BIT(2) };
 }
 
 static void fix_ext_features(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
 	if (!f->has_rdtscp) {
 		c->edx &= ~EXT1_EDX_RDTSCP;
 	}
@@ -174,21 +167,17 @@ static void fix_ext_features(struct virt_cpuid *c, uint32_t subleaf, const struc
 
 static void fix_tsc(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
 	*c = (struct virt_cpuid){ .eax = 1, .ebx = VCPUID_TSC_PER_CRYSTAL,
 				  .ecx = (uint32_t)(f->tsc_hz / VCPUID_TSC_PER_CRYSTAL) };
 }
 
 static void fix_frequency(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
 	*c = (struct virt_cpuid){ .eax = (uint32_t)(f->tsc_hz / 1000000), .ebx = (uint32_t)(f->tsc_hz / 1000000) };
 }
 
 static void fix_hypervisor(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
-	(void)f;
 	c->eax = LEAF_TIMING;
 	memcpy(&c->ebx, "Tarn", 4);
 	memcpy(&c->ecx, "Tarn", 4);
@@ -197,15 +186,12 @@ static void fix_hypervisor(struct virt_cpuid *c, uint32_t subleaf, const struct 
 
 static void fix_interface(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
-	(void)f;
 	c->eax = INTERFACE;
 }
 
 /* TSC and APIC timer in kHz, where other hypervisors have them too. */
 static void fix_timing(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
 	c->eax = (uint32_t)(f->tsc_hz / 1000);
 	c->ebx = (uint32_t)(f->tsc_hz / VCPUID_TSC_PER_CRYSTAL / 1000);
 }
@@ -213,8 +199,6 @@ static void fix_timing(struct virt_cpuid *c, uint32_t subleaf, const struct vcpu
 /* Of KVM's interface no more than stolen time: Linux asks for each part by its bit. */
 static void fix_kvm(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
-	(void)f;
 	c->eax = VSTEAL_LEAF_FEATURES;
 	memcpy(&c->ebx, "KVMK", 4);
 	memcpy(&c->ecx, "VMKV", 4);
@@ -223,15 +207,11 @@ static void fix_kvm(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_
 
 static void fix_kvm_features(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
-	(void)f;
 	c->eax = VSTEAL_FEATURE;
 }
 
 static void fix_ext_max(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
-	(void)f;
 	*c = (struct virt_cpuid){ .eax = LEAF_EXT_MAX };
 }
 

@@ -391,8 +391,6 @@ TEST(many_words, "a destroyed VM's last output is shown, also when it is more th
 
 static void ignore(void *ctx, uint8_t byte)
 {
-	(void)ctx;
-	(void)byte;
 }
 
 TEST(attached_words, "attached to a VM that ends, its last words come too: at the port's pace, or at once when it is destroyed")

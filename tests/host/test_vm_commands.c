@@ -226,20 +226,15 @@ static struct manifest manifest;
 
 static void report(void *ctx, const struct manifest_error *e)
 {
-	(void)ctx;
-	(void)e;
 }
 
 static unsigned zero_of(const void *ctx, unsigned cpu)
 {
-	(void)ctx;
-	(void)cpu;
 	return 0;
 }
 
 static bool has_file(const void *ctx, const char *name)
 {
-	(void)ctx;
 	return machine_file(name) != NULL;
 }
 
