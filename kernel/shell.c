@@ -80,11 +80,6 @@ enum err shell_list(const struct shell_args *args, const char *heading,
 
 /* --- Words. */
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 /* Takes the word at *at out, without its quotes, terminated in place; *at moves behind it. False: open quote. */
 static bool take_word(char **at, const char **word)
 {

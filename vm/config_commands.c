@@ -162,7 +162,7 @@ SHELL_COMMAND(vm_create, .name = "vm create", .usage = "V key=value...", .least 
 /* What `vm set` may change, gathered before anything changes. */
 struct change {
 	struct vm *vm;
-	enum vm_action on_poweroff, on_reboot, on_crash;
+	enum manifest_action on_poweroff, on_reboot, on_crash;
 	struct sched_values values;	/* where given is set */
 	bool given[SCHED_TUNABLE_MAX];
 	bool of_group, of_entity;
@@ -189,7 +189,7 @@ static enum err set_tunable(struct change *c, const struct sched_tunable *t, uns
 	return ERR_OK;
 }
 
-static enum err set_action(enum vm_action *action, const struct manifest_key *key, const char *word, const char *value)
+static enum err set_action(enum manifest_action *action, const struct manifest_key *key, const char *word, const char *value)
 {
 	char form[80];
 	struct text t = text_make(form, sizeof(form));
@@ -199,7 +199,7 @@ static enum err set_action(enum vm_action *action, const struct manifest_key *ke
 		manifest_key_form(key, &t);
 		return shell_fail(ERR_INVAL, word, "%s: found \"%.40s\", expected %s", key->name, value, form);
 	}
-	*action = vm_manifest_action((unsigned)number);
+	*action = (enum manifest_action)number;
 	return ERR_OK;
 }
 

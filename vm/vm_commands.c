@@ -76,13 +76,9 @@ static void show_exits(const struct vcpu *v)
 	}
 }
 
-static const char *action_words(enum vm_action action)
+static const char *action_words(enum manifest_action action)
 {
-	static const char *const words[] = {
-		[VM_ACTION_STOP] = "stop", [VM_ACTION_RESTART] = "restart", [VM_ACTION_DESTROY] = "destroy",
-	};
-
-	return words[action];
+	return manifest_key_find(MANIFEST_VM, "on-crash")->words[action];
 }
 
 static enum err vm_show(const struct shell_args *args)

@@ -10,16 +10,12 @@
 
 static void lock(struct vplatform *p)
 {
-	if (p->config.ops->lock != NULL) {
-		p->config.ops->lock(p->config.ctx);
-	}
+	p->config.ops->lock(p->config.ctx);
 }
 
 static void unlock(struct vplatform *p)
 {
-	if (p->config.ops->unlock != NULL) {
-		p->config.ops->unlock(p->config.ctx);
-	}
+	p->config.ops->unlock(p->config.ctx);
 }
 
 static uint64_t now_ns(const struct vplatform *p)
@@ -159,7 +155,7 @@ static void uart_drained(void *ctx)
 {
 	struct vplatform *p = ctx;
 
-	while (p->config.ops->rx != NULL && vuart_room(&p->uart) > 0) {
+	while (vuart_room(&p->uart) > 0) {
 		int byte = p->config.ops->rx(p->config.ctx);
 
 		if (byte < 0) {
