@@ -6,8 +6,9 @@ CC	:= gcc
 NASM	:= nasm
 ROOT	:= $(CURDIR)
 
+# Handlers of one shape need not use all that they are given: hence -Wno-unused-parameter.
 WARN	:= -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wconversion -Wundef \
-	   -Wpointer-arith -Wwrite-strings -Wvla -Wno-sign-conversion
+	   -Wpointer-arith -Wwrite-strings -Wvla -Wno-sign-conversion -Wno-unused-parameter
 COMMON	:= -std=gnu17 -I. -I$(BUILD)/gen $(WARN) -g
 
 # --- the kernel: freestanding, no FPU, linked high --------------------------------------------------------------

@@ -4,7 +4,6 @@
 
 #include "kernel/lib/util.h"
 
-#define TYPE_PROCESSOR		0u
 #define PROCESSOR_SIZE		20u
 #define TYPE_CACHE		1u
 #define CACHE_SIZE		24u

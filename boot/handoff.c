@@ -74,7 +74,7 @@ static uint64_t table_alloc(void *context)
 
 static uint64_t *table_at(void *context, uint64_t page)
 {
-	(void)context;	/* the firmware maps all memory at its physical address */
+	/* the firmware maps all memory at its physical address */
 	return (uint64_t *)page;
 }
 

@@ -11,37 +11,20 @@ static void record(struct loader *l, uint64_t base, uint64_t bytes, enum boot_me
 	l->own[l->own_count++] = (struct boot_mem){ .base = base, .length = bytes, .kind = kind };
 }
 
-uint64_t memory_alloc(struct loader *l, uint64_t bytes, enum boot_mem_kind kind)
+/* On a boundary of align, a multiple of a page. */
+static uint64_t alloc(struct loader *l, uint64_t bytes, uint64_t align, enum boot_mem_kind kind)
 {
 	EFI_PHYSICAL_ADDRESS at = 0;
-	uint64_t length = align_up(bytes, PAGE_SIZE);
+	uint64_t length = align_up(bytes, PAGE_SIZE), room = length + align - PAGE_SIZE, base, head, tail;
 
-	if (l->own_count == LOADER_OWN_MAX || length < bytes || length == 0) {
-		return 0;
-	}
-	if (EFI_ERROR(l->fw.bs->AllocatePages(AllocateAnyPages, EfiLoaderData, length / PAGE_SIZE, &at))) {
-		return 0;
-	}
-	record(l, at, length, kind);
-	return at;
-}
-
-uint64_t memory_alloc_large(struct loader *l, uint64_t bytes, enum boot_mem_kind kind)
-{
-	EFI_PHYSICAL_ADDRESS at = 0;
-	uint64_t length = align_up(bytes, PAGE_SIZE);
-	uint64_t room = length + LARGE_SIZE - PAGE_SIZE;
-
-	if (l->own_count == LOADER_OWN_MAX || room < bytes || length == 0) {
-		return 0;
-	}
-	if (EFI_ERROR(l->fw.bs->AllocatePages(AllocateAnyPages, EfiLoaderData, room / PAGE_SIZE, &at))) {
+	if (l->own_count == LOADER_OWN_MAX || room < bytes || length == 0 ||
+	    EFI_ERROR(l->fw.bs->AllocatePages(AllocateAnyPages, EfiLoaderData, room / PAGE_SIZE, &at))) {
 		return 0;
 	}
 	/* Give back what lies before and behind the aligned part. */
-	uint64_t base = align_up(at, LARGE_SIZE);
-	uint64_t head = base - at, tail = room - head - length;
-
+	base = align_up(at, align);
+	head = base - at;
+	tail = room - head - length;
 	if (head > 0) {
 		l->fw.bs->FreePages(at, head / PAGE_SIZE);
 	}
@@ -50,6 +33,16 @@ uint64_t memory_alloc_large(struct loader *l, uint64_t bytes, enum boot_mem_kind
 	}
 	record(l, base, length, kind);
 	return base;
+}
+
+uint64_t memory_alloc(struct loader *l, uint64_t bytes, enum boot_mem_kind kind)
+{
+	return alloc(l, bytes, PAGE_SIZE, kind);
+}
+
+uint64_t memory_alloc_large(struct loader *l, uint64_t bytes, enum boot_mem_kind kind)
+{
+	return alloc(l, bytes, LARGE_SIZE, kind);
 }
 
 void memory_free_last(struct loader *l)

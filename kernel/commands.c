@@ -7,6 +7,7 @@
 #include "kernel/console.h"
 #include "kernel/cpu.h"
 #include "kernel/lib/format.h"
+#include "kernel/lib/parse.h"
 #include "kernel/lib/string.h"
 #include "kernel/lib/util.h"
 #include "kernel/log.h"
@@ -126,9 +127,6 @@ static enum err run_help(const struct shell_args *args)
 	const struct shell_command *cmd;
 	int words = 0;
 
-	if (args->count > 2) {
-		return shell_usage();
-	}
 	if (first == NULL) {
 		for (unsigned i = 0; i < ARRAY_SIZE(groups); i++) {
 			if (help_next(&groups[i], NULL, "") != NULL) {
@@ -150,7 +148,7 @@ static enum err run_help(const struct shell_args *args)
 }
 
 SHELL_COMMAND(help, .name = "help", .usage = "[command]", .help = "Lists the commands, or explains one.",
-	      .complete = SHELL_COMMAND_NAME, .run = run_help);
+	      .most = 2, .complete = SHELL_COMMAND_NAME, .run = run_help);
 
 /* --- version, log, console */
 
@@ -168,13 +166,11 @@ static void print_mitigations(void)
 
 static enum err run_version(const struct shell_args *args)
 {
-	bool verbose = args->count == 1 && strcmp(args->word[0], "-v") == 0;
-
-	if (args->count > 0 && !verbose) {
+	if (args->count > 0 && !str_eq(args->word[0], "-v")) {
 		return shell_usage();
 	}
 	con_printf("Tarn %s\n", TARN_VERSION);
-	if (verbose) {
+	if (args->count > 0) {
 		con_printf("virtualization: %s\n", arch_virtualization());
 		print_mitigations();
 		bootstat_print();
@@ -182,7 +178,7 @@ static enum err run_version(const struct shell_args *args)
 	return ERR_OK;
 }
 
-SHELL_COMMAND(version, .name = "version", .usage = "[-v]", .run = run_version,
+SHELL_COMMAND(version, .name = "version", .usage = "[-v]", .most = 1, .run = run_version,
 	      .help = "Prints Tarn's version; -v also virtualization, mitigations and what start-up cost, in TSC ticks.");
 
 static enum err run_log(const struct shell_args *args)
@@ -191,9 +187,6 @@ static enum err run_log(const struct shell_args *args)
 	uint64_t at = 0, end = log_end();
 	size_t len;
 
-	if (args->count > 0) {
-		return shell_usage();
-	}
 	while (at < end && log_read(&at, line, &len)) {
 		con_write(line, len);
 		con_write("\n", 1);
@@ -205,9 +198,6 @@ SHELL_COMMAND(log, .name = "log", .usage = "", .help = "Prints what happened, ol
 
 static enum err run_plain(const struct shell_args *args)
 {
-	if (args->count > 0) {
-		return shell_usage();
-	}
 	console_set_plain(true);
 	return ERR_OK;
 }
@@ -217,9 +207,6 @@ SHELL_COMMAND(plain, .name = "console plain", .usage = "", .run = run_plain,
 
 static enum err run_rich(const struct shell_args *args)
 {
-	if (args->count > 0) {
-		return shell_usage();
-	}
 	console_set_plain(false);
 	return ERR_OK;
 }
@@ -245,48 +232,21 @@ noreturn void commands_reboot(void)
 	arch_reboot();
 }
 
-/* A decimal number of 0..CODE_MAX. */
-static bool parse_code(const char *s, unsigned *code)
-{
-	unsigned n = 0;
-
-	if (*s == '\0') {
-		return false;
-	}
-	for (; *s != '\0'; s++) {
-		if (*s < '0' || *s > '9') {
-			return false;
-		}
-		n = n * 10 + (unsigned)(*s - '0');
-		if (n > CODE_MAX) {
-			return false;
-		}
-	}
-	*code = n;
-	return true;
-}
-
 static enum err run_poweroff(const struct shell_args *args)
 {
-	unsigned code = 0;
+	uint64_t code = 0;
 
-	if (args->count > 1) {
-		return shell_usage();
-	}
-	if (args->count == 1 && !parse_code(args->word[0], &code)) {
+	if (args->count == 1 && (parse_u64(args->word[0], &code) != ERR_OK || code > CODE_MAX)) {
 		return shell_fail(ERR_RANGE, "poweroff", "CODE is %s, must be 0 to %u", args->word[0], CODE_MAX);
 	}
-	commands_poweroff(code);
+	commands_poweroff((unsigned)code);
 }
 
-SHELL_COMMAND(poweroff, .name = "poweroff", .usage = "[CODE]", .run = run_poweroff,
+SHELL_COMMAND(poweroff, .name = "poweroff", .usage = "[CODE]", .most = 1, .run = run_poweroff,
 	      .help = "Switches the machine off, after printing `tarn: exit CODE` (0).");
 
 static enum err run_reboot(const struct shell_args *args)
 {
-	if (args->count > 0) {
-		return shell_usage();
-	}
 	commands_reboot();
 }
 

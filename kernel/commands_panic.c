@@ -56,9 +56,6 @@ static enum err run_panic(const struct shell_args *args)
 {
 	const char *name = args->count == 1 ? args->word[0] : "opcode";
 
-	if (args->count > 1) {
-		return shell_usage();
-	}
 	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (str_eq(name, kinds[i].name)) {
 			kinds[i].fault();
@@ -68,5 +65,5 @@ static enum err run_panic(const struct shell_args *args)
 	return shell_fail(ERR_INVAL, name, "expected one of: opcode, code, data, stack");
 }
 
-SHELL_COMMAND(panic, .name = "panic", .usage = "[opcode|code|data|stack]", .run = run_panic,
+SHELL_COMMAND(panic, .name = "panic", .usage = "[opcode|code|data|stack]", .most = 1, .run = run_panic,
 	      .help = "Stops the machine by a fault: bad opcode, write to code, run data, stack overflow.");

@@ -20,7 +20,7 @@ struct reading {
 
 static void skip_blanks(struct reading *r)
 {
-	while (*r->at == ' ' || *r->at == '\t') {
+	while (is_blank(*r->at)) {
 		r->at++;
 	}
 }

@@ -20,7 +20,7 @@
 #include "kernel/mem_boot.h"
 #include "kernel/shell.h"
 #include "kernel/version.h"
-#include "pool/cpu_args.h"
+#include "pool/args.h"
 #include "pool/dispatch.h"
 #include "pool/pool.h"
 #include "pool/pool_manifest.h"
@@ -101,18 +101,11 @@ static uint64_t housekeeping_wait(bool busy)
 	return screen_left ? MIN(wait_ns, ns_since(arch_now_ns(), screen_next_ns)) : wait_ns;
 }
 
-static bool has_file(const void *context, const char *name)
-{
-	(void)context;
-	return machine_file(name) != NULL;
-}
-
 static void report(void *context, const struct manifest_error *error)
 {
 	char line[400];
 	struct text t = text_make(line, sizeof(line));
 
-	(void)context;
 	manifest_error_print(error, "tarn.conf", &t);
 	log_printf("%s", line);
 }
@@ -121,7 +114,7 @@ static void read_manifest(void)
 {
 	const struct boot_info *b = machine.boot;
 	struct manifest_errors errors = { .report = report };
-	struct manifest_facts facts = { .cpus = cpu_args_facts(), .has_file = has_file };
+	struct manifest_facts facts = args_facts();
 
 	facts.cpus.is_free = NULL;	/* at boot that is what no pool above names */
 	if (b->manifest == 0) {

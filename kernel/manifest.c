@@ -108,11 +108,6 @@ static const char *keep(struct parser *p, const struct ini_span *span)
 	return copy;
 }
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 /* Takes away the quotes around all of it; quotes inside are the guest's. */
 static void unquote(struct ini_span *span)
 {
@@ -217,13 +212,13 @@ static void take_files(struct parser *p, const struct manifest_key *key)
 	size_t at = 0;
 
 	while (at < all.len) {
-		if (all.at[at] == ' ' || all.at[at] == '\t' || all.at[at] == ',') {
+		if (manifest_file_separates(all.at[at])) {
 			at++;
 			continue;
 		}
 		/* What a file name may hold is ASCII: up to the first fault, columns are bytes. */
 		name = (struct ini_span){ all.at + at, 0, all.column + (unsigned)at };
-		for (; at < all.len && all.at[at] != ' ' && all.at[at] != '\t' && all.at[at] != ','; at++) {
+		for (; at < all.len && !manifest_file_separates(all.at[at]); at++) {
 			name.len++;
 		}
 		if (!manifest_file_ok(name.at, name.len)) {

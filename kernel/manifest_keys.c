@@ -93,18 +93,7 @@ const struct manifest_key *manifest_key_find(enum manifest_section section, cons
 
 bool manifest_name_ok(const char *name, size_t length)
 {
-	if (length == 0 || length >= MANIFEST_NAME_MAX || name[0] == '-' || name[0] == '.') {
-		return false;
-	}
-	for (size_t i = 0; i < length; i++) {
-		char c = name[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-		      c == '_' || c == '-')) {
-			return false;
-		}
-	}
-	return true;
+	return length > 0 && length < MANIFEST_NAME_MAX && name[0] != '-' && name[0] != '.' && str_is_name(name, length, "._-");
 }
 
 static bool number_value(const struct manifest_key *key, const char *text, uint64_t *number)
@@ -119,7 +108,7 @@ static bool module_value(const char *text)
 {
 	size_t name = 0;
 
-	while (text[name] != '\0' && text[name] != ' ' && text[name] != '\t') {
+	while (text[name] != '\0' && !is_blank(text[name])) {
 		name++;
 	}
 	return manifest_file_ok(text, name) && strlen(text + name) <= MANIFEST_ARGS_MAX;

@@ -10,6 +10,7 @@
 
 #include "kernel/arch.h"
 #include "kernel/console.h"
+#include "kernel/json.h"
 #include "kernel/lib/format.h"
 #include "kernel/lib/ring.h"
 #include "kernel/lib/string.h"
@@ -58,12 +59,30 @@ enum err shell_usage(void)
 	return shell_fail(ERR_INVAL, cmd->name, "usage: %s%s%s", cmd->name, cmd->usage[0] != '\0' ? " " : "", cmd->usage);
 }
 
-/* --- Words. */
-
-static bool is_blank(char c)
+enum err shell_result(enum err e, const char *what, const struct sched_reason *why)
 {
-	return c == ' ' || c == '\t';
+	return e == ERR_OK ? e : shell_fail(e, what, "%s", why->words[0] != '\0' ? why->words : err_words(e));
 }
+
+enum err shell_list(const struct shell_args *args, const char *heading,
+		    bool (*row)(const struct shell_args *args, unsigned i, struct json *j))
+{
+	struct json j;
+
+	if (args->json) {
+		json_begin(&j);
+	} else {
+		con_printf("%s", heading);
+	}
+	for (unsigned i = 0; row(args, i, args->json ? &j : NULL); i++) {
+	}
+	if (args->json) {
+		json_finish(&j);
+	}
+	return ERR_OK;
+}
+
+/* --- Words. */
 
 /* Takes the word at *at out, without its quotes, terminated in place; *at moves behind it. False: open quote. */
 static bool take_word(char **at, const char **word)
@@ -190,7 +209,7 @@ static enum err run_command(const struct shell_command *cmd, const struct shell_
 	if (outer == NULL) {
 		console_hold(args->json);
 	}
-	e = cmd->run(args);
+	e = args->count >= cmd->least && args->count <= cmd->most ? cmd->run(args) : shell_usage();
 	con_end_line();
 	shell.running = outer;
 	if (e != ERR_OK && !shell.failed) {
@@ -263,7 +282,6 @@ enum err shell_run(const char *line)
 
 static void edit_out(void *ctx, const char *bytes, size_t len)
 {
-	(void)ctx;
 	console_edit_write(bytes, len);
 }
 

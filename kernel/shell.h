@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "kernel/lib/err.h"
+#include "sched/sched.h"
 
 #define SHELL_ARGS_MAX	32
 
@@ -30,6 +31,7 @@ enum shell_keys { SHELL_NO_KEYS, SHELL_POOL_KEYS, SHELL_VM_KEYS };
 struct shell_command {
 	const char *name;		/* "pool list": one or two words */
 	const char *usage;		/* arguments, "[-c]" or "P SET" */
+	int least, most;		/* how many words it takes, -j not counted: else the shell answers with its usage */
 	const char *help;		/* one sentence */
 	const char *alias;		/* Xen users' name, or NULL */
 	enum shell_complete complete;	/* of every argument */
@@ -45,8 +47,19 @@ struct shell_command {
 /* Says what failed and why: `error: WHAT: WHY`; returns e for `return shell_fail(ERR_NOENT, "pool x", ...)`. */
 enum err shell_fail(enum err e, const char *what, const char *why_fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Fails with the running command's usage: `return shell_usage();` where words are missing or too many. */
+/* Fails with the running command's usage: `return shell_usage();` where a word is none that it takes. */
 enum err shell_usage(void);
+
+/* What became of e: as shell_fail() with why's words, or with its own where there are none; ERR_OK passes. */
+enum err shell_result(enum err e, const char *what, const struct sched_reason *why);
+
+struct json;
+/*
+ * A list command: rows 0, 1, ... below the heading; with -j (j not NULL) each is an object. False: there is no such row, or
+ * none after it.
+ */
+enum err shell_list(const struct shell_args *args, const char *heading,
+		    bool (*row)(const struct shell_args *args, unsigned i, struct json *j));
 
 /* Runs one command line as if typed (manifest `run =`). Prints prompt-less. Returns the command's error. */
 enum err shell_run(const char *line);

@@ -224,7 +224,6 @@ void shell_complete(void *ctx, struct lineedit *e)
 	struct completion c = { .word_count = 0 };
 	char key[WORD_MAX];
 
-	(void)ctx;
 	if (!parse(&c, e->line, e->cursor)) {
 		return;
 	}

@@ -170,7 +170,6 @@ void timer_set(struct timer *t, unsigned cpu, uint64_t at_ns)
 
 static void pass_by(void *arg)
 {
-	(void)arg;
 }
 
 /*

@@ -56,39 +56,29 @@ static void cpu_json(struct json *j, const struct cpu *c)
 	json_end(j);
 }
 
-static enum err cpu_list(const struct shell_args *args)
+static bool cpu_line(const struct shell_args *args, unsigned i, struct json *j)
 {
-	bool verbose = args->count == 1 && str_eq(args->word[0], "-v");
-	struct json j;
+	const struct cpu *c = cpu_get(i);
 
-	if (args->count > verbose) {
-		return shell_usage();
+	if (c != NULL && j != NULL) {
+		cpu_json(j, c);
+	} else if (c != NULL) {
+		cpu_row(c, args->count > 0);
 	}
-	if (args->json) {
-		json_begin(&j);
-	} else {
-		con_printf(" cpu  state    node  core  package  pool            %s\n",
-			   verbose ? " APIC id   llc  busy         idle         switches" : "");
-	}
-	for (unsigned i = 0; i < cpu_count(); i++) {
-		const struct cpu *c = cpu_get(i);
-
-		if (c == NULL) {
-			continue;
-		}
-		if (args->json) {
-			cpu_json(&j, c);
-		} else {
-			cpu_row(c, verbose);
-		}
-	}
-	if (args->json) {
-		json_finish(&j);
-	}
-	return ERR_OK;
+	return i + 1 < cpu_count();
 }
 
-SHELL_COMMAND(cpu_list, .name = "cpu list", .usage = "[-v] [-j]", .run = cpu_list,
+static enum err cpu_list(const struct shell_args *args)
+{
+	if (args->count > 0 && !str_eq(args->word[0], "-v")) {
+		return shell_usage();
+	}
+	return shell_list(args, args->count > 0 ?
+			  " cpu  state    node  core  package  pool             APIC id   llc  busy         idle         switches\n" :
+			  " cpu  state    node  core  package  pool            \n", cpu_line);
+}
+
+SHELL_COMMAND(cpu_list, .name = "cpu list", .usage = "[-v] [-j]", .most = 1, .run = cpu_list,
 	      .help = "Shows every cpu: state, place, pool; -v also APIC id and times.");
 
 static void node_cpus(unsigned node, struct cpuset *set)
@@ -143,78 +133,61 @@ static void node_json(struct json *j, unsigned node)
 	json_end(j);
 }
 
+static bool node_line(const struct shell_args *args, unsigned i, struct json *j)
+{
+	if (j != NULL) {
+		node_json(j, i);
+	} else {
+		node_row(i);
+	}
+	return i + 1 < machine.topology.node_count;
+}
+
 static enum err node_list(const struct shell_args *args)
 {
-	struct json j;
-
-	if (args->count > 0) {
-		return shell_usage();
-	}
-	if (args->json) {
-		json_begin(&j);
-	} else {
-		con_printf("node   pxm  cpus              memory    free      distances\n");
-	}
-	for (unsigned i = 0; i < machine.topology.node_count; i++) {
-		if (args->json) {
-			node_json(&j, i);
-		} else {
-			node_row(i);
-		}
-	}
-	if (args->json) {
-		json_finish(&j);
-	}
-	return ERR_OK;
+	return shell_list(args, "node   pxm  cpus              memory    free      distances\n", node_line);
 }
 
 SHELL_COMMAND(node_list, .name = "node list", .usage = "[-j]", .run = node_list,
 	      .help = "Shows the NUMA nodes: cpus, memory, distances to the others.");
 
-static void mem_json(void)
+static bool mem_row(const struct shell_args *args, unsigned i, struct json *j)
 {
-	struct json j;
+	const struct mem_node *n = &mem.node[i];
+	char used[24];
+	struct text t = text_make(used, sizeof(used));
 
-	json_begin(&j);
-	for (unsigned i = 0; i < mem.node_count; i++) {
-		json_object(&j, NULL);
-		json_uint(&j, "node", i);
-		json_uint(&j, "total_pages", mem.node[i].total_pages);
-		json_uint(&j, "free_pages", mem.node[i].free_pages);
-		json_uint(&j, "free_large_pages", mem_free_chunks(&mem, i));
-		json_uint(&j, "own_pages", mem.node[i].own_pages);
-		json_end(&j);
+	if (j != NULL) {
+		json_object(j, NULL);
+		json_uint(j, "node", i);
+		json_uint(j, "total_pages", n->total_pages);
+		json_uint(j, "free_pages", n->free_pages);
+		json_uint(j, "free_large_pages", mem_free_chunks(&mem, i));
+		json_uint(j, "own_pages", n->own_pages);
+		json_end(j);
+	} else {
+		text_bytes(&t, (n->total_pages - n->free_pages + n->own_pages) * PAGE_SIZE);
+		con_printf("%4u  %12lu  %12lu  %15lu   %s\n", i, n->total_pages, n->free_pages, mem_free_chunks(&mem, i), used);
 	}
-	json_finish(&j);
+	return i + 1 < mem.node_count;
 }
 
 static enum err mem_show(const struct shell_args *args)
 {
 	uint64_t total = 0, free = 0;
+	enum err e = shell_list(args, "node   total pages    free pages    free 2M pages   in use\n", mem_row);
 
-	if (args->count > 0) {
-		return shell_usage();
-	}
-	if (args->json) {
-		mem_json();
-		return ERR_OK;
-	}
-	con_printf("node   total pages    free pages    free 2M pages   in use\n");
 	for (unsigned i = 0; i < mem.node_count; i++) {
-		const struct mem_node *n = &mem.node[i];
-		char used[24];
-		struct text t = text_make(used, sizeof(used));
-
-		text_bytes(&t, (n->total_pages - n->free_pages + n->own_pages) * PAGE_SIZE);
-		con_printf("%4u  %12lu  %12lu  %15lu   %s\n", i, n->total_pages, n->free_pages, mem_free_chunks(&mem, i), used);
-		total += n->total_pages;
-		free += n->free_pages;
+		total += mem.node[i].total_pages;
+		free += mem.node[i].free_pages;
 	}
-	con_printf(" all  %12lu  %12lu\n", total, free);
-	if (mem.dropped_pages > 0) {
+	if (!args->json) {
+		con_printf(" all  %12lu  %12lu\n", total, free);
+	}
+	if (!args->json && mem.dropped_pages > 0) {
 		con_printf("%lu pages in scraps too small to use\n", mem.dropped_pages);
 	}
-	return ERR_OK;
+	return e;
 }
 
 SHELL_COMMAND(mem, .name = "mem", .usage = "[-j]", .run = mem_show,

@@ -10,7 +10,7 @@
 #include "kernel/manifest.h"
 #include "kernel/printable.h"
 #include "kernel/shell.h"
-#include "pool/cpu_args.h"
+#include "pool/args.h"
 
 #define BOOT_MANIFEST	"tarn.conf"
 #define PIECE_BYTES	128u
@@ -24,9 +24,6 @@ static enum err find_text(const struct shell_args *args, struct manifest_source 
 {
 	const struct boot_file *file;
 
-	if (args->count > 1) {
-		return shell_usage();
-	}
 	s->name = args->count == 1 ? args->word[0] : BOOT_MANIFEST;
 	if (!str_eq(s->name, BOOT_MANIFEST)) {
 		file = machine_file(s->name);
@@ -86,16 +83,10 @@ static void report(void *context, const struct manifest_error *error)
 	con_printf("%s\n", line);
 }
 
-static bool has_file(const void *context, const char *name)
-{
-	(void)context;
-	return machine_file(name) != NULL;
-}
-
 static enum err check_text(const struct manifest_source *s, struct manifest *m)
 {
 	struct manifest_errors errors = { .report = report, .context = (void *)(uintptr_t)s->name };
-	struct manifest_facts facts = { .cpus = cpu_args_facts(), .has_file = has_file };
+	struct manifest_facts facts = args_facts();
 
 	facts.cpus.is_free = NULL;	/* what would be at a boot, not what is now */
 	manifest_parse(m, s->text, s->size, &errors);
@@ -125,7 +116,7 @@ static enum err check(const struct shell_args *args)
 	return e;
 }
 
-SHELL_COMMAND(manifest_show, .name = "manifest show", .usage = "[FILE]", .run = show, .complete = SHELL_FILE,
+SHELL_COMMAND(manifest_show, .name = "manifest show", .usage = "[FILE]", .most = 1, .run = show, .complete = SHELL_FILE,
 	      .help = "Prints the manifest as it was read at boot.");
-SHELL_COMMAND(manifest_check, .name = "manifest check", .usage = "[FILE]", .run = check, .complete = SHELL_FILE,
+SHELL_COMMAND(manifest_check, .name = "manifest check", .usage = "[FILE]", .most = 1, .run = check, .complete = SHELL_FILE,
 	      .help = "Lists what is wrong with the manifest, on this machine.");

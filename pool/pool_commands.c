@@ -5,18 +5,11 @@
 #include "kernel/lib/string.h"
 #include "kernel/log.h"
 #include "kernel/shell.h"
-#include "pool/cpu_args.h"
-#include "pool/pool.h"
+#include "pool/args.h"
 
 #define CPUS_TEXT_MAX	256u
 
 /* --- Words to things. */
-
-static enum err find_pool(const char *name, struct pool **p)
-{
-	*p = pool_find(name);
-	return *p != NULL ? ERR_OK : shell_fail(ERR_NOENT, name, "there is no pool of that name");
-}
 
 /* The value of "key=value", or NULL when word has another key. */
 static const char *value_of(const char *word, const char *key)
@@ -67,7 +60,7 @@ static enum err parse_value(const char *word, struct wish *w)
 			} else {
 				e = sched_value_parse(t, equals + 1, &w->values.v[i], &why);
 			}
-			return e == ERR_OK ? ERR_OK : shell_fail(e, word, "%s", why.words);
+			return shell_result(e, word, &why);
 		}
 	}
 	return shell_fail(ERR_INVAL, word, "%s knows no such pool setting; expected key=value, see `sched list`", ops->name);
@@ -97,44 +90,48 @@ static void pool_json(struct json *j, const struct pool *p)
 	json_end(j);
 }
 
+/* Words of pool list: [-c] [P]. */
+static bool wants_cpus(const struct shell_args *args)
+{
+	return args->count > 0 && (str_eq(args->word[0], "-c") || str_eq(args->word[0], "--cpus"));
+}
+
+static const char *only(const struct shell_args *args)
+{
+	return args->count > wants_cpus(args) ? args->word[args->count - 1] : NULL;
+}
+
+static bool row(const struct shell_args *args, unsigned i, struct json *j)
+{
+	const struct pool *p = pool_at(i);
+	bool cpus = wants_cpus(args);
+
+	if (p == NULL || (only(args) != NULL && !str_eq(only(args), p->name))) {
+		return p != NULL;
+	}
+	if (j != NULL) {
+		pool_json(j, p);
+		return true;
+	}
+	con_printf("%-20s %5u  %-10s %4u%s%s", p->name, cpuset_count(&p->cpus), p->sched.ops->name, p->group_count,
+		   cpus ? "  " : "", cpus ? cpus_text(p) : "");
+	if (pool_failed(p) != NULL) {
+		con_printf("  (%s failed)", pool_failed(p));
+	}
+	con_printf("\n");
+	return true;
+}
+
 static enum err list(const struct shell_args *args)
 {
-	bool cpus = args->count > 0 && (str_eq(args->word[0], "-c") || str_eq(args->word[0], "--cpus"));
-	int names = args->count - cpus;
-	const char *only = names == 1 ? args->word[cpus] : NULL;
-	struct json j;
-	struct pool *p;
-
-	if (names > 1) {
+	if (args->count - wants_cpus(args) > 1) {
 		return shell_usage();
 	}
-	if (only != NULL && pool_find(only) == NULL) {
-		return find_pool(only, &p);
+	if (only(args) != NULL && args_pool(only(args)) == NULL) {
+		return ERR_NOENT;
 	}
-	if (args->json) {
-		json_begin(&j);
-	} else {
-		con_printf("%-20s %5s  %-10s %4s%s\n", "Name", "CPUs", "Sched", "VMs", cpus ? "  CPU list" : "");
-	}
-	for (unsigned i = 0; (p = pool_at(i)) != NULL; i++) {
-		if (only != NULL && !str_eq(only, p->name)) {
-			continue;
-		}
-		if (args->json) {
-			pool_json(&j, p);
-			continue;
-		}
-		con_printf("%-20s %5u  %-10s %4u%s%s", p->name, cpuset_count(&p->cpus), p->sched.ops->name, p->group_count,
-			   cpus ? "  " : "", cpus ? cpus_text(p) : "");
-		if (pool_failed(p) != NULL) {
-			con_printf("  (%s failed)", pool_failed(p));
-		}
-		con_printf("\n");
-	}
-	if (args->json) {
-		json_finish(&j);
-	}
-	return ERR_OK;
+	return shell_list(args, wants_cpus(args) ? "Name                  CPUs  Sched       VMs  CPU list\n" :
+			  "Name                  CPUs  Sched       VMs\n", row);
 }
 
 static void show_rows(const struct pool *p, const char *name, struct json *j)
@@ -225,11 +222,10 @@ static void show_json(const struct pool *p)
 
 static enum err show(const struct shell_args *args)
 {
-	struct pool *p;
-	enum err e = args->count == 1 ? find_pool(args->word[0], &p) : shell_usage();
+	const struct pool *p = args_pool(args->word[0]);
 
-	if (e != ERR_OK) {
-		return e;
+	if (p == NULL) {
+		return ERR_NOENT;
 	}
 	if (args->json) {
 		show_json(p);
@@ -289,7 +285,7 @@ static enum err parse_wish(const struct shell_args *args, struct wish *w)
 		const char *cpus = value_of(args->word[i], "cpus");
 
 		if (cpus != NULL) {
-			e = cpu_args_parse(cpus, &w->cpus);
+			e = args_cpus(cpus, &w->cpus);
 		} else if (value_of(args->word[i], "sched") == NULL) {
 			e = parse_value(args->word[i], w);
 		}
@@ -315,13 +311,12 @@ static enum err make(const char *name, const struct wish *w)
 	enum err e = pool_create(name, w->ops, &w->values, first != CPU_NONE ? cpu_get(first)->node : 0, &p, &why);
 
 	if (e != ERR_OK) {
-		return shell_fail(e, name, "%s", why.words);
+		return shell_result(e, name, &why);
 	}
 	pool_set_warn(p, w->warn);
 	e = move_all(NULL, p, &w->cpus);
 	if (e == ERR_OK && w->table != NULL) {
-		e = tune(p, w, &why);
-		e = e == ERR_OK ? e : shell_fail(e, name, "%s", why.words);
+		e = shell_result(tune(p, w, &why), name, &why);
 	}
 	if (e != ERR_OK) {
 		pool_destroy(p, &why);
@@ -332,7 +327,7 @@ static enum err make(const char *name, const struct wish *w)
 static enum err create(const struct shell_args *args)
 {
 	struct wish w = { 0 };
-	enum err e = args->count > 0 ? parse_wish(args, &w) : shell_usage();
+	enum err e = parse_wish(args, &w);
 
 	e = e == ERR_OK ? make(args->word[0], &w) : e;
 	pool_table_free(w.table);
@@ -342,45 +337,26 @@ static enum err create(const struct shell_args *args)
 static enum err destroy(const struct shell_args *args)
 {
 	struct sched_reason why;
-	struct pool *p;
-	enum err e = args->count == 1 ? find_pool(args->word[0], &p) : shell_usage();
+	struct pool *p = args_pool(args->word[0]);
 
-	if (e != ERR_OK) {
-		return e;
-	}
-	e = pool_destroy(p, &why);
-	return e == ERR_OK ? e : shell_fail(e, args->word[0], "%s", why.words);
+	return p == NULL ? ERR_NOENT : shell_result(pool_destroy(p, &why), args->word[0], &why);
 }
 
 static enum err rename(const struct shell_args *args)
 {
 	struct sched_reason why;
-	struct pool *p;
-	enum err e = args->count == 2 ? find_pool(args->word[0], &p) : shell_usage();
+	struct pool *p = args_pool(args->word[0]);
 
-	if (e != ERR_OK) {
-		return e;
-	}
-	e = pool_rename(p, args->word[1], &why);
-	return e == ERR_OK ? e : shell_fail(e, args->word[1], "%s", why.words);
+	return p == NULL ? ERR_NOENT : shell_result(pool_rename(p, args->word[1], &why), args->word[1], &why);
 }
 
 static enum err change_cpus(const struct shell_args *args, bool add)
 {
 	struct cpuset set;
-	struct pool *p;
-	enum err e = args->count == 2 ? find_pool(args->word[0], &p) : shell_usage();
+	struct pool *p = args_pool(args->word[0]);
+	enum err e = p == NULL ? ERR_NOENT : args_some_cpus(args->word[1], &set);
 
-	if (e == ERR_OK) {
-		e = cpu_args_parse(args->word[1], &set);
-	}
-	if (e != ERR_OK) {
-		return e;
-	}
-	if (cpuset_empty(&set)) {
-		return shell_fail(ERR_INVAL, args->word[1], "names no cpu");
-	}
-	return move_all(add ? NULL : p, add ? p : NULL, &set);
+	return e != ERR_OK ? e : move_all(add ? NULL : p, add ? p : NULL, &set);
 }
 
 static enum err cpu_add(const struct shell_args *args)
@@ -421,7 +397,7 @@ static enum err split_node(struct pool *p, unsigned node)
 	}
 	e = pool_create(name, p->sched.ops, &p->sched.values, node, &to, &why);
 	if (e != ERR_OK) {
-		return shell_fail(e, name, "%s", why.words);
+		return shell_result(e, name, &why);
 	}
 	pool_set_warn(to, p->warn);
 	e = move_all(p, to, &set);
@@ -440,9 +416,6 @@ static enum err numa_split(const struct shell_args *args)
 	enum err e = ERR_OK;
 	struct cpuset all;
 
-	if (args->count != 0) {
-		return shell_usage();
-	}
 	if (p == NULL) {
 		return shell_fail(ERR_STATE, "pool numa-split", "there is no pool");
 	}
@@ -471,21 +444,20 @@ static enum err numa_split(const struct shell_args *args)
 
 static enum err set(const struct shell_args *args)
 {
-	struct wish w = { 0 };
+	struct wish w;
 	struct sched_reason why;
-	struct pool *p;
-	enum err e = args->count >= 2 ? find_pool(args->word[0], &p) : shell_usage();
+	struct pool *p = args_pool(args->word[0]);
+	enum err e = ERR_OK;
 
-	if (e != ERR_OK) {
-		return e;
+	if (p == NULL) {
+		return ERR_NOENT;
 	}
 	w = (struct wish){ .ops = p->sched.ops, .values = p->sched.values, .warn = p->warn };
 	for (int i = 1; i < args->count && e == ERR_OK; i++) {
 		e = parse_value(args->word[i], &w);
 	}
 	if (e == ERR_OK) {
-		e = tune(p, &w, &why);
-		e = e == ERR_OK ? e : shell_fail(e, p->name, "%s", why.words);
+		e = shell_result(tune(p, &w, &why), p->name, &why);
 	}
 	if (e == ERR_OK) {
 		pool_set_warn(p, w.warn);
@@ -494,23 +466,22 @@ static enum err set(const struct shell_args *args)
 	return e;
 }
 
-SHELL_COMMAND(pool_list, .name = "pool list", .usage = "[-c] [P] [-j]", .run = list, .complete = SHELL_POOL,
+SHELL_COMMAND(pool_list, .name = "pool list", .usage = "[-c] [P] [-j]", .most = 2, .run = list, .complete = SHELL_POOL,
 	      .alias = "cpupool-list", .help = "Lists the pools; -c with their cpus.");
-SHELL_COMMAND(pool_show, .name = "pool show", .usage = "P [-j]", .run = show, .complete = SHELL_POOL,
+SHELL_COMMAND(pool_show, .name = "pool show", .usage = "P [-j]", .least = 1, .most = 1, .run = show, .complete = SHELL_POOL,
 	      .help = "Shows a pool's scheduler, settings, cpus and VMs.");
-SHELL_COMMAND(pool_create, .name = "pool create", .usage = "P [sched=S] [cpus=SET] [key=value...]",
-	      .run = create, .complete = SHELL_SCHED, .keys = SHELL_POOL_KEYS, .alias = "cpupool-create",
+SHELL_COMMAND(pool_create, .name = "pool create", .usage = "P [sched=S] [cpus=SET] [key=value...]", .least = 1,
+	      .most = SHELL_ARGS_MAX, .run = create, .complete = SHELL_SCHED, .keys = SHELL_POOL_KEYS, .alias = "cpupool-create",
 	      .help = "Makes a pool, of free cpus.");
-SHELL_COMMAND(pool_destroy, .name = "pool destroy", .usage = "P", .run = destroy, .complete = SHELL_POOL,
+SHELL_COMMAND(pool_destroy, .name = "pool destroy", .usage = "P", .least = 1, .most = 1, .run = destroy, .complete = SHELL_POOL,
 	      .alias = "cpupool-destroy", .help = "Removes a pool without VMs; its cpus become free.");
-SHELL_COMMAND(pool_rename, .name = "pool rename", .usage = "P Q", .run = rename, .complete = SHELL_POOL,
+SHELL_COMMAND(pool_rename, .name = "pool rename", .usage = "P Q", .least = 2, .most = 2, .run = rename, .complete = SHELL_POOL,
 	      .alias = "cpupool-rename", .help = "Gives pool P the name Q.");
-SHELL_COMMAND(pool_cpu_add, .name = "pool cpu-add", .usage = "P SET", .run = cpu_add, .complete = SHELL_POOL,
-	      .alias = "cpupool-cpu-add", .help = "Gives free cpus to a pool: all of SET, or none.");
-SHELL_COMMAND(pool_cpu_remove, .name = "pool cpu-remove", .usage = "P SET", .run = cpu_remove, .complete = SHELL_POOL,
-	      .alias = "cpupool-cpu-remove", .help = "Makes cpus of a pool free: all of SET, or none.");
-SHELL_COMMAND(pool_set, .name = "pool set", .usage = "P [admission=refuse|warn] [key=value...]", .run = set,
-	      .complete = SHELL_POOL, .help = "Changes a pool's admission, and settings of its scheduler while it runs.");
-SHELL_COMMAND(pool_numa_split, .name = "pool numa-split", .usage = "", .run = numa_split, .complete = SHELL_NOTHING,
-	      .alias = "cpupool-numa-split",
+SHELL_COMMAND(pool_cpu_add, .name = "pool cpu-add", .usage = "P SET", .least = 2, .most = 2, .run = cpu_add,
+	      .complete = SHELL_POOL, .alias = "cpupool-cpu-add", .help = "Gives free cpus to a pool: all of SET, or none.");
+SHELL_COMMAND(pool_cpu_remove, .name = "pool cpu-remove", .usage = "P SET", .least = 2, .most = 2, .run = cpu_remove,
+	      .complete = SHELL_POOL, .alias = "cpupool-cpu-remove", .help = "Makes cpus of a pool free: all of SET, or none.");
+SHELL_COMMAND(pool_set, .name = "pool set", .usage = "P [admission=refuse|warn] [key=value...]", .least = 2,
+	      .most = SHELL_ARGS_MAX, .run = set, .complete = SHELL_POOL, .help = "Changes a pool's admission, and settings of its scheduler while it runs.");
+SHELL_COMMAND(pool_numa_split, .name = "pool numa-split", .usage = "", .run = numa_split, .alias = "cpupool-numa-split",
 	      .help = "Splits the first pool: each other node's cpus become a pool nodeN like it.");

@@ -4,6 +4,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/log.h"
 #include "kernel/shell.h"
+#include "pool/args.h"
 #include "pool/pool_internal.h"
 
 static const char *print_value(const struct sched_tunable *t, int64_t value, char *buf, size_t size)
@@ -49,45 +50,32 @@ static void tunable_json(struct json *j, const struct sched_tunable *t)
 	json_end(j);
 }
 
-static void policy_json(struct json *j, const struct sched_ops *ops)
+static bool policy(const struct shell_args *args, unsigned i, struct json *j)
 {
-	json_object(j, NULL);
-	json_string(j, "name", ops->name);
-	json_string(j, "summary", ops->summary);
-	json_array(j, "tunables");
-	for (unsigned i = 0; i < ops->tunable_count; i++) {
-		tunable_json(j, &ops->tunables[i]);
-	}
-	json_end(j);
-	json_end(j);
-}
+	const struct sched_ops *ops = sched_policy_at(i);
 
-static enum err list(const struct shell_args *args)
-{
-	struct json j;
-
-	if (args->count != 0) {
-		return shell_usage();
-	}
-	if (args->json) {
-		json_begin(&j);
-	}
-	for (unsigned i = 0; i < sched_policy_count(); i++) {
-		const struct sched_ops *ops = sched_policy_at(i);
-
-		if (args->json) {
-			policy_json(&j, ops);
-			continue;
-		}
+	if (j == NULL) {
 		con_printf("%-10s %s\n", ops->name, ops->summary);
 		for (unsigned k = 0; k < ops->tunable_count; k++) {
 			show_tunable(&ops->tunables[k]);
 		}
+		return i + 1 < sched_policy_count();
 	}
-	if (args->json) {
-		json_finish(&j);
+	json_object(j, NULL);
+	json_string(j, "name", ops->name);
+	json_string(j, "summary", ops->summary);
+	json_array(j, "tunables");
+	for (unsigned k = 0; k < ops->tunable_count; k++) {
+		tunable_json(j, &ops->tunables[k]);
 	}
-	return ERR_OK;
+	json_end(j);
+	json_end(j);
+	return i + 1 < sched_policy_count();
+}
+
+static enum err list(const struct shell_args *args)
+{
+	return shell_list(args, "", policy);
 }
 
 /* Those that have work and may not run, whatever the policy. With all domains of p held. */
@@ -114,15 +102,11 @@ static enum err dump(const struct shell_args *args)
 	static char buf[16 * KIB];
 	struct text t = text_make(buf, sizeof(buf));
 	struct sched_reason why;
-	struct pool *p;
+	struct pool *p = args_pool(args->word[0]);
 	uint64_t now_ns;
 
-	if (args->count != 1) {
-		return shell_usage();
-	}
-	p = pool_find(args->word[0]);
 	if (p == NULL) {
-		return shell_fail(ERR_NOENT, args->word[0], "there is no pool of that name");
+		return ERR_NOENT;
 	}
 	pool_lock_all(p);
 	now_ns = arch_now_ns();
@@ -136,7 +120,7 @@ static enum err dump(const struct shell_args *args)
 	return pool_check(p, &why) ? ERR_OK : shell_fail(ERR_STATE, p->name, "%s", why.words);
 }
 
-SHELL_COMMAND(sched_list, .name = "sched list", .usage = "[-j]", .run = list, .complete = SHELL_NOTHING,
+SHELL_COMMAND(sched_list, .name = "sched list", .usage = "[-j]", .run = list,
 	      .help = "Lists the schedulers with their settings, defaults and ranges.");
-SHELL_COMMAND(sched_dump, .name = "sched dump", .usage = "P", .run = dump, .complete = SHELL_POOL,
+SHELL_COMMAND(sched_dump, .name = "sched dump", .usage = "P", .least = 1, .most = 1, .run = dump, .complete = SHELL_POOL,
 	      .help = "Shows a pool's scheduler as it sees itself, and checks it.");

@@ -6,12 +6,10 @@
 #include "kernel/heap.h"
 #include "kernel/lib/string.h"
 #include "kernel/log.h"
-#include "kernel/machine.h"
-#include "kernel/manifest.h"
 #include "kernel/shell.h"
-#include "pool/cpu_args.h"
-#include "pool/pool.h"
+#include "pool/args.h"
 #include "vm/vcpu.h"
+#include "vm/vm_commands.h"
 #include "vm/vm_manifest.h"
 #include "vm/vm_memory.h"
 
@@ -25,23 +23,7 @@ struct wish {
 	char wrong[256];		/* what was wrong first; empty: nothing */
 };
 
-static enum err say(enum err e, const char *what, const struct sched_reason *why)
-{
-	return shell_fail(e, what, "%s", why->words[0] != '\0' ? why->words : err_words(e));
-}
-
-static enum err no_such_vm(const char *name)
-{
-	return shell_fail(ERR_NOENT, name, "there is no VM of that name");
-}
-
 /* --- vm create */
-
-static bool has_file(const void *context, const char *name)
-{
-	(void)context;
-	return machine_file(name) != NULL;
-}
 
 /* The first error ends the command; the others are said above it. */
 static void report(void *context, const struct manifest_error *error)
@@ -104,7 +86,7 @@ static void put_pools(struct manifest *m)
 
 static enum err read_wish(const struct shell_args *args, struct wish *w)
 {
-	const struct manifest_facts facts = { .cpus = cpu_args_facts(), .has_file = has_file };
+	const struct manifest_facts facts = args_facts();
 	struct manifest_errors errors = { .report = report, .context = w };
 	struct manifest *m = &w->manifest;
 	enum err e = write_section(args, w);
@@ -148,7 +130,7 @@ static enum err create_wished(const struct shell_args *args, struct wish *w)
 			vm_destroy(vm);
 		}
 	}
-	return e == ERR_OK ? ERR_OK : say(e, args->word[0], &why);
+	return shell_result(e, args->word[0], &why);
 }
 
 static enum err create(const struct shell_args *args)
@@ -156,9 +138,6 @@ static enum err create(const struct shell_args *args)
 	struct wish *w;
 	enum err e;
 
-	if (args->count == 0) {
-		return shell_usage();
-	}
 	/* Before it becomes a section's head, where a manifest would say other things about it. */
 	if (!manifest_name_ok(args->word[0], strlen(args->word[0]))) {
 		return shell_fail(ERR_INVAL, args->word[0], "expected a name of at most %u letters, digits and . _ -",
@@ -174,7 +153,8 @@ static enum err create(const struct shell_args *args)
 	return e;
 }
 
-SHELL_COMMAND(vm_create, .name = "vm create", .usage = "V key=value...", .run = create, .keys = SHELL_VM_KEYS,
+SHELL_COMMAND(vm_create, .name = "vm create", .usage = "V key=value...", .least = 1, .most = SHELL_ARGS_MAX, .run = create,
+	      .keys = SHELL_VM_KEYS,
 	      .help = "Makes a VM, stopped (autostart=yes: running), by the keys of the manifest's [vm V].");
 
 /* --- vm set */
@@ -182,7 +162,7 @@ SHELL_COMMAND(vm_create, .name = "vm create", .usage = "V key=value...", .run = 
 /* What `vm set` may change, gathered before anything changes. */
 struct change {
 	struct vm *vm;
-	enum vm_action on_poweroff, on_reboot, on_crash;
+	enum manifest_action on_poweroff, on_reboot, on_crash;
 	struct sched_values values;	/* where given is set */
 	bool given[SCHED_TUNABLE_MAX];
 	bool of_group, of_entity;
@@ -202,14 +182,14 @@ static enum err set_tunable(struct change *c, const struct sched_tunable *t, uns
 	}
 	e = sched_value_parse(t, value, &c->values.v[index], &why);
 	if (e != ERR_OK) {
-		return say(e, word, &why);
+		return shell_result(e, word, &why);
 	}
 	c->given[index] = true;
 	*(t->scope == SCHED_GROUP ? &c->of_group : &c->of_entity) = true;
 	return ERR_OK;
 }
 
-static enum err set_action(enum vm_action *action, const struct manifest_key *key, const char *word, const char *value)
+static enum err set_action(enum manifest_action *action, const struct manifest_key *key, const char *word, const char *value)
 {
 	char form[80];
 	struct text t = text_make(form, sizeof(form));
@@ -219,7 +199,7 @@ static enum err set_action(enum vm_action *action, const struct manifest_key *ke
 		manifest_key_form(key, &t);
 		return shell_fail(ERR_INVAL, word, "%s: found \"%.40s\", expected %s", key->name, value, form);
 	}
-	*action = vm_manifest_action((unsigned)number);
+	*action = (enum manifest_action)number;
 	return ERR_OK;
 }
 
@@ -339,16 +319,13 @@ static enum err apply(const struct change *c, struct sched_reason *why)
 
 static enum err set(const struct shell_args *args)
 {
-	struct vm *vm = args->count >= 2 ? vm_find(args->word[0]) : NULL;
+	struct vm *vm = vm_named(args->word[0]);
 	struct sched_reason why = { "" };
 	struct change c = { .vm = vm };
 	enum err e = ERR_OK;
 
-	if (args->count < 2) {
-		return shell_usage();
-	}
 	if (vm == NULL) {
-		return no_such_vm(args->word[0]);
+		return ERR_NOENT;
 	}
 	c.on_poweroff = vm->config.on_poweroff;
 	c.on_reboot = vm->config.on_reboot;
@@ -356,14 +333,11 @@ static enum err set(const struct shell_args *args)
 	for (int i = 1; i < args->count && e == ERR_OK; i++) {
 		e = set_one(&c, args->word[i]);
 	}
-	if (e != ERR_OK) {
-		return e;
-	}
-	e = apply(&c, &why);
-	return e == ERR_OK ? ERR_OK : say(e, args->word[0], &why);
+	return e != ERR_OK ? e : shell_result(apply(&c, &why), args->word[0], &why);
 }
 
-SHELL_COMMAND(vm_set, .name = "vm set", .usage = "V key=value...", .run = set, .complete = SHELL_VM,
+SHELL_COMMAND(vm_set, .name = "vm set", .usage = "V key=value...", .least = 2, .most = SHELL_ARGS_MAX, .run = set,
+	      .complete = SHELL_VM,
 	      .help = "Changes what may change in a VM that exists: scheduler values, on-poweroff, on-reboot, on-crash.");
 
 /* --- vm migrate */
@@ -381,20 +355,15 @@ static enum err migrate(const struct shell_args *args)
 	if (args->count != 2) {
 		return shell_usage();
 	}
-	vm = vm_find(args->word[0]);
-	to = pool_find(args->word[1]);
-	if (vm == NULL) {
-		return no_such_vm(args->word[0]);
-	}
-	if (to == NULL) {
-		return shell_fail(ERR_NOENT, args->word[1], "there is no pool of that name");
+	if ((vm = vm_named(args->word[0])) == NULL || (to = args_pool(args->word[1])) == NULL) {
+		return ERR_NOENT;
 	}
 	if (to == vm->pool) {
 		return shell_fail(ERR_STATE, args->word[0], "it is in pool %s already", to->name);
 	}
 	e = vm_move(vm, to, &why);
 	if (e != ERR_OK) {
-		return say(e, args->word[0], &why);
+		return shell_result(e, args->word[0], &why);
 	}
 	if (!vm_memory_is_near(vm)) {
 		con_printf("its memory stays on node %u, where pool %s has no cpu\n", vm->node, to->name);
@@ -402,5 +371,5 @@ static enum err migrate(const struct shell_args *args)
 	return ERR_OK;
 }
 
-SHELL_COMMAND(vm_migrate, .name = "vm migrate", .usage = "V P [--memory]", .run = migrate, .complete = SHELL_VM,
-	      .alias = "cpupool-migrate", .help = "Moves a VM to another pool while it runs; its memory stays where it is.");
+SHELL_COMMAND(vm_migrate, .name = "vm migrate", .usage = "V P [--memory]", .least = 2, .most = 3, .run = migrate,
+	      .complete = SHELL_VM, .alias = "cpupool-migrate", .help = "Moves a VM to another pool while it runs; its memory stays where it is.");

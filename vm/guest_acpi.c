@@ -24,9 +24,8 @@ static void put(struct area *a, uint64_t value, unsigned width)
 		a->overrun = true;
 		return;
 	}
-	for (unsigned i = 0; i < width; i++) {
-		a->bytes[a->at++] = (uint8_t)(value >> (8 * i));
-	}
+	memcpy(a->bytes + a->at, &value, width);
+	a->at += width;
 }
 
 static void put_text(struct area *a, const char *text)

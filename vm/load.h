@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel/lib/reader.h"
+#include "kernel/lib/string.h"
 #include "vm/image.h"
 
 /* A part of guest memory, as memory maps tell it; the types of e820 and of PVH's memory map are the same. */
@@ -37,6 +38,12 @@ enum err load_check_range(struct load *l, const char *what, uint64_t at, uint64_
 
 /* Copies what may be large to RAM. False: not all of it is RAM. */
 bool load_put(struct load *l, uint64_t at, const void *data, size_t size);
+
+/* Sets a field of the information that a kernel is started with: the low width bytes. */
+static inline void load_set(uint8_t *page, size_t at, uint64_t value, unsigned width)
+{
+	memcpy(page + at, &value, width);
+}
 
 /* Copies a blob page aligned below l->top and above the image; *at says where. */
 enum err load_blob(struct load *l, const char *what, const struct image_blob *blob, uint64_t *at);

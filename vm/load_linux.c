@@ -4,7 +4,6 @@
  * part after the setup sectors goes to pref_address, where init_size bytes are its own until it has unpacked itself;
  * it starts 0x200 bytes in, in long mode, with RSI at boot_params, which hold a copy of the image's header.
  */
-#include "kernel/lib/string.h"
 #include "vm/load.h"
 #include "vm/load_layout.h"
 
@@ -122,13 +121,6 @@ static enum err check_header(struct load *l, struct reader *r, struct header *h)
 	return e != ERR_OK ? e : check_address(l, r, h);
 }
 
-static void set(uint8_t *params, size_t at, uint64_t value, unsigned width)
-{
-	for (unsigned i = 0; i < width; i++) {
-		params[at + i] = (uint8_t)(value >> (8 * i));
-	}
-}
-
 static void set_e820(const struct gmem *g, uint8_t *params)
 {
 	struct load_range map[LOAD_MAP_MAX];
@@ -137,12 +129,12 @@ static void set_e820(const struct gmem *g, uint8_t *params)
 	for (unsigned i = 0; i < n; i++) {
 		size_t at = BP_E820_TABLE + 20 * i;
 
-		set(params, at, map[i].base, 8);
-		set(params, at + 8, map[i].size, 8);
-		set(params, at + 16, map[i].type, 4);
+		load_set(params, at, map[i].base, 8);
+		load_set(params, at + 8, map[i].size, 8);
+		load_set(params, at + 16, map[i].type, 4);
 	}
-	set(params, BP_E820_ENTRIES, n, 1);
-	set(params, BP_ALT_MEM_K, (g->low_size - MIB) / KIB, 4);
+	load_set(params, BP_E820_ENTRIES, n, 1);
+	load_set(params, BP_ALT_MEM_K, (g->low_size - MIB) / KIB, 4);
 }
 
 /* boot_params: the header's copy and what a boot loader fills in. params is one zeroed page. */
@@ -150,13 +142,13 @@ static void set_params(struct load *l, const struct header *h, uint64_t initrd, 
 {
 	memcpy(params + HDR_SETUP_SECTS, (const uint8_t *)l->files->kernel.data + HDR_SETUP_SECTS,
 	       h->end - HDR_SETUP_SECTS);
-	set(params, HDR_TYPE_OF_LOADER, LOADER_UNKNOWN, 1);
-	set(params, HDR_CODE32_START, h->load_at, 4);
-	set(params, HDR_RAMDISK_IMAGE, initrd, 4);
-	set(params, HDR_RAMDISK_SIZE, initrd == 0 ? 0 : l->files->initrd.size, 4);
-	set(params, HDR_CMD_LINE_PTR, cmdline, 4);
-	set(params, HDR_SETUP_DATA, 0, 8);
-	set(params, BP_ACPI_RSDP, l->rsdp.v, 8);
+	load_set(params, HDR_TYPE_OF_LOADER, LOADER_UNKNOWN, 1);
+	load_set(params, HDR_CODE32_START, h->load_at, 4);
+	load_set(params, HDR_RAMDISK_IMAGE, initrd, 4);
+	load_set(params, HDR_RAMDISK_SIZE, initrd == 0 ? 0 : l->files->initrd.size, 4);
+	load_set(params, HDR_CMD_LINE_PTR, cmdline, 4);
+	load_set(params, HDR_SETUP_DATA, 0, 8);
+	load_set(params, BP_ACPI_RSDP, l->rsdp.v, 8);
 	set_e820(l->mem, params);
 }
 

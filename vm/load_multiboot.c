@@ -6,7 +6,6 @@
  * An ELF64 is taken too where its entry is 32-bit code, as GNU Mach's is. Modules lie right above the image in their
  * order, each on a page; command lines start with the file's name, which kernels expect to skip.
  */
-#include "kernel/lib/string.h"
 #include "vm/load.h"
 #include "vm/load_layout.h"
 #include "vm/vmap.h"
@@ -182,13 +181,6 @@ static enum err load_image(struct load *l, uint64_t *entry)
 	return load_elf(l, &f, "e_entry", *entry);
 }
 
-static void put(uint8_t *page, size_t at, uint64_t value, unsigned width)
-{
-	for (unsigned i = 0; i < width; i++) {
-		page[at + i] = (uint8_t)(value >> (8 * i));
-	}
-}
-
 /* An initrd is the first module. */
 static enum err put_modules(struct load *l, uint8_t *page, size_t list)
 {
@@ -208,12 +200,12 @@ static enum err put_modules(struct load *l, uint8_t *page, size_t list)
 		if (e != ERR_OK) {
 			return e;
 		}
-		put(page, to, at, 4);
-		put(page, to + 4, at + blob->size, 4);
-		put(page, to + 8, words, 4);
+		load_set(page, to, at, 4);
+		load_set(page, to + 4, at + blob->size, 4);
+		load_set(page, to + 8, words, 4);
 	}
-	put(page, INFO_MODS_COUNT, count, 4);
-	put(page, INFO_MODS_ADDR, LOAD_INFO + list, 4);
+	load_set(page, INFO_MODS_COUNT, count, 4);
+	load_set(page, INFO_MODS_ADDR, LOAD_INFO + list, 4);
 	return ERR_OK;
 }
 
@@ -225,13 +217,13 @@ static size_t put_map(struct load *l, uint8_t *page, size_t list)
 	for (unsigned i = 0; i < count; i++) {
 		size_t to = list + i * MAP_BYTES;
 
-		put(page, to, MAP_BYTES - 4, 4);
-		put(page, to + 4, map[i].base, 8);
-		put(page, to + 12, map[i].size, 8);
-		put(page, to + 20, map[i].type, 4);
+		load_set(page, to, MAP_BYTES - 4, 4);
+		load_set(page, to + 4, map[i].base, 8);
+		load_set(page, to + 12, map[i].size, 8);
+		load_set(page, to + 20, map[i].type, 4);
 	}
-	put(page, INFO_MMAP_LENGTH, count * MAP_BYTES, 4);
-	put(page, INFO_MMAP_ADDR, LOAD_INFO + list, 4);
+	load_set(page, INFO_MMAP_LENGTH, count * MAP_BYTES, 4);
+	load_set(page, INFO_MMAP_ADDR, LOAD_INFO + list, 4);
 	return list + count * MAP_BYTES;
 }
 
@@ -246,12 +238,12 @@ static enum err put_info(struct load *l, uint8_t *page)
 	if (e != ERR_OK) {
 		return e;
 	}
-	put(page, INFO_FLAGS, HAS_MEMORY | HAS_CMDLINE | HAS_MODS | HAS_MMAP | HAS_LOADER_NAME, 4);
-	put(page, INFO_MEM_LOWER, VMAP_LOW_RAM_END / KIB, 4);
-	put(page, INFO_MEM_UPPER, (l->mem->low_size - VMAP_HIGH_RAM_BASE) / KIB, 4);
-	put(page, INFO_CMDLINE, cmdline, 4);
+	load_set(page, INFO_FLAGS, HAS_MEMORY | HAS_CMDLINE | HAS_MODS | HAS_MMAP | HAS_LOADER_NAME, 4);
+	load_set(page, INFO_MEM_LOWER, VMAP_LOW_RAM_END / KIB, 4);
+	load_set(page, INFO_MEM_UPPER, (l->mem->low_size - VMAP_HIGH_RAM_BASE) / KIB, 4);
+	load_set(page, INFO_CMDLINE, cmdline, 4);
 	memcpy(page + at, loader_name, sizeof(loader_name));
-	put(page, INFO_LOADER_NAME, LOAD_INFO + at, 4);
+	load_set(page, INFO_LOADER_NAME, LOAD_INFO + at, 4);
 	return put_modules(l, page, align_up(at + sizeof(loader_name), 8));
 }
 

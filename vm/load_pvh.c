@@ -3,7 +3,6 @@
  * Loads an ELF32 or ELF64 with a PVH entry note (Xen docs/misc/pvh.pandoc, xen/include/public/arch-x86/hvm/start_info.h):
  * segments to their physical addresses, entry in flat 32-bit protected mode without paging, EBX at hvm_start_info.
  */
-#include "kernel/lib/string.h"
 #include "vm/load.h"
 #include "vm/load_layout.h"
 
@@ -70,9 +69,8 @@ struct out {
 
 static void put(struct out *o, uint64_t value, unsigned width)
 {
-	for (unsigned i = 0; i < width; i++) {
-		o->page[o->at++] = (uint8_t)(value >> (8 * i));
-	}
+	load_set(o->page, o->at, value, width);
+	o->at += width;
 }
 
 static enum err put_module(struct load *l, struct out *o, const char *what, const struct image_blob *blob)

@@ -239,9 +239,6 @@ static enum err stats(const struct shell_args *args)
 	const struct vm *vm = only != NULL ? vm_find(only) : NULL;
 	const struct pool *p = only != NULL ? pool_find(only) : NULL;
 
-	if (args->count > 1) {
-		return shell_usage();
-	}
 	if (only != NULL && vm == NULL && p == NULL) {
 		return shell_fail(ERR_NOENT, only, "there is no VM and no pool of that name");
 	}
@@ -259,5 +256,5 @@ static enum err stats(const struct shell_args *args)
 	return ERR_OK;
 }
 
-SHELL_COMMAND(stats, .name = "stats", .usage = "[V|P] [-j]", .run = stats, .complete = SHELL_VM,
+SHELL_COMMAND(stats, .name = "stats", .usage = "[V|P] [-j]", .most = 1, .run = stats, .complete = SHELL_VM,
 	      .help = "Shows where the time of VMs and pools went, exits by kind, interrupts given.");

@@ -5,9 +5,10 @@
 #include "kernel/lib/parse.h"
 #include "kernel/log.h"
 #include "kernel/shell.h"
-#include "pool/cpu_args.h"
+#include "pool/args.h"
 #include "pool/pool.h"
 #include "vm/vcpu.h"
+#include "vm/vm_commands.h"
 
 static const char *vcpu_state(const struct vcpu *v)
 {
@@ -47,32 +48,35 @@ static void vcpu_json(struct json *j, struct vcpu *v)
 	json_end(j);
 }
 
-static enum err vcpu_list(const struct shell_args *args)
+/* The i-th of all. */
+static struct vcpu *vcpu_at(unsigned i)
 {
 	const struct vm *vm;
-	struct json j;
 
-	if (args->count > 0) {
-		return shell_usage();
-	}
-	if (args->json) {
-		json_begin(&j);
-	} else {
-		con_printf("vm               vcpu  state     cpu           ran         waited  switches\n");
-	}
-	for (unsigned i = 0; (vm = vm_at(i)) != NULL; i++) {
-		for (unsigned k = 0; k < vm->vcpu_count; k++) {
-			if (args->json) {
-				vcpu_json(&j, vm->vcpu[k]);
-			} else {
-				vcpu_row(vm->vcpu[k]);
-			}
+	for (unsigned k = 0; (vm = vm_at(k)) != NULL; k++) {
+		if (i < vm->vcpu_count) {
+			return vm->vcpu[i];
 		}
+		i -= vm->vcpu_count;
 	}
-	if (args->json) {
-		json_finish(&j);
+	return NULL;
+}
+
+static bool vcpu_line(const struct shell_args *args, unsigned i, struct json *j)
+{
+	struct vcpu *v = vcpu_at(i);
+
+	if (v != NULL && j != NULL) {
+		vcpu_json(j, v);
+	} else if (v != NULL) {
+		vcpu_row(v);
 	}
-	return ERR_OK;
+	return v != NULL;
+}
+
+static enum err vcpu_list(const struct shell_args *args)
+{
+	return shell_list(args, "vm               vcpu  state     cpu           ran         waited  switches\n", vcpu_line);
 }
 
 SHELL_COMMAND(vcpu_list, .name = "vcpu list", .usage = "[-j]", .run = vcpu_list,
@@ -80,41 +84,29 @@ SHELL_COMMAND(vcpu_list, .name = "vcpu list", .usage = "[-j]", .run = vcpu_list,
 
 /* --- vcpu pin */
 
-static enum err parse_cpus(const char *text, struct cpuset *set)
-{
-	enum err e = cpu_args_parse(text, set);
-
-	return e == ERR_OK && cpuset_empty(set) ? shell_fail(ERR_INVAL, text, "names no cpu") : e;
-}
-
 static enum err pin(const struct shell_args *args)
 {
 	struct sched_reason why = { "" };
 	struct cpuset hard, soft;
-	const struct vm *vm;
+	const struct vm *vm = vm_named(args->word[0]);
 	uint64_t n;
 	enum err e;
 
-	if (args->count < 3 || args->count > 4) {
-		return shell_usage();
-	}
-	vm = vm_find(args->word[0]);
 	if (vm == NULL) {
-		return shell_fail(ERR_NOENT, args->word[0], "there is no VM of that name");
+		return ERR_NOENT;
 	}
 	if (parse_u64(args->word[1], &n) != ERR_OK || n >= vm->vcpu_count) {
 		return shell_fail(ERR_RANGE, args->word[1], "expected the number of a vCPU, 0 to %u", vm->vcpu_count - 1);
 	}
-	e = parse_cpus(args->word[2], &hard);
+	e = args_some_cpus(args->word[2], &hard);
 	if (e == ERR_OK) {
-		e = parse_cpus(args->count == 4 ? args->word[3] : "all", &soft);
+		e = args_some_cpus(args->count == 4 ? args->word[3] : "all", &soft);
 	}
 	if (e != ERR_OK) {
 		return e;
 	}
-	e = pool_entity_pin(&vm->vcpu[n]->entity, &hard, &soft, &why);
-	return e == ERR_OK ? ERR_OK : shell_fail(e, args->word[0], "%s", why.words);
+	return shell_result(pool_entity_pin(&vm->vcpu[n]->entity, &hard, &soft, &why), args->word[0], &why);
 }
 
-SHELL_COMMAND(vcpu_pin, .name = "vcpu pin", .usage = "V N HARD [SOFT]", .run = pin, .complete = SHELL_VM,
+SHELL_COMMAND(vcpu_pin, .name = "vcpu pin", .usage = "V N HARD [SOFT]", .least = 3, .most = 4, .run = pin, .complete = SHELL_VM,
 	      .help = "Names the cpus that a VM's vCPU may, and would rather, run on.");

@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "kernel/lib/string.h"
 #include "kernel/lib/util.h"
 #include "vm/vspec.h"
 #include "vm/vsteal.h"
@@ -49,23 +48,14 @@
 
 struct row {
 	uint32_t leaf;
-	uint32_t eax, ebx, ecx, edx;		/* bits that may show */
-	uint32_t ecx_set;
+	struct virt_cpuid show, set;	/* bits that may show, and that always do */
 	void (*fix)(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f);
 };
 
 #define LEAF_XSAVE	0xdu
 
-static void fix_max(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
-{
-	(void)subleaf;
-	(void)f;
-	c->eax = LEAF_MAX;
-}
-
 static void fix_1(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
 	c->ebx = (c->ebx & 0xff00) | f->vcpus << 16 | f->apic_id << 24;
 	if (f->vcpus > 1) {
 		c->edx |= BIT(28);
@@ -83,7 +73,6 @@ static void fix_1(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_fa
 /* Caches: no cpu shares one with another as far as a guest can tell. */
 static void fix_4(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
 	if ((c->eax & 31) != 0) {
 		c->eax = (c->eax & 0x3fff) | (f->vcpus - 1) << 26;
 	}
@@ -116,16 +105,6 @@ static void fix_7(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_fa
 	}
 }
 
-static unsigned log2_ceil(unsigned v)
-{
-	unsigned shift = 0;
-
-	while ((1u << shift) < v) {
-		shift++;
-	}
-	return shift;
-}
-
 /* Extended topology: every vCPU is a core of one package. */
 static void fix_topology(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
@@ -156,17 +135,8 @@ static void fix_xsave(struct virt_cpuid *c, uint32_t subleaf, const struct vcpui
 	}
 }
 
-/* The APIC timer is emulated and never stops (ARAT), whatever the host's does. */
-static void fix_power(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
-{
-	(void)subleaf;
-	(void)f;
-	*c = (struct virt_cpuid){ .eax = BIT(2) };
-}
-
 static void fix_ext_features(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
 	if (!f->has_rdtscp) {
 		c->edx &= ~EXT1_EDX_RDTSCP;
 	}
@@ -174,94 +144,56 @@ static void fix_ext_features(struct virt_cpuid *c, uint32_t subleaf, const struc
 
 static void fix_tsc(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
-	*c = (struct virt_cpuid){ .eax = 1, .ebx = VCPUID_TSC_PER_CRYSTAL,
-				  .ecx = (uint32_t)(f->tsc_hz / VCPUID_TSC_PER_CRYSTAL) };
+	c->ecx = (uint32_t)(f->tsc_hz / VCPUID_TSC_PER_CRYSTAL);
 }
 
 static void fix_frequency(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
-	*c = (struct virt_cpuid){ .eax = (uint32_t)(f->tsc_hz / 1000000), .ebx = (uint32_t)(f->tsc_hz / 1000000) };
-}
-
-static void fix_hypervisor(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
-{
-	(void)subleaf;
-	(void)f;
-	c->eax = LEAF_TIMING;
-	memcpy(&c->ebx, "Tarn", 4);
-	memcpy(&c->ecx, "Tarn", 4);
-	memcpy(&c->edx, "Tarn", 4);
-}
-
-static void fix_interface(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
-{
-	(void)subleaf;
-	(void)f;
-	c->eax = INTERFACE;
+	c->eax = c->ebx = (uint32_t)(f->tsc_hz / 1000000);
 }
 
 /* TSC and APIC timer in kHz, where other hypervisors have them too. */
 static void fix_timing(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
 {
-	(void)subleaf;
 	c->eax = (uint32_t)(f->tsc_hz / 1000);
 	c->ebx = (uint32_t)(f->tsc_hz / VCPUID_TSC_PER_CRYSTAL / 1000);
 }
 
-/* Of KVM's interface no more than stolen time: Linux asks for each part by its bit. */
-static void fix_kvm(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
-{
-	(void)subleaf;
-	(void)f;
-	c->eax = VSTEAL_LEAF_FEATURES;
-	memcpy(&c->ebx, "KVMK", 4);
-	memcpy(&c->ecx, "VMKV", 4);
-	memcpy(&c->edx, "M\0\0", 4);
-}
-
-static void fix_kvm_features(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
-{
-	(void)subleaf;
-	(void)f;
-	c->eax = VSTEAL_FEATURE;
-}
-
-static void fix_ext_max(struct virt_cpuid *c, uint32_t subleaf, const struct vcpuid_facts *f)
-{
-	(void)subleaf;
-	(void)f;
-	*c = (struct virt_cpuid){ .eax = LEAF_EXT_MAX };
-}
-
 #define ALL	UINT32_MAX
 
-/* By leaf, ascending. */
+#define HOST	{ ALL, ALL, ALL, ALL }
+#define NAME(a, b, c, d)	((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
+#define TARN	NAME('T', 'a', 'r', 'n')
+
+/*
+ * By leaf, ascending. The APIC timer is emulated and never stops (leaf 6: ARAT), whatever the host's does. Of KVM's interface there
+ * is no more than stolen time: Linux asks for each part by its bit.
+ */
 static const struct row rows[] = {
-	{ 0x00000000, 0, ALL, ALL, ALL, 0, fix_max },
-	{ 0x00000001, ALL, ALL, LEAF1_ECX, LEAF1_EDX, LEAF1_ECX_SET, fix_1 },
-	{ 0x00000002, ALL, ALL, ALL, ALL, 0, NULL },
-	{ 0x00000004, ALL, ALL, ALL, ALL, 0, fix_4 },
-	{ 0x00000006, 0, 0, 0, 0, 0, fix_power },
-	{ 0x00000007, ALL, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX | VSPEC_LEAF7_2_EDX, 0, fix_7 },
-	{ 0x0000000b, 0, 0, 0, 0, 0, fix_topology },
-	{ 0x0000000d, ALL, ALL, ALL, ALL, 0, fix_xsave },
-	{ 0x00000015, 0, 0, 0, 0, 0, fix_tsc },
-	{ 0x00000016, 0, 0, 0, 0, 0, fix_frequency },
-	{ 0x40000000, 0, 0, 0, 0, 0, fix_hypervisor },
-	{ 0x40000001, 0, 0, 0, 0, 0, fix_interface },
-	{ 0x40000010, 0, 0, 0, 0, 0, fix_timing },
-	{ VSTEAL_LEAF_SIGNATURE, 0, 0, 0, 0, 0, fix_kvm },
-	{ VSTEAL_LEAF_FEATURES, 0, 0, 0, 0, 0, fix_kvm_features },
-	{ 0x80000000, 0, 0, 0, 0, 0, fix_ext_max },
-	{ 0x80000001, 0, 0, EXT1_ECX, EXT1_EDX, 0, fix_ext_features },
-	{ 0x80000002, ALL, ALL, ALL, ALL, 0, NULL },		/* brand string */
-	{ 0x80000003, ALL, ALL, ALL, ALL, 0, NULL },
-	{ 0x80000004, ALL, ALL, ALL, ALL, 0, NULL },
-	{ 0x80000006, 0, 0, ALL, 0, 0, NULL },			/* L2 */
-	{ 0x80000007, 0, 0, 0, BIT(8), 0, NULL },		/* invariant TSC */
-	{ 0x80000008, 0xffff, 0, 0, 0, 0, NULL },		/* address widths */
+	{ 0x00000000, .show = { 0, ALL, ALL, ALL }, .set = { .eax = LEAF_MAX } },
+	{ 0x00000001, .show = { ALL, ALL, LEAF1_ECX, LEAF1_EDX }, .set = { .ecx = LEAF1_ECX_SET }, .fix = fix_1 },
+	{ 0x00000002, .show = HOST },
+	{ 0x00000004, .show = HOST, .fix = fix_4 },
+	{ 0x00000006, .set = { .eax = BIT(2) } },
+	{ 0x00000007, .show = { ALL, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX | VSPEC_LEAF7_2_EDX }, .fix = fix_7 },
+	{ 0x0000000b, .fix = fix_topology },
+	{ 0x0000000d, .show = HOST, .fix = fix_xsave },
+	{ 0x00000015, .set = { .eax = 1, .ebx = VCPUID_TSC_PER_CRYSTAL }, .fix = fix_tsc },
+	{ 0x00000016, .fix = fix_frequency },
+	{ 0x40000000, .set = { LEAF_TIMING, TARN, TARN, TARN } },
+	{ 0x40000001, .set = { .eax = INTERFACE } },
+	{ 0x40000010, .fix = fix_timing },
+	{ VSTEAL_LEAF_SIGNATURE,
+	  .set = { VSTEAL_LEAF_FEATURES, NAME('K', 'V', 'M', 'K'), NAME('V', 'M', 'K', 'V'), NAME('M', 0, 0, 0) } },
+	{ VSTEAL_LEAF_FEATURES, .set = { .eax = VSTEAL_FEATURE } },
+	{ 0x80000000, .set = { .eax = LEAF_EXT_MAX } },
+	{ 0x80000001, .show = { 0, 0, EXT1_ECX, EXT1_EDX }, .fix = fix_ext_features },
+	{ 0x80000002, .show = HOST },					/* brand string */
+	{ 0x80000003, .show = HOST },
+	{ 0x80000004, .show = HOST },
+	{ 0x80000006, .show = { 0, 0, ALL, 0 } },				/* L2 */
+	{ 0x80000007, .show = { 0, 0, 0, BIT(8) } },			/* invariant TSC */
+	{ 0x80000008, .show = { 0xffff, 0, 0, 0 } },			/* address widths */
 };
 
 static const struct row *find(uint32_t leaf)
@@ -289,14 +221,17 @@ struct virt_cpuid vcpuid_answer(uint32_t leaf, uint32_t subleaf, const struct vc
 	if (r == NULL) {
 		return c;
 	}
-	if ((r->eax | r->ebx | r->ecx | r->edx) != 0) {
+	if ((r->show.eax | r->show.ebx | r->show.ecx | r->show.edx) != 0) {
 		c = host(leaf, subleaf);
-		c.eax &= r->eax;
-		c.ebx &= r->ebx;
-		c.ecx &= r->ecx;
-		c.edx &= r->edx;
+		c.eax &= r->show.eax;
+		c.ebx &= r->show.ebx;
+		c.ecx &= r->show.ecx;
+		c.edx &= r->show.edx;
 	}
-	c.ecx |= r->ecx_set;
+	c.eax |= r->set.eax;
+	c.ebx |= r->set.ebx;
+	c.ecx |= r->set.ecx;
+	c.edx |= r->set.edx;
 	if (r->fix != NULL) {
 		r->fix(&c, subleaf, f);
 	}

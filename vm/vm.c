@@ -99,18 +99,6 @@ static void set_state(struct vm *vm, enum vm_state s)
 	vm->state = s;
 }
 
-static enum err fail(struct sched_reason *why, enum err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static enum err fail(struct sched_reason *why, enum err e, const char *fmt, ...)
-{
-	struct text t = text_make(why->words, sizeof(why->words));
-	va_list args;
-
-	va_start(args, fmt);
-	text_vprintf(&t, fmt, args);
-	va_end(args);
-	return e;
-}
-
 /* --- What the platform asks of us; ctx is the VM. */
 
 static void op_lock(void *ctx)
@@ -217,7 +205,7 @@ static enum err make_vcpus(struct vm *vm, struct sched_reason *why)
 		struct vcpu *v = vcpu_create(vm, vm->vcpu_count);
 
 		if (v == NULL) {
-			return fail(why, ERR_NOMEM, "no memory for vCPU %u: %lu bytes on node %u", vm->vcpu_count, vcpu_bytes(),
+			return sched_refuse(ERR_NOMEM, why, "no memory for vCPU %u: %lu bytes on node %u", vm->vcpu_count, vcpu_bytes(),
 				    vm->node);
 		}
 		vm->vcpu[vm->vcpu_count] = v;
@@ -235,7 +223,7 @@ static enum err make_parts(struct vm *vm, struct sched_reason *why)
 	vm->console = vconsole_create(vm->node);
 	if (vm->console == NULL || virt->space_create(vm->node, &vm->space) != ERR_OK ||
 	    (virt->offers(VIRT_APIC) && virt->space_map_apic(vm->space, gpa(VMAP_LAPIC_BASE)) != ERR_OK)) {
-		return fail(why, ERR_NOMEM, "no memory for the console and the page tables on node %u", vm->node);
+		return sched_refuse(ERR_NOMEM, why, "no memory for the console and the page tables on node %u", vm->node);
 	}
 	e = vm_memory_create(vm, why);
 	return e != ERR_OK ? e : make_vcpus(vm, why);
@@ -257,13 +245,13 @@ static void free_parts(struct vm *vm)
 static enum err check_config(const struct vm_config *c, struct sched_reason *why)
 {
 	if (virt == NULL) {
-		return fail(why, ERR_NOTSUP, "%s", virt_why_not());
+		return sched_refuse(ERR_NOTSUP, why, "%s", virt_why_not());
 	}
 	if (vm_find(c->name) != NULL) {
-		return fail(why, ERR_EXIST, "a VM of that name exists already");
+		return sched_refuse(ERR_EXIST, why, "a VM of that name exists already");
 	}
 	if (c->vcpus == 0 || c->vcpus > VM_VCPUS_MAX) {
-		return fail(why, ERR_LIMIT, "vcpus: found %u, at most %u can be started", c->vcpus, VM_VCPUS_MAX);
+		return sched_refuse(ERR_LIMIT, why, "vcpus: found %u, at most %u can be started", c->vcpus, VM_VCPUS_MAX);
 	}
 	return ERR_OK;
 }
@@ -279,7 +267,7 @@ enum err vm_create(const struct vm_config *config, struct pool *p, struct vm **o
 	}
 	vm = heap_alloc(sizeof(*vm), node);
 	if (vm == NULL) {
-		return fail(why, ERR_NOMEM, "no memory on node %u", node);
+		return sched_refuse(ERR_NOMEM, why, "no memory on node %u", node);
 	}
 	vm->config = *config;
 	vm->pool = p;
@@ -319,7 +307,7 @@ void vm_destroy(struct vm *vm)
 
 static enum err fail_state(const struct vm *vm, const char *expected, struct sched_reason *why)
 {
-	return fail(why, ERR_STATE, "it is %s, expected %s", vm_state_words(vm->state), expected);
+	return sched_refuse(ERR_STATE, why, "it is %s, expected %s", vm_state_words(vm->state), expected);
 }
 
 static enum err reset_platform(struct vm *vm)
@@ -360,7 +348,7 @@ enum err vm_start(struct vm *vm, struct sched_reason *why)
 	vm->reason[0] = '\0';
 	e = reset_platform(vm);
 	if (e != ERR_OK) {
-		return fail(why, e, "the virtual devices: %s", err_words(e));
+		return sched_refuse(e, why, "the virtual devices: %s", err_words(e));
 	}
 	vcpu_reset(vm->vcpu[0], &start);
 	for (unsigned i = 1; i < vm->vcpu_count; i++) {
@@ -479,7 +467,7 @@ unsigned vm_crash(struct virt_vcpu *v, const char *fmt, ...)
 	return VIRT_LEAVE;
 }
 
-static enum vm_action action_of(const struct vm *vm, unsigned how)
+static enum manifest_action action_of(const struct vm *vm, unsigned how)
 {
 	switch (how) {
 	case VM_ENDING_RESET:
@@ -523,13 +511,13 @@ static void finish(struct vm *vm, unsigned how)
 {
 	stopped(vm, how == VM_ENDING_CRASH ? VM_CRASHED : VM_STOPPED, vm->ending_words);
 	switch (action_of(vm, how)) {
-	case VM_ACTION_RESTART:
+	case MANIFEST_RESTART:
 		plan_restart(vm);
 		break;
-	case VM_ACTION_DESTROY:
+	case MANIFEST_DESTROY:
 		vm_destroy(vm);
 		break;
-	case VM_ACTION_STOP:
+	case MANIFEST_STOP:
 		break;
 	}
 }

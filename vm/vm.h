@@ -21,6 +21,7 @@
 
 #include "arch/x86_64/virt.h"
 #include "kernel/lib/list.h"
+#include "kernel/manifest.h"
 #include "kernel/mem.h"
 #include "kernel/spinlock.h"
 #include "kernel/timer.h"
@@ -54,9 +55,6 @@ enum vm_state {
 	VM_STATE_TABLE(VM_STATE_ENUM)
 #undef VM_STATE_ENUM
 };
-
-/* What on-poweroff, on-reboot and on-crash may say. */
-enum vm_action { VM_ACTION_STOP, VM_ACTION_RESTART, VM_ACTION_DESTROY };
 
 /* Why a VM ends by itself. */
 enum vm_ending { VM_NOT_ENDING, VM_ENDING_POWEROFF, VM_ENDING_RESET, VM_ENDING_EXIT, VM_ENDING_CRASH };
@@ -105,7 +103,7 @@ struct vm_config {
 		char args[VM_ARGS_LEN];
 	} module[VM_MODULES_MAX];
 	enum mem_policy memory_policy;
-	enum vm_action on_poweroff, on_reboot, on_crash;
+	enum manifest_action on_poweroff, on_reboot, on_crash;
 	struct sched_values values;	/* of group and entity scope, by the pool's policy */
 	struct cpuset affinity, soft_affinity;	/* empty: all */
 };

@@ -7,6 +7,7 @@
 #include "kernel/shell.h"
 #include "pool/pool.h"
 #include "vm/vcpu.h"
+#include "vm/vm_commands.h"
 
 static uint64_t used_ns(const struct vm *vm)
 {
@@ -16,16 +17,6 @@ static uint64_t used_ns(const struct vm *vm)
 		ns += __atomic_load_n(&vm->vcpu[i]->entity.used_ns, __ATOMIC_RELAXED);
 	}
 	return ns;
-}
-
-static void vm_row(const struct vm *vm)
-{
-	char bytes[24];
-	struct text t = text_make(bytes, sizeof(bytes));
-
-	text_bytes(&t, vm->config.memory_bytes);
-	con_printf("%-16s  %-12s  %5u  %8s  %-8s  %8lu ms  %s\n", vm->config.name, vm->pool->name, vm->vcpu_count, bytes,
-		   vm_state_words(vm->state), used_ns(vm) / NS_PER_MS, vm->reason);
 }
 
 static void vm_json(struct json *j, const struct vm *vm)
@@ -42,47 +33,36 @@ static void vm_json(struct json *j, const struct vm *vm)
 	json_end(j);
 }
 
+static bool vm_row(const struct shell_args *args, unsigned i, struct json *j)
+{
+	const struct vm *vm = vm_at(i);
+	char bytes[24];
+	struct text t = text_make(bytes, sizeof(bytes));
+
+	if (vm != NULL && j != NULL) {
+		vm_json(j, vm);
+	} else if (vm != NULL) {
+		text_bytes(&t, vm->config.memory_bytes);
+		con_printf("%-16s  %-12s  %5u  %8s  %-8s  %8lu ms  %s\n", vm->config.name, vm->pool->name, vm->vcpu_count, bytes,
+			   vm_state_words(vm->state), used_ns(vm) / NS_PER_MS, vm->reason);
+	}
+	return vm != NULL;
+}
+
 static enum err vm_list(const struct shell_args *args)
 {
-	const struct vm *vm;
-	struct json j;
-
-	if (args->count > 0) {
-		return shell_usage();
-	}
-	if (args->json) {
-		json_begin(&j);
-	} else {
-		con_printf("vm                pool          vcpus  memory    state     used         why\n");
-	}
-	for (unsigned i = 0; (vm = vm_at(i)) != NULL; i++) {
-		if (args->json) {
-			vm_json(&j, vm);
-		} else {
-			vm_row(vm);
-		}
-	}
-	if (args->json) {
-		json_finish(&j);
-	}
-	return ERR_OK;
+	return shell_list(args, "vm                pool          vcpus  memory    state     used         why\n", vm_row);
 }
 
 SHELL_COMMAND(vm_list, .name = "vm list", .usage = "[-j]", .run = vm_list,
 	      .help = "Shows every VM: pool, vCPUs, memory, state and why.");
 
-/* The VM that the first word names, with an error said where there is none. */
-static struct vm *named(const struct shell_args *args, enum err *e)
+struct vm *vm_named(const char *name)
 {
-	struct vm *vm;
+	struct vm *vm = vm_find(name);
 
-	if (args->count != 1) {
-		*e = shell_usage();
-		return NULL;
-	}
-	vm = vm_find(args->word[0]);
 	if (vm == NULL) {
-		*e = shell_fail(ERR_NOENT, args->word[0], "there is no VM of that name");
+		shell_fail(ERR_NOENT, name, "there is no VM of that name");
 	}
 	return vm;
 }
@@ -96,24 +76,19 @@ static void show_exits(const struct vcpu *v)
 	}
 }
 
-static const char *action_words(enum vm_action action)
+static const char *action_words(enum manifest_action action)
 {
-	static const char *const words[] = {
-		[VM_ACTION_STOP] = "stop", [VM_ACTION_RESTART] = "restart", [VM_ACTION_DESTROY] = "destroy",
-	};
-
-	return words[action];
+	return manifest_key_find(MANIFEST_VM, "on-crash")->words[action];
 }
 
 static enum err vm_show(const struct shell_args *args)
 {
-	enum err e = ERR_OK;
-	const struct vm *vm = named(args, &e);
+	const struct vm *vm = vm_named(args->word[0]);
 	char bytes[24], nodes_words[32];
 	struct text t = text_make(bytes, sizeof(bytes)), nodes = text_make(nodes_words, sizeof(nodes_words));
 
 	if (vm == NULL) {
-		return e;
+		return ERR_NOENT;
 	}
 	for (unsigned i = 0; i < vm->span_count; i++) {
 		text_printf(&nodes, "%s%u", i > 0 ? "," : "", vm->span[i]);
@@ -143,29 +118,18 @@ static enum err vm_show(const struct shell_args *args)
 	return ERR_OK;
 }
 
-SHELL_COMMAND(vm_show, .name = "vm show", .usage = "V", .run = vm_show, .complete = SHELL_VM,
-	      .help = "Shows one VM: memory, files, vCPUs, exits.");
-
 static enum err control(const struct shell_args *args, enum err (*op)(struct vm *vm, struct sched_reason *why))
 {
-	enum err e = ERR_OK;
-	struct vm *vm = named(args, &e);
+	struct vm *vm = vm_named(args->word[0]);
 	struct sched_reason why = { "" };
 
-	if (vm == NULL) {
-		return e;
-	}
-	e = op(vm, &why);
-	if (e == ERR_OK) {
-		return ERR_OK;
-	}
-	return shell_fail(e, args->word[0], "%s", why.words[0] != '\0' ? why.words : err_words(e));
+	return vm == NULL ? ERR_NOENT : shell_result(op(vm, &why), args->word[0], &why);
 }
 
 /* Without virtualization no VM could be made, so the reason comes before "no such VM". */
 static enum err start(const struct shell_args *args)
 {
-	if (virt == NULL && args->count == 1) {
+	if (virt == NULL) {
 		return shell_fail(ERR_NOTSUP, args->word[0], "VMs cannot run on this machine: %s", virt_why_not());
 	}
 	return control(args, vm_start);
@@ -186,28 +150,25 @@ static enum err stop(const struct shell_args *args)
 	return control(args, vm_stop);
 }
 
-static enum err destroy_one(struct vm *vm, struct sched_reason *why)
+static enum err destroy(const struct shell_args *args)
 {
-	(void)why;
+	struct vm *vm = vm_named(args->word[0]);
+
+	if (vm == NULL) {
+		return ERR_NOENT;
+	}
 	vm_destroy(vm);
 	return ERR_OK;
 }
 
-static enum err destroy(const struct shell_args *args)
-{
-	return control(args, destroy_one);
-}
+#define OF_VM	.usage = "V", .least = 1, .most = 1, .complete = SHELL_VM
 
-SHELL_COMMAND(vm_start, .name = "vm start", .usage = "V", .run = start, .complete = SHELL_VM,
-	      .help = "Loads a stopped VM's files and lets it run.");
-SHELL_COMMAND(vm_pause, .name = "vm pause", .usage = "V", .run = pause_vm, .complete = SHELL_VM,
-	      .help = "Holds a running VM.");
-SHELL_COMMAND(vm_resume, .name = "vm resume", .usage = "V", .run = resume, .complete = SHELL_VM,
-	      .help = "Lets a paused VM go on.");
-SHELL_COMMAND(vm_stop, .name = "vm stop", .usage = "V", .run = stop, .complete = SHELL_VM,
-	      .help = "Stops a VM at once, as if its power were cut.");
-SHELL_COMMAND(vm_destroy, .name = "vm destroy", .usage = "V", .run = destroy, .complete = SHELL_VM,
-	      .help = "Stops a VM and gives all of it back.");
+SHELL_COMMAND(vm_show, .name = "vm show", OF_VM, .run = vm_show, .help = "Shows one VM: memory, files, vCPUs, exits.");
+SHELL_COMMAND(vm_start, .name = "vm start", OF_VM, .run = start, .help = "Loads a stopped VM's files and lets it run.");
+SHELL_COMMAND(vm_pause, .name = "vm pause", OF_VM, .run = pause_vm, .help = "Holds a running VM.");
+SHELL_COMMAND(vm_resume, .name = "vm resume", OF_VM, .run = resume, .help = "Lets a paused VM go on.");
+SHELL_COMMAND(vm_stop, .name = "vm stop", OF_VM, .run = stop, .help = "Stops a VM at once, as if its power were cut.");
+SHELL_COMMAND(vm_destroy, .name = "vm destroy", OF_VM, .run = destroy, .help = "Stops a VM and gives all of it back.");
 
 static void type_byte(void *ctx, uint8_t byte)
 {
@@ -219,11 +180,15 @@ static void type_byte(void *ctx, uint8_t byte)
 	}
 }
 
-static enum err attach(struct vm *vm, struct sched_reason *why)
+static enum err console(const struct shell_args *args)
 {
-	uint64_t gone = vconsole_replay(vm->console);
+	struct vm *vm = vm_named(args->word[0]);
+	uint64_t gone;
 
-	(void)why;
+	if (vm == NULL) {
+		return ERR_NOENT;
+	}
+	gone = vconsole_replay(vm->console);
 	con_printf("attached to %s; Ctrl-] leaves\n", vm->config.name);
 	if (gone > 0) {
 		con_printf("[tarn: %lu bytes before these are no longer kept]\n", gone);
@@ -232,10 +197,5 @@ static enum err attach(struct vm *vm, struct sched_reason *why)
 	return ERR_OK;
 }
 
-static enum err console(const struct shell_args *args)
-{
-	return control(args, attach);
-}
-
-SHELL_COMMAND(vm_console, .name = "vm console", .usage = "V", .run = console, .complete = SHELL_VM,
+SHELL_COMMAND(vm_console, .name = "vm console", OF_VM, .run = console,
 	      .help = "Connects this terminal with a VM's serial port; Ctrl-] leaves.");

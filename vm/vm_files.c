@@ -2,32 +2,18 @@
 /* See vm_files.h. */
 #include "vm/vm_files.h"
 
-#include <stdarg.h>
-
 #include "kernel/arch.h"
 #include "kernel/machine.h"
 #include "vm/image.h"
 #include "vm/vm_memory.h"
 #include "vm/vm_numa.h"
 
-static enum err fail(struct sched_reason *why, enum err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static enum err fail(struct sched_reason *why, enum err e, const char *fmt, ...)
-{
-	struct text t = text_make(why->words, sizeof(why->words));
-	va_list args;
-
-	va_start(args, fmt);
-	text_vprintf(&t, fmt, args);
-	va_end(args);
-	return e;
-}
-
 static enum err file_blob(const char *key, const char *name, struct image_blob *blob, struct sched_reason *why)
 {
 	const struct boot_file *f = machine_file(name);
 
 	if (f == NULL) {
-		return fail(why, ERR_NOENT, "%s: there is no file \"%s\" (see the boot log for why it was left out)", key, name);
+		return sched_refuse(ERR_NOENT, why, "%s: there is no file \"%s\" (see the boot log for why it was left out)", key, name);
 	}
 	*blob = (struct image_blob){ .data = arch_direct(hpa(f->base)), .size = f->size, .name = name };
 	return ERR_OK;
@@ -57,5 +43,5 @@ enum err vm_files_load(struct vm *vm, struct virt_start *start, struct sched_rea
 	vm_memory_zero(vm);
 	vm_numa_describe(vm, &numa);
 	e = image_load(&vm->mem, &files, vm->vcpu_count, start, &error);
-	return e == ERR_OK ? ERR_OK : fail(why, e, "%s: %s", vm->config.kernel, error.words);
+	return e == ERR_OK ? ERR_OK : sched_refuse(e, why, "%s: %s", vm->config.kernel, error.words);
 }

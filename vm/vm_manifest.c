@@ -6,15 +6,6 @@
 #include "kernel/log.h"
 #include "pool/pool.h"
 
-enum vm_action vm_manifest_action(unsigned a)
-{
-	static const enum vm_action actions[] = {
-		[MANIFEST_STOP] = VM_ACTION_STOP, [MANIFEST_RESTART] = VM_ACTION_RESTART, [MANIFEST_DESTROY] = VM_ACTION_DESTROY,
-	};
-
-	return actions[a];
-}
-
 void vm_manifest_config(struct vm_config *c, const struct manifest_vm *mv)
 {
 	memset(c, 0, sizeof(*c));
@@ -30,9 +21,9 @@ void vm_manifest_config(struct vm_config *c, const struct manifest_vm *mv)
 	c->vcpus = mv->vcpus.value;
 	c->memory_bytes = mv->memory_bytes;
 	c->memory_policy = mv->memory_policy == MANIFEST_PREFER ? MEM_PREFER : MEM_STRICT;
-	c->on_poweroff = vm_manifest_action(mv->on_poweroff);
-	c->on_reboot = vm_manifest_action(mv->on_reboot);
-	c->on_crash = vm_manifest_action(mv->on_crash);
+	c->on_poweroff = mv->on_poweroff;
+	c->on_reboot = mv->on_reboot;
+	c->on_crash = mv->on_crash;
 	c->values = mv->values;
 	c->affinity = mv->affinity_set;
 	c->soft_affinity = mv->soft_set;

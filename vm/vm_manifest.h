@@ -13,5 +13,3 @@ void vm_manifest_build(const struct manifest *m);
 
 /* What a checked section says, as vm_create() takes it. */
 void vm_manifest_config(struct vm_config *c, const struct manifest_vm *mv);
-/* An action of the manifest (enum manifest_action) as a VM's. */
-enum vm_action vm_manifest_action(unsigned a);

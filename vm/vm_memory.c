@@ -93,11 +93,8 @@ static bool block_find(const struct vm *vm, unsigned block)
 
 static enum err no_memory(const struct vm *vm, unsigned blocks, struct sched_reason *why)
 {
-	struct text t = text_make(why->words, sizeof(why->words));
-
-	text_printf(&t, "its pool's nodes have %lu MiB of %lu MiB in free 2 MiB pages", (uint64_t)blocks * LARGE_SIZE / MIB,
-		    vm->config.memory_bytes / MIB);
-	return ERR_NOMEM;
+	return sched_refuse(ERR_NOMEM, why, "its pool's nodes have %lu MiB of %lu MiB in free 2 MiB pages",
+			    (uint64_t)blocks * LARGE_SIZE / MIB, vm->config.memory_bytes / MIB);
 }
 
 enum err vm_memory_create(struct vm *vm, struct sched_reason *why)
@@ -117,8 +114,7 @@ enum err vm_memory_create(struct vm *vm, struct sched_reason *why)
 	if (e != ERR_OK) {
 		heap_free(block, MAX(1u, count) * sizeof(*block));
 		vm->mem.block = NULL;
-		(void)str_copy(why->words, sizeof(why->words), "memory must be a multiple of 4 KiB and not 0");
-		return e;
+		return sched_refuse(e, why, "memory must be a multiple of 4 KiB and not 0");
 	}
 	for (unsigned i = 0; i < count; i++) {
 		if (!block_find(vm, i)) {

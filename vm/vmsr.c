@@ -23,28 +23,22 @@
 
 static bool read_zero(struct vcpu *v, uint64_t *value)
 {
-	(void)v;
 	*value = 0;
 	return true;
 }
 
 static bool write_ignored(struct vcpu *v, uint64_t value)
 {
-	(void)v;
-	(void)value;
 	return true;
 }
 
 static bool write_refused(struct vcpu *v, uint64_t value)
 {
-	(void)v;
-	(void)value;
 	return false;
 }
 
 static bool write_zero_only(struct vcpu *v, uint64_t value)
 {
-	(void)v;
 	return value == 0;
 }
 
@@ -82,14 +76,12 @@ static bool write_tsc_adjust(struct vcpu *v, uint64_t value)
 
 static bool read_locked(struct vcpu *v, uint64_t *value)
 {
-	(void)v;
 	*value = 1;			/* locked, VMX off */
 	return true;
 }
 
 static bool read_misc_enable(struct vcpu *v, uint64_t *value)
 {
-	(void)v;
 	*value = MISC_ENABLE_FAST;
 	return true;
 }

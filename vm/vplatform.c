@@ -10,16 +10,12 @@
 
 static void lock(struct vplatform *p)
 {
-	if (p->config.ops->lock != NULL) {
-		p->config.ops->lock(p->config.ctx);
-	}
+	p->config.ops->lock(p->config.ctx);
 }
 
 static void unlock(struct vplatform *p)
 {
-	if (p->config.ops->unlock != NULL) {
-		p->config.ops->unlock(p->config.ctx);
-	}
+	p->config.ops->unlock(p->config.ctx);
 }
 
 static uint64_t now_ns(const struct vplatform *p)
@@ -159,7 +155,7 @@ static void uart_drained(void *ctx)
 {
 	struct vplatform *p = ctx;
 
-	while (p->config.ops->rx != NULL && vuart_room(&p->uart) > 0) {
+	while (vuart_room(&p->uart) > 0) {
 		int byte = p->config.ops->rx(p->config.ctx);
 
 		if (byte < 0) {
@@ -183,7 +179,6 @@ static uint32_t pic_read(void *ctx, uint16_t port, unsigned size)
 	struct vplatform *p = ctx;
 	uint32_t value = vpic_read(&p->pic, port);
 
-	(void)size;
 	update_intr(p);		/* a poll is an acknowledge */
 	return value;
 }
@@ -192,7 +187,6 @@ static void pic_write(void *ctx, uint16_t port, unsigned size, uint32_t value)
 {
 	struct vplatform *p = ctx;
 
-	(void)size;
 	vpic_write(&p->pic, port, (uint8_t)value);
 	update_intr(p);
 }
@@ -201,7 +195,6 @@ static uint32_t pit_read(void *ctx, uint16_t port, unsigned size)
 {
 	struct vplatform *p = ctx;
 
-	(void)size;
 	return vpit_read(&p->pit, port, now_ns(p));
 }
 
@@ -209,7 +202,6 @@ static void pit_write(void *ctx, uint16_t port, unsigned size, uint32_t value)
 {
 	struct vplatform *p = ctx;
 
-	(void)size;
 	vpit_write(&p->pit, port, (uint8_t)value, now_ns(p));
 	update_deadline(p);
 }
@@ -218,7 +210,6 @@ static uint32_t rtc_read(void *ctx, uint16_t port, unsigned size)
 {
 	struct vplatform *p = ctx;
 
-	(void)size;
 	return vrtc_read(&p->rtc, port, now_ns(p));
 }
 
@@ -226,7 +217,6 @@ static void rtc_write(void *ctx, uint16_t port, unsigned size, uint32_t value)
 {
 	struct vplatform *p = ctx;
 
-	(void)size;
 	vrtc_write(&p->rtc, port, (uint8_t)value, now_ns(p));
 }
 
@@ -234,7 +224,6 @@ static uint32_t uart_read(void *ctx, uint16_t port, unsigned size)
 {
 	struct vplatform *p = ctx;
 
-	(void)size;
 	return vuart_read(&p->uart, port - VMAP_PORT_COM1);
 }
 
@@ -242,7 +231,6 @@ static void uart_write(void *ctx, uint16_t port, unsigned size, uint32_t value)
 {
 	struct vplatform *p = ctx;
 
-	(void)size;
 	vuart_write(&p->uart, port - VMAP_PORT_COM1, (uint8_t)value);
 }
 
@@ -265,8 +253,6 @@ static void kbd_write(void *ctx, uint16_t port, unsigned size, uint32_t value)
 {
 	struct vplatform *p = ctx;
 
-	(void)port;
-	(void)size;
 	if (value == KBD_PULSE_RESET) {
 		p->config.ops->event(p->config.ctx, VM_EVENT_RESET, 0);
 	}
@@ -275,9 +261,6 @@ static void kbd_write(void *ctx, uint16_t port, unsigned size, uint32_t value)
 /* As where nothing is, so that a kernel finds no keyboard; but one that waits to send the reset command gets to it. */
 static uint32_t kbd_read(void *ctx, uint16_t port, unsigned size)
 {
-	(void)ctx;
-	(void)port;
-	(void)size;
 	return 0xff & ~KBD_STATUS_BUSY;
 }
 
@@ -285,7 +268,6 @@ static void debug_exit_write(void *ctx, uint16_t port, unsigned size, uint32_t v
 {
 	struct vplatform *p = ctx;
 
-	(void)size;
 	if (port == VMAP_PORT_DEBUG_EXIT) {
 		p->config.ops->event(p->config.ctx, VM_EVENT_DEBUG_EXIT, value);
 	}

@@ -3,10 +3,10 @@
  * The devices of one VM put together: who answers which port and page, and how interrupt lines and messages reach the
  * vCPUs' local APICs.
  *
- * Locking: the devices are covered by the VM's lock. Where `lock` and `unlock` are given, every function here takes it
- * just where it needs it: not for a port nobody answers, not for the LAPIC page, not for an IPI. Then nobody calls
- * these functions with the lock held, and the callbacks called under it (all but now_ns, now_tsc and, for IPIs,
- * kick, nmi, init, startup) must not call back. Without them the caller serialises the functions marked L.
+ * Locking: the devices are covered by the VM's lock. Every function here that is marked L takes it just where it needs it:
+ * not for a port nobody answers, not for the LAPIC page, not for an IPI. So nobody calls these functions with the lock
+ * held, and the callbacks called under it (all but now_ns, now_tsc and, for IPIs, kick, nmi, init, startup) must not
+ * call back.
  */
 #pragma once
 
@@ -29,7 +29,7 @@
 #define VPLATFORM_VCPUS_MAX	64u
 
 struct vplatform_ops {
-	void (*lock)(void *ctx);		/* both may be NULL */
+	void (*lock)(void *ctx);
 	void (*unlock)(void *ctx);
 	/* Messages to vCPUs; from any cpu. kick: something became pending, look at it (wake it, or make it exit). */
 	void (*kick)(void *ctx, unsigned vcpu);
@@ -38,7 +38,7 @@ struct vplatform_ops {
 	void (*startup)(void *ctx, unsigned vcpu, uint8_t page);
 	/* The outside world. */
 	void (*tx)(void *ctx, uint8_t byte);		/* a byte the guest sent on COM1 */
-	int (*rx)(void *ctx);				/* the next byte for COM1, -1: none. May be NULL */
+	int (*rx)(void *ctx);				/* the next byte for COM1, -1: none */
 	void (*event)(void *ctx, enum vm_event event, uint32_t code);
 	uint64_t (*now_ns)(void *ctx);			/* of the VM: 0 is its start */
 	uint64_t (*now_tsc)(void *ctx, unsigned vcpu);	/* as that guest cpu reads it */

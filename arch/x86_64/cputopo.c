@@ -16,16 +16,6 @@ struct shifts {
 	unsigned core, llc, package;
 };
 
-static unsigned log2_ceil(unsigned v)
-{
-	unsigned shift = 0;
-
-	while (shift < 31 && (1u << shift) < v) {
-		shift++;
-	}
-	return shift;
-}
-
 static void read_levels(struct shifts *s, uint32_t leaf)
 {
 	for (unsigned i = 0; i < LEVELS_MAX; i++) {

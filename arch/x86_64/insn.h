@@ -114,44 +114,21 @@ static inline uint64_t insn_rdtsc_ordered(void)
 	return (uint64_t)high << 32 | low;
 }
 
-static inline uint8_t insn_in8(uint16_t port)
-{
-	uint8_t v;
+#define INSN_PORT(bits, letter) \
+	static inline uint##bits##_t insn_in##bits(uint16_t port) \
+	{ \
+		uint##bits##_t v; \
+		__asm__ volatile("in" letter " %1, %0" : "=a"(v) : "Nd"(port)); \
+		return v; \
+	} \
+	static inline void insn_out##bits(uint16_t port, uint##bits##_t v) \
+	{ \
+		__asm__ volatile("out" letter " %0, %1" : : "a"(v), "Nd"(port)); \
+	}
 
-	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
-	return v;
-}
-
-static inline void insn_out8(uint16_t port, uint8_t v)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline uint16_t insn_in16(uint16_t port)
-{
-	uint16_t v;
-
-	__asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port));
-	return v;
-}
-
-static inline void insn_out16(uint16_t port, uint16_t v)
-{
-	__asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline uint32_t insn_in32(uint16_t port)
-{
-	uint32_t v;
-
-	__asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
-	return v;
-}
-
-static inline void insn_out32(uint16_t port, uint32_t v)
-{
-	__asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
-}
+INSN_PORT(8, "b")
+INSN_PORT(16, "w")
+INSN_PORT(32, "l")
 
 #define INSN_CR(n) \
 	static inline uint64_t insn_read_cr##n(void) \

@@ -84,7 +84,6 @@ void arch_restart(void (*fn)(void))
 
 void machine_retire_cpu(void *unused)
 {
-	(void)unused;
 	/* Release: pairs with the acquire load of who waits for it; nothing of this cpu's is written after. */
 	atomic_store_explicit(&percpu_this()->cpu.state, CPU_DEAD, memory_order_release);
 	insn_halt_forever();

@@ -22,12 +22,8 @@
 #define CR4_OSXMMEXCPT		(1ul << 10)
 #define CR4_LA57		(1ul << 12)
 #define CR4_VMXE		(1ul << 13)
-#define CR4_SMXE		(1ul << 14)
 #define CR4_PCIDE		(1ul << 17)
 #define CR4_OSXSAVE		(1ul << 18)
-#define CR4_PKE			(1ul << 22)
-#define CR4_CET			(1ul << 23)
-#define CR4_PKS			(1ul << 24)
 
 #define RFLAGS_FIXED		(1ul << 1)
 #define RFLAGS_TF		(1ul << 8)
@@ -39,10 +35,8 @@
 
 /* --- MSRs (SDM 4) */
 #define MSR_APIC_BASE		0x01b
-#define  APIC_BASE_BSP		(1ul << 8)
 #define  APIC_BASE_EXTD		(1ul << 10)
 #define  APIC_BASE_EN		(1ul << 11)
-#define  APIC_BASE_ADDRESS	0x000ffffffffff000ul
 #define MSR_FEATURE_CONTROL	0x03a
 #define  FEATURE_CONTROL_LOCK	(1ul << 0)
 #define  FEATURE_CONTROL_VMX	(1ul << 2)	/* VMX outside SMX */

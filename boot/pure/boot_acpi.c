@@ -16,9 +16,7 @@ enum {
 
 static void put(void *base, size_t offset, uint64_t value, unsigned width)
 {
-	for (unsigned i = 0; i < width; i++) {
-		((uint8_t *)base)[offset + i] = (uint8_t)(value >> (8 * i));
-	}
+	memcpy((uint8_t *)base + offset, &value, width);
 }
 
 static void seal(void *table, size_t length, size_t checksum_at)

@@ -9,8 +9,7 @@
 
 struct spec {
 	bool left, zero;
-	unsigned width;
-	size_t precision;	/* SIZE_MAX: none given */
+	size_t width, precision;	/* SIZE_MAX: none given */
 	unsigned longs;
 };
 
@@ -80,6 +79,19 @@ static int64_t take_signed(const struct spec *s, va_list *args)
 	return s->longs > 0 ? va_arg(*args, long) : va_arg(*args, int);
 }
 
+/* Digits, or `*`: an argument. */
+static const char *parse_count(const char *f, size_t *count, va_list *args)
+{
+	if (*f == '*') {
+		*count = (size_t)va_arg(*args, int);
+		return f + 1;
+	}
+	for (*count = 0; *f >= '0' && *f <= '9'; f++) {
+		*count = *count * 10 + (size_t)(*f - '0');
+	}
+	return f;
+}
+
 static const char *parse_spec(const char *f, struct spec *s, va_list *args)
 {
 	*s = (struct spec){ .precision = SIZE_MAX };
@@ -92,23 +104,9 @@ static const char *parse_spec(const char *f, struct spec *s, va_list *args)
 			break;
 		}
 	}
-	if (*f == '*') {
-		s->width = (unsigned)va_arg(*args, int);
-		f++;
-	}
-	for (; *f >= '0' && *f <= '9'; f++) {
-		s->width = s->width * 10 + (unsigned)(*f - '0');
-	}
+	f = parse_count(f, &s->width, args);
 	if (*f == '.') {
-		f++;
-		s->precision = 0;
-		if (*f == '*') {
-			s->precision = (size_t)va_arg(*args, int);
-			f++;
-		}
-		for (; *f >= '0' && *f <= '9'; f++) {
-			s->precision = s->precision * 10 + (size_t)(*f - '0');
-		}
+		f = parse_count(f + 1, &s->precision, args);
 	}
 	for (; *f == 'l' || *f == 'z'; f++) {
 		s->longs++;

@@ -10,16 +10,6 @@ struct cutting {
 	struct ini_line *out;
 };
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-static bool is_word_char(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-}
-
 const char *ini_fault_words(enum ini_fault fault)
 {
 	static const char *const words[] = {
@@ -138,7 +128,7 @@ static bool cut_value(struct cutting *c, const char *at)
 
 static bool cut_entry(struct cutting *c, const char *at)
 {
-	const char *equals = at, *s;
+	const char *equals = at;
 
 	while (equals < c->end && *equals != '=') {
 		equals++;
@@ -147,9 +137,7 @@ static bool cut_entry(struct cutting *c, const char *at)
 		return bad(c, INI_EQUALS, at, c->end);
 	}
 	c->out->head = span_make(c, at, equals);
-	for (s = at; s < at + c->out->head.len && is_word_char(*s); s++) {
-	}
-	if (c->out->head.len == 0 || s < at + c->out->head.len) {
+	if (c->out->head.len == 0 || !str_is_name(at, c->out->head.len, "-_")) {
 		return bad(c, INI_KEY, at, c->out->head.len == 0 ? equals + 1 : equals);
 	}
 	return cut_value(c, skip_blanks(equals + 1, c->end));

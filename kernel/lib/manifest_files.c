@@ -16,23 +16,7 @@ struct walk {
 
 bool manifest_file_ok(const char *name, size_t length)
 {
-	if (length == 0 || length >= MANIFEST_FILE_MAX || name[0] == '.') {
-		return false;
-	}
-	for (size_t i = 0; i < length; i++) {
-		char c = name[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-		      c == '_' || c == '+' || c == '-')) {
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == ',';
+	return length > 0 && length < MANIFEST_FILE_MAX && name[0] != '.' && str_is_name(name, length, "._+-");
 }
 
 /* What follows the name of a module is for the guest. */
@@ -43,7 +27,7 @@ static const char *names_end(const struct walk *w, const struct ini_span *value)
 	if (w->in_boot) {
 		return end;
 	}
-	while (at < end && !is_blank(*at)) {
+	while (at < end && !manifest_file_separates(*at)) {
 		at++;
 	}
 	return at;
@@ -83,7 +67,7 @@ static bool walk_next(struct walk *w, const char **name, size_t *length)
 	const char *start;
 
 	for (;;) {
-		while (w->at < w->end && is_blank(*w->at)) {
+		while (w->at < w->end && manifest_file_separates(*w->at)) {
 			w->at++;
 		}
 		if (w->at == w->end) {
@@ -92,7 +76,7 @@ static bool walk_next(struct walk *w, const char **name, size_t *length)
 			}
 			continue;
 		}
-		for (start = w->at; w->at < w->end && !is_blank(*w->at); w->at++) {
+		for (start = w->at; w->at < w->end && !manifest_file_separates(*w->at); w->at++) {
 		}
 		if (manifest_file_ok(start, (size_t)(w->at - start))) {
 			*name = start;

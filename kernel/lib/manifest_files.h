@@ -8,8 +8,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "kernel/lib/string.h"
+
 #define MANIFEST_FILE_MAX	64u	/* bytes of a name with its NUL: BOOT_NAME_MAX */
 #define MANIFEST_FILE_FORM	"a file name of at most 63 letters, digits and . _ + -"
+
+/* Between two names of a list. */
+static inline bool manifest_file_separates(char c)
+{
+	return is_blank(c) || c == ',';
+}
 
 /* Is that a name the loader will take? Starting with "." is not: "." and ".." are no files. */
 bool manifest_file_ok(const char *name, size_t length);

@@ -14,3 +14,13 @@ bool str_copy(char *to, size_t size, const char *from)
 	to[i] = '\0';
 	return from[i] == '\0';
 }
+
+bool str_is_name(const char *s, size_t length, const char *also)
+{
+	for (size_t i = 0; i < length; i++) {
+		if (!is_alnum(s[i]) && (s[i] == '\0' || strchr(also, s[i]) == NULL)) {
+			return false;
+		}
+	}
+	return true;
+}

@@ -24,6 +24,12 @@
 #define NS_PER_S	1000000000ul
 #define NS_NEVER	UINT64_MAX	/* a time that does not come */
 
+/* Bits that v different values take: 0 for 0 and 1. */
+static inline unsigned log2_ceil(unsigned v)
+{
+	return v <= 1 ? 0 : 32 - (unsigned)__builtin_clz(v - 1);
+}
+
 /* How long ago then was. Where another cpu wrote then, it may be after a now that was read early: that is 0. */
 static inline uint64_t ns_since(uint64_t then_ns, uint64_t now_ns)
 {

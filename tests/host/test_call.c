@@ -51,7 +51,6 @@ static struct call chain;
 
 static void post_next(void *arg)
 {
-	(void)arg;
 	note(WORD("x"));
 	if (order_len < 3) {
 		call_init(&chain, post_next, NULL);
@@ -76,7 +75,6 @@ TEST(repost, "a call that posts to its own cpu runs again in the next round, not
 
 static void call_back(void *arg)
 {
-	(void)arg;
 	note(WORD("1"));
 	call_sync(0, note, WORD("0"));
 	note(WORD("2"));
@@ -180,7 +178,6 @@ static void drop(void *arg)
 
 static void sync_holding(void *arg)
 {
-	(void)arg;
 	call_sync(1, note, WORD("x"));
 }
 

@@ -245,7 +245,6 @@ static struct gmem no_ram;
 
 static enum err device_read(void *ctx, gpa_t at, unsigned bytes, uint64_t *value)
 {
-	(void)ctx;
 	reads++;
 	if (at.v < DEVICE || at.v - DEVICE > BYTES - bytes) {
 		return ERR_NOENT;
@@ -257,7 +256,6 @@ static enum err device_read(void *ctx, gpa_t at, unsigned bytes, uint64_t *value
 
 static enum err device_write(void *ctx, gpa_t at, unsigned bytes, uint64_t value)
 {
-	(void)ctx;
 	writes++;
 	if (at.v < DEVICE || at.v - DEVICE > BYTES - bytes) {
 		return ERR_NOENT;

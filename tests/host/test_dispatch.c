@@ -164,7 +164,6 @@ TEST(independent, "dispatching and switching in one pool writes nothing of anoth
 /* Runs for 1 us; before its cpu takes the lock, but after it read the clock, another cpu makes the other one runnable. */
 static enum dispatch_why act_overtaken(struct fake_vcpu *v, uint64_t until_ns)
 {
-	(void)until_ns;
 	fake.now_ns += NS_PER_US;
 	v[1].e.runnable_since_ns = fake.now_ns + 100;
 	return DISPATCH_YIELDED;
@@ -221,7 +220,6 @@ static struct fake_vcpu *wake_in_put;
 /* Runs as the other entity's put() would: a wake while the blocked one is between pick and released. */
 static enum dispatch_why act_block(struct fake_vcpu *v, uint64_t until_ns)
 {
-	(void)until_ns;
 	if (v->event) {
 		return fake_act_server(v, until_ns);
 	}
@@ -363,7 +361,6 @@ static enum dispatch_why act_look(struct fake_vcpu *v, uint64_t until_ns)
 
 static void nothing(void *arg)
 {
-	(void)arg;
 }
 
 static unsigned chores;
@@ -376,7 +373,6 @@ static void chore(void)
 
 static uint64_t chore_wait(bool busy)
 {
-	(void)busy;
 	return chore_wait_ns;
 }
 
@@ -478,7 +474,6 @@ TEST(yield, "an entity that yields gives way to the next at once")
 
 static enum dispatch_why act_die(struct fake_vcpu *v, uint64_t until_ns)
 {
-	(void)until_ns;
 	fake_event(v, 0);
 	return DISPATCH_STOPPED;
 }
@@ -501,7 +496,6 @@ TEST(stopped, "an entity whose VM died does not run again, even when a wake came
 
 static void long_command(void *arg)
 {
-	(void)arg;
 	fake.now_ns += NS_PER_S;
 }
 

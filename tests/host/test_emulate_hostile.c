@@ -37,14 +37,12 @@ static enum err any_device(gpa_t at, unsigned bytes)
 
 static enum err any_read(void *ctx, gpa_t at, unsigned bytes, uint64_t *value)
 {
-	(void)ctx;
 	*value = 0x123456789abcdef0;
 	return any_device(at, bytes);
 }
 
 static enum err any_write(void *ctx, gpa_t at, unsigned bytes, uint64_t value)
 {
-	(void)ctx;
 	CHECK(bytes == 8 || value >> 8 * bytes == 0);
 	return any_device(at, bytes);
 }

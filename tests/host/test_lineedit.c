@@ -65,7 +65,6 @@ static size_t term_char(const char *s, size_t len)
 
 static void term_out(void *ctx, const char *s, size_t len)
 {
-	(void)ctx;
 	if (term.log_len + len < sizeof(term.log)) {
 		memcpy(term.log + term.log_len, s, len);
 		term.log_len += len;
@@ -91,7 +90,6 @@ static unsigned completions;
 
 static void complete(void *ctx, struct lineedit *e)
 {
-	(void)ctx;
 	completions++;
 	lineedit_insert(e, "pool ", 5);
 }

@@ -49,13 +49,11 @@ static struct text said_text;
 
 static unsigned node_of(const void *context, unsigned cpu)
 {
-	(void)context;
 	return cpu / 2;
 }
 
 static bool has_file(const void *context, const char *name)
 {
-	(void)context;
 	return strcmp(name, "lost") != 0;
 }
 

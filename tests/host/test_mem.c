@@ -345,7 +345,6 @@ static unsigned wrong_pages;
 
 static void wrong_free(void *arg)
 {
-	(void)arg;
 	mem_free(&m, wrong_at, wrong_pages);
 }
 

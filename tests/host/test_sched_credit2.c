@@ -398,7 +398,6 @@ TEST(wait_bound, "nobody waits beyond the bound, which the worst case comes near
 
 static void change(struct sim *sim, void *arg)
 {
-	(void)arg;
 	CHECK_EQ(sim_move_cpu(sim, 0, NULL), ERR_OK);
 	CHECK_EQ(sim_tune_group(sim_group_at(sim, 1), "weight=1024"), ERR_OK);
 	CHECK_EQ(sim_pin(sim_entity_at(sim, 3), &(struct cpuset){ .word = { 1u << 2 } }, NULL), ERR_OK);

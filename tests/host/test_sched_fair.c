@@ -172,19 +172,16 @@ TEST(cheats, "who blocks just before its slice ends gets no more than its quarte
 /* Weights change, cpus come and go, VMs sleep: afterwards it is as if nothing had been. */
 static void retune(struct sim *sim, void *arg)
 {
-	(void)sim;
 	CHECK_EQ(sim_tune_group(arg, "weight=65535"), ERR_OK);
 }
 
 static void tune_back(struct sim *sim, void *arg)
 {
-	(void)sim;
 	CHECK_EQ(sim_tune_group(arg, "weight=256"), ERR_OK);
 }
 
 static void cpu_goes(struct sim *sim, void *arg)
 {
-	(void)arg;
 	CHECK_EQ(sim_move_cpu(sim, 2, NULL), ERR_OK);
 }
 

@@ -32,19 +32,17 @@ static enum err run_list(const struct shell_args *args)
 
 static enum err run_fail(const struct shell_args *args)
 {
-	(void)args;
 	con_printf("half a line");
 	return shell_fail(ERR_NOENT, "pool web", "no pool of that name, there are %d", 3);
 }
 
 static enum err run_bare(const struct shell_args *args)
 {
-	return args->count == 0 ? shell_usage() : ERR_BUSY;
+	return ERR_BUSY;
 }
 
 static enum err run_log_while(const struct shell_args *args)
 {
-	(void)args;
 	con_printf("[\n");
 	log_printf("between");
 	con_printf("]\n");
@@ -53,7 +51,6 @@ static enum err run_log_while(const struct shell_args *args)
 
 static enum err run_nested(const struct shell_args *args)
 {
-	(void)args;
 	return shell_run("pool bare x") == ERR_BUSY ? ERR_OK : ERR_INVAL;
 }
 
@@ -62,14 +59,12 @@ static size_t guest_len;
 
 static void guest_input(void *ctx, uint8_t byte)
 {
-	(void)ctx;
 	guest_got[guest_len++] = (char)byte;
 	guest_got[guest_len] = '\0';
 }
 
 static enum err run_console(const struct shell_args *args)
 {
-	(void)args;
 	guest_len = 0;
 	guest_got[0] = '\0';
 	console_attach(guest_input, guest_got);
@@ -77,16 +72,17 @@ static enum err run_console(const struct shell_args *args)
 }
 
 SHELL_COMMAND(t_list, .name = "pool list", .usage = "[-c]", .help = "Lists.", .alias = "cpupool-list",
-	      .complete = SHELL_POOL, .run = run_list);
-SHELL_COMMAND(t_load, .name = "pool load", .usage = "P", .help = "Loads.", .complete = SHELL_VM, .run = run_list);
+	      .most = SHELL_ARGS_MAX, .complete = SHELL_POOL, .run = run_list);
+SHELL_COMMAND(t_load, .name = "pool load", .usage = "P", .help = "Loads.", .most = SHELL_ARGS_MAX, .complete = SHELL_VM,
+	      .run = run_list);
 SHELL_COMMAND(t_fail, .name = "pool fail", .usage = "", .help = "Fails.", .run = run_fail);
-SHELL_COMMAND(t_bare, .name = "pool bare", .usage = "P", .help = "Fails barely.", .run = run_bare);
-SHELL_COMMAND(t_mem, .name = "mem", .usage = "", .help = "Shows memory.", .run = run_list);
+SHELL_COMMAND(t_bare, .name = "pool bare", .usage = "P", .help = "Fails barely.", .least = 1, .most = 1, .run = run_bare);
+SHELL_COMMAND(t_mem, .name = "mem", .usage = "", .help = "Shows memory.", .most = SHELL_ARGS_MAX, .run = run_list);
 SHELL_COMMAND(t_while, .name = "trace while", .usage = "", .help = "Logs.", .run = run_log_while);
 SHELL_COMMAND(t_nested, .name = "trace nested", .usage = "", .help = "Runs another.", .run = run_nested);
-SHELL_COMMAND(t_console, .name = "vm console", .usage = "V", .help = "Attaches.", .run = run_console);
+SHELL_COMMAND(t_console, .name = "vm console", .usage = "V", .help = "Attaches.", .most = 1, .run = run_console);
 SHELL_COMMAND(t_long, .name = "vm create", .usage = "V key=value... and a good many more words",
-	      .help = "Creates.", .run = run_list);
+	      .help = "Creates.", .most = SHELL_ARGS_MAX, .run = run_list);
 
 static const char *nth_pool(unsigned i)
 {

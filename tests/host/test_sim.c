@@ -234,7 +234,6 @@ static void move_cpu_1(struct sim *sim, void *arg)
 
 static void move_group(struct sim *sim, void *arg)
 {
-	(void)sim;
 	answer = sim_move_group(arg, to_pool);
 }
 
@@ -463,7 +462,6 @@ static void poke_nobody(struct sched *s, struct sched_entity *e, uint64_t now_ns
 
 static bool always_broken(struct sched *s, struct sched_reason *why)
 {
-	(void)s;
 	return sched_refuse(ERR_STATE, why, "broken") == ERR_OK;
 }
 

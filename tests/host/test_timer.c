@@ -115,7 +115,6 @@ static unsigned rounds;
 
 static void fire_again(void *arg)
 {
-	(void)arg;
 	rounds++;
 	timer_set(&again, 0, fake.now_ns);
 }
@@ -138,7 +137,6 @@ static struct timer slow;
 /* While it fires on cpu 1, cpu 0 cancels. */
 static void fire_slowly(void *arg)
 {
-	(void)arg;
 	inside = true;
 	fake_be_cpu(0);
 	CHECK(!timer_cancel(&slow));

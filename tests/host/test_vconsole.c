@@ -50,8 +50,6 @@ static void show(void)
 
 static void ignore(void *ctx, uint8_t byte)
 {
-	(void)ctx;
-	(void)byte;
 }
 
 TEST(lines, "only whole lines show, with the name in front; CR is dropped")
@@ -308,7 +306,6 @@ static void *write_lines(void *arg)
 {
 	char line[24];
 
-	(void)arg;
 	for (unsigned i = 0; i < RACE_LINES; i++) {
 		snprintf(line, sizeof(line), "%010u!\n", i);
 		put(line);

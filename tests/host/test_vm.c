@@ -203,7 +203,7 @@ static void check_ending(const struct fake_step *script, unsigned count, enum vm
 
 	fixture_make(2, script, count);
 	c = fixture_config("v");
-	c.on_reboot = VM_ACTION_STOP;
+	c.on_reboot = MANIFEST_STOP;
 	vm = fixture_start(&c);
 	fixture_run(4);
 	CHECK_EQ(vm->state, state);
@@ -268,7 +268,7 @@ TEST(first_counts, "of two endings the first counts, with its own words")
 	fixture_end();
 }
 
-static struct vm *end_with(enum vm_action action, unsigned cpus)
+static struct vm *end_with(enum manifest_action action, unsigned cpus)
 {
 	struct vm_config c;
 	struct vm *vm;
@@ -288,7 +288,7 @@ static struct vm *end_with(enum vm_action action, unsigned cpus)
 TEST(restart, "on-poweroff = restart starts the guest again each time it ends")
 {
 	for (unsigned cpus = 1; cpus <= 3; cpus++) {
-		struct vm *vm = end_with(VM_ACTION_RESTART, cpus);
+		struct vm *vm = end_with(MANIFEST_RESTART, cpus);
 
 		CHECK_EQ(vm_count(), 1);
 		CHECK(fixture_guest(vm)->resets >= 3);
@@ -307,7 +307,7 @@ TEST(restart_runs, "each start of a guest that restarts is one run of it: it say
 
 		MAKE(cpus, hello);
 		c = fixture_config("v");
-		c.on_poweroff = VM_ACTION_RESTART;
+		c.on_poweroff = MANIFEST_RESTART;
 		vm = fixture_start(&c);
 		fake_be_cpu(0);
 		for (unsigned i = 0; i < 6; i++) {
@@ -346,7 +346,7 @@ TEST(flood_end, "a guest that ends with much output holds up the console no long
 TEST(destroy, "on-poweroff = destroy gives everything back, wherever the guest ran")
 {
 	for (unsigned cpus = 1; cpus <= 3; cpus++) {
-		end_with(VM_ACTION_DESTROY, cpus);
+		end_with(MANIFEST_DESTROY, cpus);
 		fixture_check_empty();
 		fixture_end();
 	}
@@ -363,7 +363,7 @@ TEST(last_words, "what a guest wrote before it ended is shown before the news of
 
 		MAKE(2, words);
 		c = fixture_config("v");
-		c.on_poweroff = i == 0 ? VM_ACTION_STOP : VM_ACTION_DESTROY;
+		c.on_poweroff = i == 0 ? MANIFEST_STOP : MANIFEST_DESTROY;
 		fixture_start(&c);
 		fixture_run(5);
 		bye = strstr(fixture_said(), "[v] bye\r\n");
@@ -391,8 +391,6 @@ TEST(many_words, "a destroyed VM's last output is shown, also when it is more th
 
 static void ignore(void *ctx, uint8_t byte)
 {
-	(void)ctx;
-	(void)byte;
 }
 
 TEST(attached_words, "attached to a VM that ends, its last words come too: at the port's pace, or at once when it is destroyed")
@@ -428,7 +426,7 @@ TEST(crash_action, "on-crash and on-reboot have their own actions")
 
 	MAKE(2, triple);
 	c = fixture_config("v");
-	c.on_crash = VM_ACTION_DESTROY;
+	c.on_crash = MANIFEST_DESTROY;
 	fixture_start(&c);
 	fixture_run(4);
 	fixture_check_empty();
@@ -444,7 +442,7 @@ TEST(crash_action, "on-crash and on-reboot have their own actions")
 
 TEST(race_destroy, "a VM that ends by itself while a command stops or destroys it goes once")
 {
-	for (unsigned action = VM_ACTION_STOP; action <= VM_ACTION_DESTROY; action++) {
+	for (unsigned action = MANIFEST_STOP; action <= MANIFEST_DESTROY; action++) {
 		for (unsigned what = 0; what < 4; what++) {
 			struct vm_config c;
 			struct vm *vm;

@@ -208,7 +208,7 @@ TEST(attached_dies, "a VM that is destroyed while a terminal is attached to it g
 
 	MAKE(2, end);
 	vm = make("a");
-	vm->config.on_poweroff = VM_ACTION_DESTROY;
+	vm->config.on_poweroff = MANIFEST_DESTROY;
 	says("vm start a");
 	shell_start();
 	type("vm console a\r");
@@ -226,20 +226,15 @@ static struct manifest manifest;
 
 static void report(void *ctx, const struct manifest_error *e)
 {
-	(void)ctx;
-	(void)e;
 }
 
 static unsigned zero_of(const void *ctx, unsigned cpu)
 {
-	(void)ctx;
-	(void)cpu;
 	return 0;
 }
 
 static bool has_file(const void *ctx, const char *name)
 {
-	(void)ctx;
 	return machine_file(name) != NULL;
 }
 
@@ -265,8 +260,8 @@ TEST(manifest, "the manifest's VMs are made and started; what cannot be is told 
 	vm_manifest_build(&manifest);
 	CHECK(vm_find("one") != NULL && vm_find("one")->state == VM_RUNNING);
 	CHECK_STR(vm_find("one")->config.cmdline, "a b");
-	CHECK(vm_find("one")->config.on_crash == VM_ACTION_RESTART && vm_find("one")->config.on_poweroff == VM_ACTION_DESTROY);
-	CHECK(vm_find("one")->config.on_reboot == VM_ACTION_RESTART);
+	CHECK(vm_find("one")->config.on_crash == MANIFEST_RESTART && vm_find("one")->config.on_poweroff == MANIFEST_DESTROY);
+	CHECK(vm_find("one")->config.on_reboot == MANIFEST_RESTART);
 	CHECK(vm_find("two") != NULL && vm_find("two")->state == VM_STOPPED);
 	CHECK(vm_find("big") == NULL && fixture_says("vm big: not made: its pool's nodes have 8 MiB of 60 MiB in free 2 MiB pages"));
 	CHECK(vm_find("odd") != NULL && fixture_says("vm odd: not started: text: kernel: found a script"));

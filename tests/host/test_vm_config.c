@@ -34,7 +34,7 @@ TEST(create, "vm create makes a stopped VM of what its words say, and autostart=
 	vm = vm_find("a");
 	CHECK(vm != NULL && vm->state == VM_STOPPED && vm->vcpu_count == 2 && vm->config.memory_bytes == 6 * MIB);
 	CHECK_STR(vm->config.cmdline, "a b=c");
-	CHECK(vm->config.on_crash == VM_ACTION_DESTROY && vm->config.on_reboot == VM_ACTION_RESTART);
+	CHECK(vm->config.on_crash == MANIFEST_DESTROY && vm->config.on_reboot == MANIFEST_RESTART);
 	CHECK(cpuset_count(&vm->vcpu[0]->entity.hard) == 1 && cpuset_has(&vm->vcpu[0]->entity.hard, 0));
 	CHECK_STR(says("vm create b pool=p memory=2M kernel=kernel autostart=yes"), "ok\r\n");
 	CHECK_EQ(vm_find("b")->state, VM_RUNNING);
@@ -123,7 +123,7 @@ TEST(refused, "what cannot be made or changed is refused with key, found and exp
 		CHECK_EQ(mem.node[0].free_pages, pages);
 		CHECK_EQ(fake.heap_blocks, blocks);
 	}
-	CHECK(vm->config.on_crash == VM_ACTION_STOP && vm->pool == pool_at(0) && vm->state == VM_RUNNING);
+	CHECK(vm->config.on_crash == MANIFEST_STOP && vm->pool == pool_at(0) && vm->state == VM_RUNNING);
 	CHECK_EQ(pool_destroy(empty, &fixture_why), ERR_OK);
 	fixture_end();
 }
@@ -155,8 +155,8 @@ TEST(set, "vm set changes what may change, also while the VM runs")
 	c = fixture_config("v");
 	vm = fixture_start(&c);
 	CHECK_STR(says("vm set v on-crash=restart on-poweroff=destroy on-reboot=stop"), "ok\r\n");
-	CHECK(vm->config.on_crash == VM_ACTION_RESTART && vm->config.on_poweroff == VM_ACTION_DESTROY &&
-	      vm->config.on_reboot == VM_ACTION_STOP);
+	CHECK(vm->config.on_crash == MANIFEST_RESTART && vm->config.on_poweroff == MANIFEST_DESTROY &&
+	      vm->config.on_reboot == MANIFEST_STOP);
 	CHECK(strstr(says("vm show v"), "on-poweroff destroy, on-reboot stop, on-crash restart\r\n") != NULL);
 	fixture_end();
 }

@@ -147,7 +147,6 @@ static uint64_t w_now_ns(void *ctx) { return ((struct world *)ctx)->now_ns; }
 
 static uint64_t w_now_tsc(void *ctx, unsigned vcpu)
 {
-	(void)vcpu;
 	return w_now_ns(ctx);
 }
 

@@ -26,7 +26,6 @@ static void watch_house(void)
 
 static uint64_t house_wait_ns(bool busy)
 {
-	(void)busy;
 	return 10 * NS_PER_MS;
 }
 

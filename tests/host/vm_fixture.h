@@ -143,7 +143,7 @@ static inline void fixture_end(void)
 
 static inline struct vm_config fixture_config(const char *name)
 {
-	struct vm_config c = { .vcpus = 1, .memory_bytes = FIXTURE_RAM, .kernel = "kernel", .on_reboot = VM_ACTION_RESTART };
+	struct vm_config c = { .vcpus = 1, .memory_bytes = FIXTURE_RAM, .kernel = "kernel", .on_reboot = MANIFEST_RESTART };
 
 	snprintf(c.name, sizeof(c.name), "%s", name);
 	return c;

@@ -109,7 +109,7 @@ static enum err leak(const struct shell_args *args)
 	return shell_usage();
 }}
 
-SHELL_COMMAND(leak, .name = "leak", .usage = "CLASS", .run = leak, .help = "Plants a leak.");
+SHELL_COMMAND(leak, .name = "leak", .usage = "CLASS", .least = 1, .most = 1, .run = leak, .help = "Plants a leak.");
 """
     return replace(text, '#include "kernel/mem.h"\n', '#include "kernel/mem.h"\n' + head)
 

@@ -87,7 +87,6 @@ void vmx_apic_raise(struct virt_vcpu *virt_v, uint8_t vector)
 {
 	uint64_t status = vmread(VMCS_GUEST_INTERRUPT_STATUS);
 
-	(void)virt_v;
 	if ((uint8_t)status < vector) {
 		vmwrite(VMCS_GUEST_INTERRUPT_STATUS, (status & ~0xfful) | vector);
 	}

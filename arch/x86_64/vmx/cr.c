@@ -121,7 +121,6 @@ bool vmx_write_efer(struct virt_vcpu *v, uint64_t value)
 	uint64_t old = vmread(VMCS_GUEST_EFER), allowed = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 	bool paging = (vmread(VMCS_GUEST_CR0) & CR0_PG) != 0;
 
-	(void)v;
 	if ((value & ~allowed) != 0 || (paging && ((old ^ value) & EFER_LME) != 0)) {
 		return false;
 	}
@@ -131,7 +130,6 @@ bool vmx_write_efer(struct virt_vcpu *v, uint64_t value)
 
 uint64_t vmx_read_efer(struct virt_vcpu *v)
 {
-	(void)v;
 	return vmread(VMCS_GUEST_EFER);
 }
 

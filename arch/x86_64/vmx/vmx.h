@@ -28,7 +28,6 @@
 #define EPT_CAP_WB			(1ul << 14)
 #define EPT_CAP_2M			(1ul << 16)
 #define EPT_CAP_INVEPT			(1ul << 20)
-#define EPT_CAP_AD			(1ul << 21)
 #define EPT_CAP_INVEPT_SINGLE		(1ul << 25)
 #define EPT_CAP_INVVPID			(1ul << 32)
 #define EPT_CAP_INVVPID_SINGLE		(1ul << 41)
@@ -161,7 +160,6 @@
 #define PROC_TPR_SHADOW			(1u << 21)
 #define PROC_NMI_WINDOW			(1u << 22)
 #define PROC_MOV_DR			(1u << 23)
-#define PROC_UNCONDITIONAL_IO		(1u << 24)
 #define PROC_IO_BITMAPS			(1u << 25)
 #define PROC_MTF			(1u << 27)
 #define PROC_MSR_BITMAPS		(1u << 28)
@@ -182,7 +180,6 @@
 #define PROC2_PAUSE_LOOP		(1u << 10)
 #define PROC2_INVPCID			(1u << 12)
 #define PROC2_ENCLS			(1u << 15)
-#define PROC2_XSAVES			(1u << 20)
 #define PROC2_ENCLV			(1u << 28)
 #define PROC2_BUS_LOCK			(1u << 30)
 #define PROC2_NOTIFY			(1u << 31)
@@ -233,12 +230,10 @@
 #define REASON_TRIPLE_FAULT		2
 #define REASON_INTERRUPT_WINDOW		7
 #define REASON_NMI_WINDOW		8
-#define REASON_TASK_SWITCH		9
 #define REASON_CPUID			10
 #define REASON_GETSEC			11
 #define REASON_HLT			12
 #define REASON_INVD			13
-#define REASON_INVLPG			14
 #define REASON_RDPMC			15
 #define REASON_VMCALL			18
 #define REASON_VMCLEAR			19	/* 19..27: VMX instructions */
@@ -257,7 +252,6 @@
 #define REASON_APIC_ACCESS		44
 #define REASON_VIRTUALIZED_EOI		45
 #define REASON_EPT_VIOLATION		48
-#define REASON_EPT_MISCONFIG		49
 #define REASON_INVEPT			50
 #define REASON_PREEMPTION_TIMER		52
 #define REASON_INVVPID			53

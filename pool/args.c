@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See args.h. */
+#include "pool/args.h"
+
+#include "kernel/machine.h"
+#include "kernel/shell.h"
+
+static unsigned node_of(const void *context, unsigned cpu)
+{
+	return cpu_get(cpu)->node;
+}
+
+static unsigned core_of(const void *context, unsigned cpu)
+{
+	return cpu_get(cpu)->core;
+}
+
+static bool is_free(const void *context, unsigned cpu)
+{
+	return cpu_is_online(cpu) && pool_of_cpu(cpu) == NULL;
+}
+
+static bool has_file(const void *context, const char *name)
+{
+	return machine_file(name) != NULL;
+}
+
+struct manifest_facts args_facts(void)
+{
+	return (struct manifest_facts){ .cpus = { cpu_count(), node_of, core_of, is_free, NULL }, .has_file = has_file };
+}
+
+enum err args_cpus(const char *text, struct cpuset *set)
+{
+	const struct manifest_facts facts = args_facts();
+	struct cpusetexpr_error error;
+
+	return cpusetexpr_parse(text, &facts.cpus, set, &error) ? ERR_OK :
+	       shell_fail(ERR_INVAL, text, "column %u: %s", error.column, error.words);
+}
+
+enum err args_some_cpus(const char *text, struct cpuset *set)
+{
+	enum err e = args_cpus(text, set);
+
+	return e == ERR_OK && cpuset_empty(set) ? shell_fail(ERR_INVAL, text, "names no cpu") : e;
+}
+
+struct pool *args_pool(const char *name)
+{
+	struct pool *p = pool_find(name);
+
+	if (p == NULL) {
+		shell_fail(ERR_NOENT, name, "there is no pool of that name");
+	}
+	return p;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What people name in commands and manifests, on the running machine. What is wrong has been said with shell_fail(). */
+#pragma once
+
+#include "kernel/manifest.h"
+#include "pool/pool.h"
+
+/* Nodes and cores of the installed cpus, the files read at boot; free is what is online and in no pool. */
+struct manifest_facts args_facts(void);
+/* The set may be empty; in the second case that is an error. */
+enum err args_cpus(const char *text, struct cpuset *set);
+enum err args_some_cpus(const char *text, struct cpuset *set);
+/* Or NULL: return ERR_NOENT then. */
+struct pool *args_pool(const char *name);
