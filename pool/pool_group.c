@@ -12,61 +12,66 @@
 
 /* --- Private memory of a group and its entities: one block each. */
 
+struct passage {
+	void *priv;
+	struct sched_snapshot standing;		/* in the pool it came from, if any */
+};
+
 struct memory {
 	void *group;
-	void **entity;			/* [n], itself allocated */
+	struct passage *entity;			/* [n], for as long as the operation takes */
 	unsigned n;
 };
 
 static void free_memory(const struct pool *p, struct memory *m)
 {
 	for (unsigned i = 0; m->entity != NULL && i < m->n; i++) {
-		pool_private_free(p, POOL_PRIVATE_ENTITY, m->entity[i]);
+		pool_private_free(p, POOL_PRIVATE_ENTITY, m->entity[i].priv);
 	}
 	heap_free(m->entity, m->n * sizeof(m->entity[0]));
 	pool_private_free(p, POOL_PRIVATE_GROUP, m->group);
-	*m = (struct memory){ 0 };
 }
 
-static bool allocate(const struct pool *p, unsigned n, struct memory *m)
+static enum err allocate(const struct pool *p, unsigned n, struct memory *m, struct sched_reason *why)
 {
 	*m = (struct memory){ .n = n };
-	if (!pool_private_new(p, POOL_PRIVATE_GROUP, p->node, &m->group)) {
-		return false;
+	if (n > 0) {
+		m->entity = heap_alloc(n * sizeof(m->entity[0]), p->node);
 	}
-	m->entity = n > 0 ? heap_alloc(n * sizeof(m->entity[0]), p->node) : NULL;
-	if (n > 0 && m->entity == NULL) {
-		free_memory(p, m);
-		return false;
+	if ((n > 0 && m->entity == NULL) || !pool_private_new(p, POOL_PRIVATE_GROUP, p->node, &m->group)) {
+		goto fail;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		if (!pool_private_new(p, POOL_PRIVATE_ENTITY, p->node, &m->entity[i])) {
-			free_memory(p, m);
-			return false;
+		if (!pool_private_new(p, POOL_PRIVATE_ENTITY, p->node, &m->entity[i].priv)) {
+			goto fail;
 		}
 	}
-	return true;
+	return ERR_OK;
+fail:
+	free_memory(p, m);
+	return sched_refuse(ERR_NOMEM, why, "no memory for %u vCPUs on node %u", n, p->node);
 }
 
 /* --- Asking. */
 
-static enum err may_enter(struct pool *p, const struct sched_group *g, struct sched_reason *why)
+/* A group with those values. */
+static enum err may_enter(struct pool *p, const struct sched_values *values, struct sched_reason *why)
 {
 	if (cpuset_empty(&p->cpus)) {
 		return sched_refuse(ERR_STATE, why, "pool %s has no cpu", p->name);
 	}
-	return pool_validate(p, &g->values, SCHED_GROUP, why);
+	return pool_validate(p, values, SCHED_GROUP, why);
 }
 
-/* Do the n entities of g that are wanted fit, all of them new, or none? Frees want. */
-static enum err fits(struct pool *p, const struct sched_group *g, struct sched_want *want, unsigned n,
+/* Do the n entities that are wanted of a group fit, all of them new, or none? Frees want. */
+static enum err fits(struct pool *p, const char *name, const struct sched_values *values, struct sched_want *want, unsigned n,
 		     struct sched_reason *why)
 {
-	struct sched_group probe = { .values = g->values, .want = want, .want_count = n };
+	struct sched_group probe = { .values = *values, .want = want, .want_count = n };
 	enum err e;
 
-	(void)str_copy(probe.name, sizeof(probe.name), g->name);
-	e = pool_ask(p, &probe, want[0].instead == NULL ? n : 0, &p->cpus, g->name, why);
+	(void)str_copy(probe.name, sizeof(probe.name), name);
+	e = pool_ask(p, &probe, want[0].instead == NULL ? n : 0, &p->cpus, name, why);
 	heap_free(want, n * sizeof(*want));
 	return e;
 }
@@ -178,7 +183,7 @@ static struct cpuset widened(const struct cpuset *s)
 static enum err may_be_added(struct pool *p, const struct sched_group *g, struct sched_entity *const *e, unsigned n,
 			     struct sched_reason *why)
 {
-	enum err err = may_enter(p, g, why);
+	enum err err = may_enter(p, &g->values, why);
 	struct sched_want *want;
 
 	for (unsigned i = 0; i < n && err == ERR_OK; i++) {
@@ -195,7 +200,7 @@ static enum err may_be_added(struct pool *p, const struct sched_group *g, struct
 		e[i]->hard = widened(&e[i]->hard);
 		want[i] = (struct sched_want){ .values = e[i]->values, .hard = &e[i]->hard };
 	}
-	return fits(p, g, want, n, why);
+	return fits(p, g->name, &g->values, want, n, why);
 }
 
 enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_entity *const *e, unsigned n,
@@ -208,11 +213,9 @@ enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_enti
 	pool_assert_control();
 	ASSERT(g->pool == NULL);
 	err = may_be_added(p, g, e, n, why);
+	err = err == ERR_OK ? allocate(p, n, &m, why) : err;
 	if (err != ERR_OK) {
 		return err;
-	}
-	if (!allocate(p, n, &m)) {
-		return sched_refuse(ERR_NOMEM, why, "no memory for %u vCPUs on node %u", n, p->node);
 	}
 	g->priv = m.group;
 	g->entity_count = n;
@@ -221,7 +224,7 @@ enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_enti
 	pool_lock_all(p);
 	for (unsigned i = 0; i < n; i++) {
 		e[i]->group = g;
-		e[i]->priv = m.entity[i];
+		e[i]->priv = m.entity[i].priv;
 		e[i]->awake = false;
 		e[i]->wake_pending = false;
 		e[i]->pauses = 1;
@@ -230,7 +233,7 @@ enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_enti
 		enter(p, e[i], arch_now_ns(), &out);
 	}
 	pool_unlock_all(p);
-	heap_free(m.entity, n * sizeof(m.entity[0]));
+	heap_free(m.entity, m.n * sizeof(m.entity[0]));
 	pool_send_pokes(&out);
 	return ERR_OK;
 }
@@ -301,7 +304,7 @@ void pool_translate(const struct sched_ops *from, const struct sched_ops *to,
 }
 
 /* Those in transit, paused, leave `from`. A wake finds them in `to` from here on, held, and only notes itself. */
-static void leave_pool(struct pool *from, struct pool *to, struct sched_snapshot *standing, const struct list *transit)
+static void leave_pool(struct pool *from, struct pool *to, const struct memory *m, const struct list *transit)
 {
 	struct sched_out out;
 	unsigned i = 0;
@@ -310,7 +313,7 @@ static void leave_pool(struct pool *from, struct pool *to, struct sched_snapshot
 	pool_lock_all(from);
 	LIST_FOREACH(node, transit) {
 		struct sched_entity *e = LIST_ENTRY(node, struct sched_entity, link);
-		struct sched_snapshot *s = &standing[i++];
+		struct sched_snapshot *s = &m->entity[i++].standing;
 
 		s->used_ns = e->used_ns;
 		if (from->sched.ops->export != NULL) {
@@ -325,8 +328,7 @@ static void leave_pool(struct pool *from, struct pool *to, struct sched_snapshot
 	pool_send_pokes(&out);
 }
 
-static void enter_pool(struct pool *from, struct pool *to, struct list *transit, const struct memory *m,
-		       const struct sched_snapshot *standing)
+static void enter_pool(struct pool *from, struct pool *to, const struct memory *m, struct list *transit)
 {
 	const uint64_t now_ns = arch_now_ns();
 	struct sched_out out;
@@ -339,11 +341,11 @@ static void enter_pool(struct pool *from, struct pool *to, struct list *transit,
 		struct sched_entity *e = LIST_ENTRY(node, struct sched_entity, link);
 
 		list_remove(node);
-		e->priv = m->entity[i];
+		e->priv = m->entity[i].priv;
 		pool_translate(from->sched.ops, to->sched.ops, &e->values);
 		enter(to, e, now_ns, &out);
 		if (to->sched.ops->import != NULL) {
-			POOL_GUARD(POOL_ASK(cpu_this(), to, import, &to->sched, e, &standing[i], now_ns));
+			POOL_GUARD(POOL_ASK(cpu_this(), to, import, &to->sched, e, &m->entity[i].standing, now_ns));
 		}
 		i++;
 	}
@@ -352,13 +354,12 @@ static void enter_pool(struct pool *from, struct pool *to, struct list *transit,
 }
 
 /* Nothing here can fail. */
-static void change_hands(struct pool *from, struct pool *to, struct sched_group *g, const struct memory *m,
-			 struct sched_snapshot *standing)
+static void change_hands(struct pool *from, struct pool *to, struct sched_group *g, const struct memory *m)
 {
 	struct list transit;
 
 	gather(from, g, &transit);
-	leave_pool(from, to, standing, &transit);
+	leave_pool(from, to, m, &transit);
 	LIST_FOREACH(node, &transit) {
 		pool_private_free(from, POOL_PRIVATE_ENTITY,
 				  LIST_ENTRY(node, struct sched_entity, link)->priv);
@@ -368,7 +369,7 @@ static void change_hands(struct pool *from, struct pool *to, struct sched_group 
 	pool_translate(from->sched.ops, to->sched.ops, &g->values);
 	unlist_group(g);
 	list_group(to, g);
-	enter_pool(from, to, &transit, m, standing);
+	enter_pool(from, to, m, &transit);
 	FOREACH_OF_GROUP(e, to, g) {
 		pool_entity_resume(e);
 	}
@@ -379,8 +380,7 @@ static enum err ask_move(struct sched_group *g, struct pool *to, struct sched_re
 {
 	const struct sched_ops *from = g->pool->sched.ops;
 	struct sched_values room;
-	struct sched_group probe = { .values = *translate(from, to->sched.ops, &g->values, &room) };
-	enum err err = may_enter(to, &probe, why);
+	enum err err = may_enter(to, translate(from, to->sched.ops, &g->values, &room), why);
 	struct sched_want *want;
 	unsigned n = 0;
 
@@ -397,15 +397,11 @@ static enum err ask_move(struct sched_group *g, struct pool *to, struct sched_re
 	FOREACH_OF_GROUP(e, g->pool, g) {
 		want[n++] = (struct sched_want){ .values = *translate(from, to->sched.ops, &e->values, &room), .hard = &e->hard };
 	}
-	(void)str_copy(probe.name, sizeof(probe.name), g->name);
-	return fits(to, &probe, want, n, why);
+	return fits(to, g->name, translate(from, to->sched.ops, &g->values, &room), want, n, why);
 }
 
 enum err pool_group_move(struct sched_group *g, struct pool *to, struct sched_reason *why)
 {
-	struct sched_snapshot *standing = NULL;
-	const unsigned n = g->entity_count;
-	const size_t bytes = n * sizeof(*standing);
 	struct pool *from = g->pool;
 	struct memory m;
 	enum err err;
@@ -416,19 +412,12 @@ enum err pool_group_move(struct sched_group *g, struct pool *to, struct sched_re
 		return ERR_OK;
 	}
 	err = ask_move(g, to, why);
+	err = err == ERR_OK ? allocate(to, g->entity_count, &m, why) : err;
 	if (err != ERR_OK) {
 		return err;
 	}
-	if (n > 0) {
-		standing = heap_alloc(bytes, to->node);
-	}
-	if ((n > 0 && standing == NULL) || !allocate(to, n, &m)) {
-		heap_free(standing, bytes);
-		return sched_refuse(ERR_NOMEM, why, "no memory for %u vCPUs on node %u", n, to->node);
-	}
-	change_hands(from, to, g, &m, standing);
-	heap_free(m.entity, n * sizeof(m.entity[0]));
-	heap_free(standing, bytes);
+	change_hands(from, to, g, &m);
+	heap_free(m.entity, m.n * sizeof(m.entity[0]));
 	return ERR_OK;
 }
 
@@ -451,13 +440,12 @@ static enum err ask_change(struct sched_entity *e, const struct sched_values *va
 		return ERR_NOMEM;
 	}
 	want[0] = (struct sched_want){ .values = *values, .hard = hard, .instead = e };
-	return fits(e->pool, e->group, want, 1, why);
+	return fits(e->pool, e->group->name, &e->group->values, want, 1, why);
 }
 
 /* May g have these values, and its entities their own? */
 static enum err ask_retune(struct sched_group *g, const struct sched_values *values, struct sched_reason *why)
 {
-	struct sched_group probe = { .values = *values };
 	struct sched_want *want;
 	unsigned n = 0;
 
@@ -468,11 +456,10 @@ static enum err ask_retune(struct sched_group *g, const struct sched_values *val
 	if (want == NULL) {
 		return ERR_NOMEM;
 	}
-	(void)str_copy(probe.name, sizeof(probe.name), g->name);
 	FOREACH_OF_GROUP(e, g->pool, g) {
 		want[n++] = (struct sched_want){ .values = e->values, .hard = &e->hard, .instead = e };
 	}
-	return fits(g->pool, &probe, want, n, why);
+	return fits(g->pool, g->name, values, want, n, why);
 }
 
 enum err pool_group_tune(struct sched_group *g, const struct sched_values *values, struct sched_reason *why)

@@ -127,14 +127,8 @@ void fair_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_ou
 
 static void set_masks(struct fair_entity *fe)
 {
-	uint64_t all = ~0ul;
-
-	fe->node.mask = 0;
-	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
-		all &= fe->entity->hard.word[i];
-		fe->node.mask |= fe->entity->hard.word[i];
-	}
-	fe->full = all == ~0ul;
+	fe->full = cpuset_full(&fe->entity->hard);
+	fe->node.mask = cpuset_fold(&fe->entity->hard);
 }
 
 void fair_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)

@@ -148,17 +148,11 @@ static void dequeue(struct rr_sched *rr, struct rr_entity *re)
 	}
 }
 
-/* Off the queue: which part of it e belongs to from now on. Slot n is bit n % 64 of a mask. */
+/* Off the queue: which part of it e belongs to from now on. */
 static void sort(struct rr_entity *re)
 {
-	uint64_t all = ~0ull;
-
-	re->node.mask = 0;
-	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
-		all &= re->entity->hard.word[i];
-		re->node.mask |= re->entity->hard.word[i];
-	}
-	re->anywhere = all == ~0ull;
+	re->anywhere = cpuset_full(&re->entity->hard);
+	re->node.mask = re->anywhere ? ~0ul : cpuset_fold(&re->entity->hard);
 }
 
 static enum err rr_init(struct sched *s)

@@ -80,6 +80,28 @@ static inline bool cpuset_empty(const struct cpuset *s)
 	return true;
 }
 
+/* Every cpu that there can be. */
+static inline bool cpuset_full(const struct cpuset *s)
+{
+	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
+		if (s->word[i] != ~0ul) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Bit n % 64 for each cpu n. */
+static inline uint64_t cpuset_fold(const struct cpuset *s)
+{
+	uint64_t folded = 0;
+
+	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
+		folded |= s->word[i];
+	}
+	return folded;
+}
+
 static inline bool cpuset_equal(const struct cpuset *a, const struct cpuset *b)
 {
 	for (unsigned i = 0; i < CPUSET_WORDS; i++) {

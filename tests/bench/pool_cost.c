@@ -27,6 +27,7 @@ static struct mem pages;
 static struct slab slab;
 static struct pool *from, *to;
 static struct fake_vm vm;
+static const struct sched_ops *rr;
 static struct sched_reason why;
 
 /* The fake machine's complaints. */
@@ -67,7 +68,7 @@ static void must(enum err e)
 
 static void create(void)
 {
-	must(pool_create("new", sched_policy_find("rr"), NULL, 0, &to, &why));
+	must(pool_create("new", rr, NULL, 0, &to, &why));
 }
 
 static void destroy(void)
@@ -125,7 +126,8 @@ int main(int argc, char **argv)
 		make_heap();
 		fake_machine_init(2);
 		fake_guest_init();
-		must(pool_create("pool0", sched_policy_find("rr"), NULL, 0, &from, &why));
+		rr = sched_policy_find("rr");
+		must(pool_create("pool0", rr, NULL, 0, &from, &why));
 		must(pool_add_cpu(from, 0, &why));
 		fake_vm_init(&vm, "vm", 1);
 		vm.v[0].act = halt;
