@@ -171,6 +171,19 @@ TEST(create, "pool create makes the whole pool or nothing, and says what was wro
 	end();
 }
 
+TEST(times, "a time is read back as it is shown, with decimals, and 0 needs no unit")
+{
+	reset();
+	CHECK_STR(says("pool create a sched=eevdf timeslice=1.5ms"), "ok\n");
+	CHECK(strstr(says("pool show a"), "timeslice    1.500ms\n") != NULL);
+	CHECK_STR(says("pool set a timeslice=2.500ms"), "ok\n");
+	CHECK_STR(says("pool create b sched=credit2 ratelimit=0"), "ok\n");
+	CHECK_STR(says("pool set a timeslice=0"), "error: timeslice=0: timeslice: found 0ns, expected 100us to 100ms\n");
+	CHECK_STR(says("pool set a timeslice=-1ms"),
+		  "error: timeslice=-1ms: timeslice: found \"-1ms\", expected a time such as 500us, 10ms or 1s\n");
+	end();
+}
+
 TEST(default_sched, "pool create without sched takes the manifest's default-sched, as a pool of the manifest does")
 {
 	static struct manifest m;
