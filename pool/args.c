@@ -36,7 +36,7 @@ enum err args_cpus(const char *text, struct cpuset *set)
 	struct cpusetexpr_error error;
 
 	return cpusetexpr_parse(text, &facts.cpus, set, &error) ? ERR_OK :
-	       shell_fail(ERR_INVAL, text, "column %u: %s", error.column, error.words);
+	       shell_fail(ERR_INVAL, text[0] != '\0' ? text : "\"\"", "column %u: %s", error.column, error.words);
 }
 
 enum err args_some_cpus(const char *text, struct cpuset *set)

@@ -254,7 +254,7 @@ enum err pool_destroy(struct pool *p, struct sched_reason *why)
 {
 	pool_assert_control();
 	if (p->group_count > 0) {
-		return sched_refuse(ERR_BUSY, why, "%u VMs are in it", p->group_count);
+		return sched_refuse(ERR_BUSY, why, "%u VM%s in it", p->group_count, p->group_count == 1 ? " is" : "s are");
 	}
 	/* Without a group nothing in here can refuse: leaving needs no memory. */
 	while (!cpuset_empty(&p->cpus)) {

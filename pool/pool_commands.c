@@ -4,6 +4,7 @@
 #include "kernel/json.h"
 #include "kernel/lib/string.h"
 #include "kernel/log.h"
+#include "kernel/manifest.h"
 #include "kernel/shell.h"
 #include "pool/args.h"
 
@@ -37,6 +38,21 @@ static enum err parse_admission(const char *word, const char *value, bool *warn)
 	       shell_fail(ERR_INVAL, word, "found \"%s\", expected refuse or warn", value);
 }
 
+/* What else one may hope to set: keys of the manifest's [pool NAME]. */
+static enum err unknown_value(const char *word, const struct wish *w)
+{
+	for (unsigned i = 0; i < manifest_key_count; i++) {
+		const struct manifest_key *key = &manifest_keys[i];
+
+		if (key->section != MANIFEST_POOL || key->type == MANIFEST_TUNABLE || value_of(word, key->name) == NULL) {
+			continue;
+		}
+		return shell_fail(ERR_NOTSUP, word, "%s", !key->built ? "not built yet" : key->type == MANIFEST_CPUS ?
+				  "a pool's cpus change by pool cpu-add and pool cpu-remove" : "a pool keeps its scheduler");
+	}
+	return shell_fail(ERR_INVAL, word, "%s knows no such pool setting; expected key=value, see `sched list`", w->ops->name);
+}
+
 /* Takes "key=value", or a list's rows into the table, where key is a tunable of the pool. */
 static enum err parse_value(const char *word, struct wish *w)
 {
@@ -63,7 +79,7 @@ static enum err parse_value(const char *word, struct wish *w)
 			return shell_result(e, word, &why);
 		}
 	}
-	return shell_fail(ERR_INVAL, word, "%s knows no such pool setting; expected key=value, see `sched list`", ops->name);
+	return unknown_value(word, w);
 }
 
 /* --- Showing. */
@@ -124,7 +140,7 @@ static bool row(const struct shell_args *args, unsigned i, struct json *j)
 
 static enum err list(const struct shell_args *args)
 {
-	if (args->count - wants_cpus(args) > 1) {
+	if (args->count - wants_cpus(args) > 1 || (only(args) != NULL && only(args)[0] == '-')) {
 		return shell_usage();
 	}
 	if (only(args) != NULL && args_pool(only(args)) == NULL) {
@@ -240,7 +256,7 @@ static enum err show(const struct shell_args *args)
 	LIST_FOREACH(node, &p->groups) {
 		const struct sched_group *g = LIST_ENTRY(node, struct sched_group, link);
 
-		con_printf("  %s, %u vCPUs\n", g->name, g->entity_count);
+		con_printf("  %s, %u vCPU%s\n", g->name, g->entity_count, g->entity_count == 1 ? "" : "s");
 	}
 	return ERR_OK;
 }
@@ -482,6 +498,7 @@ SHELL_COMMAND(pool_cpu_add, .name = "pool cpu-add", .usage = "P SET", .least = 2
 SHELL_COMMAND(pool_cpu_remove, .name = "pool cpu-remove", .usage = "P SET", .least = 2, .most = 2, .run = cpu_remove,
 	      .complete = SHELL_POOL, .alias = "cpupool-cpu-remove", .help = "Makes cpus of a pool free: all of SET, or none.");
 SHELL_COMMAND(pool_set, .name = "pool set", .usage = "P [admission=refuse|warn] [key=value...]", .least = 2,
-	      .most = SHELL_ARGS_MAX, .run = set, .complete = SHELL_POOL, .help = "Changes a pool's admission, and settings of its scheduler while it runs.");
+	      .most = SHELL_ARGS_MAX, .run = set, .complete = SHELL_POOL,
+	      .help = "Changes admission, and settings of its scheduler (see sched list), while it runs.");
 SHELL_COMMAND(pool_numa_split, .name = "pool numa-split", .usage = "", .run = numa_split, .alias = "cpupool-numa-split",
 	      .help = "Splits the first pool: each other node's cpus become a pool nodeN like it.");

@@ -2,25 +2,10 @@
 /* The policies that are linked in, and their tunables as text: found, parsed with range, printed. */
 #include "sched/sched.h"
 
+#include "kernel/lib/parse.h"
 #include "kernel/lib/string.h"
 
 extern const struct sched_ops __start_sched_policies[], __stop_sched_policies[];
-
-/* A time may be any multiple of these; the longest unit that fits is printed by text_ns(). */
-static const struct {
-	const char *name;
-	int64_t ns;
-} time_units[] = {
-	{ "ns", 1 }, { "us", NS_PER_US }, { "ms", NS_PER_MS }, { "s", NS_PER_S },
-};
-
-static const struct {
-	const char *word;
-	bool value;
-} bool_words[] = {
-	{ "yes", true }, { "no", false }, { "on", true }, { "off", false },
-	{ "true", true }, { "false", false }, { "1", true }, { "0", false },
-};
 
 unsigned sched_policy_count(void)
 {
@@ -104,29 +89,26 @@ static enum err parse_int(const struct sched_tunable *t, const char *text, int64
 	return ERR_OK;
 }
 
-static enum err parse_time(const struct sched_tunable *t, const char *text, int64_t *value, struct sched_reason *why)
+static enum err parse_ns(const struct sched_tunable *t, const char *text, int64_t *value, struct sched_reason *why)
 {
-	const char *rest;
+	uint64_t ns;
 
-	if (take_number(text, value, &rest)) {
-		for (unsigned i = 0; i < ARRAY_SIZE(time_units); i++) {
-			if (str_eq(rest, time_units[i].name) && !__builtin_mul_overflow(*value, time_units[i].ns, value)) {
-				return ERR_OK;
-			}
-		}
+	if (parse_time(text, &ns) == ERR_OK && ns <= INT64_MAX) {
+		*value = (int64_t)ns;
+		return ERR_OK;
 	}
 	return sched_refuse(ERR_INVAL, why, "%s: found \"%s\", expected a time such as 500us, 10ms or 1s", t->name, text);
 }
 
-static enum err parse_bool(const struct sched_tunable *t, const char *text, int64_t *value, struct sched_reason *why)
+static enum err parse_yes(const struct sched_tunable *t, const char *text, int64_t *value, struct sched_reason *why)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(bool_words); i++) {
-		if (str_eq(text, bool_words[i].word)) {
-			*value = bool_words[i].value;
-			return ERR_OK;
-		}
+	bool yes;
+
+	if (parse_bool(text, &yes) != ERR_OK) {
+		return sched_refuse(ERR_INVAL, why, "%s: found \"%s\", expected yes or no", t->name, text);
 	}
-	return sched_refuse(ERR_INVAL, why, "%s: found \"%s\", expected yes or no", t->name, text);
+	*value = yes;
+	return ERR_OK;
 }
 
 static enum err parse_enum(const struct sched_tunable *t, const char *text, int64_t *value, struct sched_reason *why)
@@ -228,7 +210,7 @@ static enum err parse_row(const struct sched_tunable *t, const char **text, stru
 	    !parse_index(slot, &row->slot) || !parse_who(who, row)) {
 		return sched_refuse(ERR_INVAL, why, "%s: found \"%.60s\", expected " SCHED_ROW_FORM, t->name, from);
 	}
-	if (parse_time(t, length, &ns, why) != ERR_OK) {
+	if (parse_ns(t, length, &ns, why) != ERR_OK) {
 		return ERR_INVAL;
 	}
 	row->length_ns = (uint64_t)ns;
@@ -309,10 +291,10 @@ enum err sched_value_parse(const struct sched_tunable *t, const char *text, int6
 		e = parse_int(t, text, &v, why);
 		break;
 	case SCHED_TIME:
-		e = parse_time(t, text, &v, why);
+		e = parse_ns(t, text, &v, why);
 		break;
 	case SCHED_BOOL:
-		e = parse_bool(t, text, &v, why);
+		e = parse_yes(t, text, &v, why);
 		break;
 	case SCHED_ENUM:
 		e = parse_enum(t, text, &v, why);

@@ -14,7 +14,7 @@ static uint64_t used_ns(const struct vm *vm)
 	uint64_t ns = 0;
 
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		ns += __atomic_load_n(&vm->vcpu[i]->entity.used_ns, __ATOMIC_RELAXED);
+		ns += pool_entity_times(&vm->vcpu[i]->entity).run_ns;
 	}
 	return ns;
 }

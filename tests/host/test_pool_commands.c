@@ -165,9 +165,27 @@ TEST(create, "pool create makes the whole pool or nothing, and says what was wro
 		  "error: timeslice=5s: timeslice: found 5s, expected 100us to 1s\n");
 	CHECK(strstr(says("pool create b sched=null timeslice=5ms"), "error: timeslice=5ms: null knows no") != NULL);
 	CHECK(strstr(says("pool create b cpus=9"), "error: 9: column 1") != NULL);
+	CHECK(strstr(says("pool create b cpus="), "error: \"\": column 1: found the end") != NULL);
+	CHECK_STR(says("pool create b granularity=core"), "error: granularity=core: not built yet\n");
+	CHECK_STR(says("pool set a cpus=1"), "error: cpus=1: a pool's cpus change by pool cpu-add and pool cpu-remove\n");
+	CHECK_STR(says("pool set a sched=null"), "error: sched=null: a pool keeps its scheduler\n");
+	CHECK_STR(says("pool list -x"), "error: pool list: usage: pool list [-c] [P] [-j]\n");
 	CHECK_STR(says("pool create a"), "error: a: pool a exists already\n");
 	CHECK_EQ(pool_count(), 1);
 	CHECK(pool_of_cpu(3) == NULL);
+	end();
+}
+
+TEST(times, "a time is read back as it is shown, with decimals, and 0 needs no unit")
+{
+	reset();
+	CHECK_STR(says("pool create a sched=eevdf timeslice=1.5ms"), "ok\n");
+	CHECK(strstr(says("pool show a"), "timeslice    1.500ms\n") != NULL);
+	CHECK_STR(says("pool set a timeslice=2.500ms"), "ok\n");
+	CHECK_STR(says("pool create b sched=credit2 ratelimit=0"), "ok\n");
+	CHECK_STR(says("pool set a timeslice=0"), "error: timeslice=0: timeslice: found 0ns, expected 100us to 100ms\n");
+	CHECK_STR(says("pool set a timeslice=-1ms"),
+		  "error: timeslice=-1ms: timeslice: found \"-1ms\", expected a time such as 500us, 10ms or 1s\n");
 	end();
 }
 
@@ -278,7 +296,7 @@ TEST(change, "pools are renamed, set and destroyed by name; a pool with VMs stay
 	CHECK(strstr(says("pool set z weight=1"), "error: ") != NULL);
 	fake_vm_init(&vm, "web", 3);
 	fake_vm_start(&vm, pool_find("z"));
-	CHECK_STR(says("pool destroy z"), "error: z: 1 VMs are in it\n");
+	CHECK_STR(says("pool destroy z"), "error: z: 1 VM is in it\n");
 	fake_guest_run(10 * NS_PER_MS, NS_PER_MS);
 	CHECK(strstr(says("pool show z -j"), "\"vms\":[\"web\"]") != NULL);
 	CHECK(strstr(says("sched dump z"), "slot 0: web.") != NULL);

@@ -124,7 +124,7 @@ def _(r):
 
 @linux.test("Ctrl-C goes to the guest, and every byte but Ctrl-] arrives there as it was typed")
 def _(r):
-    attach(r, "lx", LINUX, 60)
+    attach(r, "lx", LINUX, 400)
     # The line that busybox' shell edits is echoed before the shell gives the terminal back, and what is typed in between is read
     # by cat but echoed by nobody (on any machine): so we wait for what a command of that line says.
     r.console.type("echo go; cat\r")
@@ -144,7 +144,7 @@ def _(r):
 
 @linux.test("10 KB pasted into cat arrive complete, and so do 10 KB for a program that reads only later")
 def _(r):
-    attach(r, "lx", LINUX, 60)
+    attach(r, "lx", LINUX, 400)
     text = text_lines(10240)
     r.console.type("echo go; cat > /root/p\r")
     r.console.expect(r"\ngo\n", 20)
@@ -162,7 +162,7 @@ def _(r):
 
 def pasted(r, text, keys):
     """Types keys, which hold the text, into `cat > file`: the file has the text, and nothing was dropped."""
-    attach(r, "lx", LINUX, 60)
+    attach(r, "lx", LINUX, 400)
     r.console.type("echo go; cat > /root/p\r")
     r.console.expect(r"\ngo\n", 20)
     r.console.type(keys + "\x04")
