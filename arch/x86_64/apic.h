@@ -12,7 +12,7 @@ void apic_init(hpa_t registers);
 /* Switches this cpu's APIC on in that mode, everything masked but what Tarn uses. */
 void apic_init_cpu(void);
 bool apic_is_x2apic(void);
-uint32_t apic_id(void);
+uint32_t apic_id(void);		/* this cpu's; before apic_init(), too */
 void apic_eoi(void);
 
 void apic_send(uint32_t apic_id, uint8_t vector);
