@@ -129,7 +129,7 @@ void arch_poke(unsigned cpu)
 
 void arch_poke_nmi(unsigned cpu)
 {
-	apic_send_nmi(cpu_get(cpu)->apic_id);
+	apic_send(cpu_get(cpu)->apic_id, APIC_NMI);
 }
 
 /*
