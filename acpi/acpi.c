@@ -51,7 +51,7 @@ enum err acpi_check(const void *table, size_t have, const char *signature, uint3
 
 enum err acpi_at(const struct acpi *a, uint64_t phys, const char *signature, struct acpi_table *out)
 {
-	const void *header, *whole;
+	const void *bytes;
 	struct reader r;
 	uint32_t size;
 	enum err e;
@@ -59,25 +59,20 @@ enum err acpi_at(const struct acpi *a, uint64_t phys, const char *signature, str
 	if (phys == 0) {
 		return ERR_NOENT;
 	}
-	header = a->map(a->ctx, phys, ACPI_HEADER_SIZE);
-	if (header == NULL) {
+	bytes = a->map(a->ctx, phys, ACPI_HEADER_SIZE);
+	if (bytes == NULL) {
 		return ERR_RANGE;
 	}
-	if (memcmp(header, signature, 4) != 0) {
-		return ERR_SIGNATURE;
-	}
-	r = reader_make(header, ACPI_HEADER_SIZE);
+	r = reader_make(bytes, ACPI_HEADER_SIZE);
 	size = (uint32_t)reader_peek(&r, HEADER_LENGTH, 4);
-	if (size < ACPI_HEADER_SIZE || size > ACPI_TABLE_MAX) {
-		return ERR_RANGE;
+	e = acpi_check(bytes, ACPI_HEADER_SIZE, signature, &size);
+	/* A sound header says how much there must be for the rest. */
+	if (e == ERR_TRUNCATED || e == ERR_CHECKSUM) {
+		bytes = a->map(a->ctx, phys, size);
+		e = bytes == NULL ? ERR_RANGE : acpi_check(bytes, size, signature, &size);
 	}
-	whole = a->map(a->ctx, phys, size);
-	if (whole == NULL) {
-		return ERR_RANGE;
-	}
-	e = acpi_check(whole, size, signature, &size);
 	if (e == ERR_OK) {
-		*out = (struct acpi_table){ .bytes = whole, .size = size, .phys = phys };
+		*out = (struct acpi_table){ .bytes = bytes, .size = size, .phys = phys };
 	}
 	return e;
 }

@@ -8,9 +8,7 @@
 #define SCI_INT_AT		46u
 #define SMI_CMD_AT		48u
 #define ACPI_ENABLE_AT		52u
-#define ACPI_DISABLE_AT		53u
 #define PM1A_EVT_AT		56u
-#define PM1B_EVT_AT		60u
 #define PM1A_CNT_AT		64u
 #define PM1B_CNT_AT		68u
 #define PM_TMR_AT		76u
@@ -24,7 +22,6 @@
 #define RESET_VALUE_AT		128u
 #define X_DSDT_AT		140u
 #define X_PM1A_EVT_AT		148u
-#define X_PM1B_EVT_AT		160u
 #define X_PM1A_CNT_AT		172u
 #define X_PM1B_CNT_AT		184u
 #define X_PM_TMR_AT		208u
@@ -38,7 +35,6 @@
 #define BOOT_LEGACY_DEVICES	(1u << 0)
 #define BOOT_8042		(1u << 1)
 #define BOOT_NO_VGA		(1u << 2)
-#define BOOT_NO_MSI		(1u << 3)
 
 /* The wide form of a register block where the table has one, else the port of ACPI 1.0. */
 static struct acpi_gas block(struct reader *r, size_t wide_at, size_t port_at, size_t len_at)
@@ -67,7 +63,6 @@ static void read_boot_flags(struct fadt *f, struct reader *r)
 	f->has_legacy_devices = (f->boot_flags & BOOT_LEGACY_DEVICES) != 0;
 	f->has_8042 = (f->boot_flags & BOOT_8042) != 0;
 	f->no_vga = (f->boot_flags & BOOT_NO_VGA) != 0;
-	f->no_msi = (f->boot_flags & BOOT_NO_MSI) != 0;
 }
 
 static void read_reset(struct fadt *f, struct reader *r)
@@ -90,11 +85,9 @@ enum err fadt_read(struct fadt *f, const void *table, size_t size)
 	f->sci_irq = (uint16_t)reader_peek(&r, SCI_INT_AT, 2);
 	f->smi_command = (uint32_t)reader_peek(&r, SMI_CMD_AT, 4);
 	f->acpi_enable = (uint8_t)reader_peek(&r, ACPI_ENABLE_AT, 1);
-	f->acpi_disable = (uint8_t)reader_peek(&r, ACPI_DISABLE_AT, 1);
 	f->century = (uint8_t)reader_peek(&r, CENTURY_AT, 1);
 	f->flags = (uint32_t)reader_peek(&r, FLAGS_AT, 4);
 	f->pm1a_event = block(&r, X_PM1A_EVT_AT, PM1A_EVT_AT, PM1_EVT_LEN_AT);
-	f->pm1b_event = block(&r, X_PM1B_EVT_AT, PM1B_EVT_AT, PM1_EVT_LEN_AT);
 	f->pm1a_control = block(&r, X_PM1A_CNT_AT, PM1A_CNT_AT, PM1_CNT_LEN_AT);
 	f->pm1b_control = block(&r, X_PM1B_CNT_AT, PM1B_CNT_AT, PM1_CNT_LEN_AT);
 	f->pm_timer = block(&r, X_PM_TMR_AT, PM_TMR_AT, PM_TMR_LEN_AT);

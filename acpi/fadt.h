@@ -11,9 +11,9 @@ struct fadt {
 	uint8_t revision;
 	uint16_t sci_irq;
 	uint32_t smi_command;			/* port; 0: the machine is always in ACPI mode */
-	uint8_t acpi_enable, acpi_disable;	/* what to write to it */
+	uint8_t acpi_enable;		/* what to write to it */
 	/* Wide fields where they are there and not 0, else the 32-bit ports. address 0: not there. */
-	struct acpi_gas pm1a_event, pm1b_event;
+	struct acpi_gas pm1a_event;
 	struct acpi_gas pm1a_control, pm1b_control;
 	struct acpi_gas pm_timer;
 	bool pm_timer_is_32bit;			/* else 24 bits count */
@@ -25,7 +25,7 @@ struct fadt {
 	uint64_t dsdt;				/* physical address */
 	uint32_t flags;
 	bool has_boot_flags;			/* false in ACPI 1.0's table: then all legacy devices are there */
-	bool has_legacy_devices, has_8042, no_vga, no_msi;
+	bool has_legacy_devices, has_8042, no_vga;
 	uint16_t boot_flags;
 	uint8_t century;			/* its index in the RTC's RAM, or 0 */
 };

@@ -46,7 +46,6 @@ static void read_cache(struct reader *r, struct pptt_entry *e)
 
 	e->kind = PPTT_CACHE;
 	e->cache = (struct pptt_cache){
-		.next_level = (uint32_t)reader_peek(r, 8, 4),
 		.has_size = (flags & CACHE_SIZE_VALID) != 0,
 		.size_bytes = (uint32_t)reader_peek(r, 12, 4),
 		.has_line_size = (flags & CACHE_LINE_VALID) != 0,

@@ -28,7 +28,6 @@ struct pptt_processor {
 };
 
 struct pptt_cache {
-	uint32_t next_level;		/* offset in the table; 0: the last */
 	bool has_size, has_line_size;
 	uint32_t size_bytes;
 	uint16_t line_bytes;

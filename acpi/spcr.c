@@ -15,7 +15,6 @@
 #define PCI_BUS_AT		68u
 #define PCI_DEVICE_AT		69u
 #define PCI_FUNCTION_AT		70u
-#define CLOCK_AT		76u	/* since revision 3 */
 #define PRECISE_BAUD_AT		80u	/* since revision 4 */
 
 #define TYPE_16550_FULL		0x00u
@@ -66,7 +65,6 @@ enum err spcr_read(struct spcr *s, const void *table, size_t size)
 	s->has_gsi = (irq_type & IRQ_IOAPIC) != 0;
 	s->irq = (uint8_t)reader_peek(&r, IRQ_AT, 1);
 	s->gsi = (uint32_t)reader_peek(&r, GSI_AT, 4);
-	s->clock_hz = s->revision >= 3 ? (uint32_t)reader_peek(&r, CLOCK_AT, 4) : 0;
 	s->is_pci = reader_peek(&r, PCI_DEVICE_ID_AT, 2) != 0xffff;
 	s->bus = (uint8_t)reader_peek(&r, PCI_BUS_AT, 1);
 	s->device = (uint8_t)reader_peek(&r, PCI_DEVICE_AT, 1);

@@ -17,7 +17,6 @@ struct spcr {
 	bool has_irq, has_gsi;
 	uint8_t irq;			/* of the 8259s */
 	uint32_t gsi;
-	uint32_t clock_hz;		/* the UART's; 0: not told, 1843200 then */
 	bool is_pci;
 	uint8_t bus, device, function;
 };

@@ -45,6 +45,18 @@ unsigned cpu_count(void)
 	return count;
 }
 
+struct cpuset cpu_set_of_node(unsigned node)
+{
+	struct cpuset set = { 0 };
+
+	for (unsigned i = 0; i < count; i++) {
+		if (cpu_table[i] != NULL && cpu_table[i]->node == node) {
+			cpuset_add(&set, i);
+		}
+	}
+	return set;
+}
+
 unsigned cpu_housekeeping(void)
 {
 	return housekeeping;

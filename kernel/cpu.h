@@ -111,6 +111,8 @@ void cpu_install(struct cpu *c);
 void cpu_uninstall_all(void);
 /* Highest installed number + 1. */
 unsigned cpu_count(void);
+/* Its installed cpus. */
+struct cpuset cpu_set_of_node(unsigned node);
 /* The housekeeping cpu's number, CPU_NONE before there is one. */
 unsigned cpu_housekeeping(void);
 /* Hands the housekeeping to another online cpu. Start-up's last act: from here on the caller controls nothing any more. */

@@ -9,8 +9,6 @@
 static bool file_row(const struct shell_args *args, unsigned i, struct json *j)
 {
 	const struct boot_file *f = &machine.files[i];
-	char bytes[24];
-	struct text t = text_make(bytes, sizeof(bytes));
 
 	if (machine_file_name_at(i) == NULL) {
 		return false;
@@ -22,8 +20,7 @@ static bool file_row(const struct shell_args *args, unsigned i, struct json *j)
 		json_end(j);
 		return true;
 	}
-	text_bytes(&t, f->size);
-	con_printf("%-32s %12lu  %s\n", f->name, f->size, bytes);
+	con_printf("%-32s %12lu  %s\n", f->name, f->size, text_of_bytes(f->size).s);
 	return true;
 }
 

@@ -179,19 +179,6 @@ static void cut(struct lineedit *e, size_t from, size_t to)
 	}
 }
 
-static size_t word_start(const struct lineedit *e)
-{
-	size_t at = e->cursor;
-
-	while (at > 0 && e->line[at - 1] == ' ') {
-		at--;
-	}
-	while (at > 0 && e->line[at - 1] != ' ') {
-		at--;
-	}
-	return at;
-}
-
 static void move(struct lineedit *e, size_t to)
 {
 	e->cursor = to;
@@ -235,24 +222,39 @@ static void recall(struct lineedit *e, unsigned back)
 
 /* --- Keys. */
 
-static void key_left(struct lineedit *e)
+/* Where a key moves the cursor to, or removes from there to the cursor. */
+
+static size_t left(const struct lineedit *e)
 {
-	move(e, e->cursor > 0 ? before(e, e->cursor) : 0);
+	return e->cursor > 0 ? before(e, e->cursor) : 0;
 }
 
-static void key_right(struct lineedit *e)
+static size_t right(const struct lineedit *e)
 {
-	move(e, e->cursor < e->len ? after(e, e->cursor) : e->len);
+	return e->cursor < e->len ? after(e, e->cursor) : e->len;
 }
 
-static void key_backspace(struct lineedit *e)
+static size_t start(const struct lineedit *e)
 {
-	cut(e, e->cursor > 0 ? before(e, e->cursor) : 0, e->cursor);
+	return 0;
 }
 
-static void key_delete(struct lineedit *e)
+static size_t end(const struct lineedit *e)
 {
-	cut(e, e->cursor, e->cursor < e->len ? after(e, e->cursor) : e->len);
+	return e->len;
+}
+
+static size_t word_start(const struct lineedit *e)
+{
+	size_t at = e->cursor;
+
+	while (at > 0 && e->line[at - 1] == ' ') {
+		at--;
+	}
+	while (at > 0 && e->line[at - 1] != ' ') {
+		at--;
+	}
+	return at;
 }
 
 static void key_up(struct lineedit *e)
@@ -263,31 +265,6 @@ static void key_up(struct lineedit *e)
 static void key_down(struct lineedit *e)
 {
 	recall(e, e->back > 0 ? e->back - 1 : 0);
-}
-
-static void key_home(struct lineedit *e)
-{
-	move(e, 0);
-}
-
-static void key_end(struct lineedit *e)
-{
-	move(e, e->len);
-}
-
-static void key_kill_end(struct lineedit *e)
-{
-	cut(e, e->cursor, e->len);
-}
-
-static void key_kill_start(struct lineedit *e)
-{
-	cut(e, 0, e->cursor);
-}
-
-static void key_kill_word(struct lineedit *e)
-{
-	cut(e, word_start(e), e->cursor);
 }
 
 static void key_clear(struct lineedit *e)
@@ -316,32 +293,44 @@ static void key_tab(struct lineedit *e)
 	}
 }
 
+/* One of the first three is set. */
 struct key {
+	size_t (*move)(const struct lineedit *e);
+	size_t (*cut)(const struct lineedit *e);
 	void (*act)(struct lineedit *e);
 	bool in_plain;
 };
 
 static const struct key controls[0x20] = {
-	[CTRL('A')] = { key_home },
-	[CTRL('B')] = { key_left },
-	[CTRL('C')] = { key_cancel, true },
-	[CTRL('D')] = { key_delete },
-	[CTRL('E')] = { key_end },
-	[CTRL('F')] = { key_right },
-	[CTRL('H')] = { key_backspace, true },
-	[CTRL('I')] = { key_tab, true },
-	[CTRL('K')] = { key_kill_end },
-	[CTRL('L')] = { key_clear },
-	[CTRL('N')] = { key_down },
-	[CTRL('P')] = { key_up },
-	[CTRL('U')] = { key_kill_start, true },
-	[CTRL('W')] = { key_kill_word, true },
+	[CTRL('A')] = { .move = start },
+	[CTRL('B')] = { .move = left },
+	[CTRL('C')] = { .act = key_cancel, .in_plain = true },
+	[CTRL('D')] = { .cut = right },
+	[CTRL('E')] = { .move = end },
+	[CTRL('F')] = { .move = right },
+	[CTRL('H')] = { .cut = left, .in_plain = true },
+	[CTRL('I')] = { .act = key_tab, .in_plain = true },
+	[CTRL('K')] = { .cut = end },
+	[CTRL('L')] = { .act = key_clear },
+	[CTRL('N')] = { .act = key_down },
+	[CTRL('P')] = { .act = key_up },
+	[CTRL('U')] = { .cut = start, .in_plain = true },
+	[CTRL('W')] = { .cut = word_start, .in_plain = true },
 };
 
-static void act(struct lineedit *e, const struct key *key)
+static void press(struct lineedit *e, const struct key *key)
 {
-	if (key->act != NULL && (key->in_plain || !e->plain)) {
+	if (e->plain && !key->in_plain) {
+		return;
+	}
+	if (key->act != NULL) {
 		key->act(e);
+	} else if (key->move != NULL) {
+		move(e, key->move(e));
+	} else if (key->cut != NULL) {
+		size_t at = key->cut(e);
+
+		cut(e, MIN(at, e->cursor), MAX(at, e->cursor));
 	}
 }
 
@@ -349,19 +338,19 @@ static void act(struct lineedit *e, const struct key *key)
 static void escape_key(struct lineedit *e, uint8_t final)
 {
 	static const struct key letters[] = {
-		['A' - 'A'] = { key_up },	['B' - 'A'] = { key_down },
-		['C' - 'A'] = { key_right },	['D' - 'A'] = { key_left },
-		['F' - 'A'] = { key_end },	['H' - 'A'] = { key_home },
+		['A' - 'A'] = { .act = key_up },	['B' - 'A'] = { .act = key_down },
+		['C' - 'A'] = { .move = right },	['D' - 'A'] = { .move = left },
+		['F' - 'A'] = { .move = end },		['H' - 'A'] = { .move = start },
 	};
 	static const struct key numbers[] = {
-		[1] = { key_home },	[3] = { key_delete },	[4] = { key_end },
-		[7] = { key_home },	[8] = { key_end },
+		[1] = { .move = start },	[3] = { .cut = right },		[4] = { .move = end },
+		[7] = { .move = start },	[8] = { .move = end },
 	};
 
 	if (final == '~' && e->key_number < ARRAY_SIZE(numbers)) {
-		act(e, &numbers[e->key_number]);
+		press(e, &numbers[e->key_number]);
 	} else if (final >= 'A' && final < 'A' + ARRAY_SIZE(letters)) {
-		act(e, &letters[final - 'A']);
+		press(e, &letters[final - 'A']);
 	}
 }
 
@@ -423,12 +412,12 @@ enum lineedit_result lineedit_feed(struct lineedit *e, uint8_t byte)
 	} else if (e->key != LINEEDIT_GROUND && byte >= 0x20) {
 		feed_escape(e, byte);
 	} else if (byte == DEL) {
-		key_backspace(e);
+		press(e, &controls[CTRL('H')]);
 	} else if (byte >= 0x20) {
 		feed_text(e, byte);
 	} else {
 		e->key = LINEEDIT_GROUND;
-		act(e, &controls[byte]);
+		press(e, &controls[byte]);
 	}
 	return LINEEDIT_MORE;
 }

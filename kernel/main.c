@@ -290,7 +290,7 @@ void kernel_main(const struct boot_info *info)
 	log_printf("Tarn %s", TARN_VERSION);
 	platform_read(&machine.platform, &tables, info->rsdp, info->direct_size);
 	time_init(machine.platform.pm_timer, info->handoff_tsc);
-	topology_build(&machine.topology, &tables, machine_apic_id());
+	topology_build(&machine.topology, &tables, apic_id());
 	for (unsigned i = 0; i < MIN(machine.topology.note_count, TOPO_NOTE_MAX); i++) {
 		log_printf("topology: %s", machine.topology.note[i]);
 	}

@@ -81,28 +81,17 @@ static enum err cpu_list(const struct shell_args *args)
 SHELL_COMMAND(cpu_list, .name = "cpu list", .usage = "[-v] [-j]", .most = 1, .run = cpu_list,
 	      .help = "Shows every cpu: state, place, pool; -v also APIC id and times.");
 
-static void node_cpus(unsigned node, struct cpuset *set)
-{
-	cpuset_clear(set);
-	for (unsigned i = 0; i < cpu_count(); i++) {
-		if (cpu_get(i) != NULL && cpu_get(i)->node == node) {
-			cpuset_add(set, i);
-		}
-	}
-}
-
 static void node_row(unsigned node)
 {
 	const struct topology *t = &machine.topology;
-	char cpus[128], total[24], free[24];
-	struct text c = text_make(cpus, sizeof(cpus)), m = text_make(total, sizeof(total)), f = text_make(free, sizeof(free));
-	struct cpuset set;
+	const struct mem_node *n = &mem.node[node];
+	char cpus[128];
+	struct text c = text_make(cpus, sizeof(cpus));
+	struct cpuset set = cpu_set_of_node(node);
 
-	node_cpus(node, &set);
 	cpusetexpr_print(&set, &c);
-	text_bytes(&m, mem.node[node].total_pages * PAGE_SIZE);
-	text_bytes(&f, mem.node[node].free_pages * PAGE_SIZE);
-	con_printf("%4u  %4u  %-16s  %8s  %8s ", node, t->node_pxm[node], cpus, total, free);
+	con_printf("%4u  %4u  %-16s  %8s  %8s ", node, t->node_pxm[node], cpus, text_of_bytes(n->total_pages * PAGE_SIZE).s,
+		   text_of_bytes(n->free_pages * PAGE_SIZE).s);
 	for (unsigned k = 0; k < t->node_count; k++) {
 		con_printf(" %3u", t->distance[node][k]);
 	}
@@ -112,9 +101,8 @@ static void node_row(unsigned node)
 static void node_json(struct json *j, unsigned node)
 {
 	const struct topology *t = &machine.topology;
-	struct cpuset set;
+	struct cpuset set = cpu_set_of_node(node);
 
-	node_cpus(node, &set);
 	json_object(j, NULL);
 	json_uint(j, "node", node);
 	json_uint(j, "pxm", t->node_pxm[node]);
@@ -154,8 +142,6 @@ SHELL_COMMAND(node_list, .name = "node list", .usage = "[-j]", .run = node_list,
 static bool mem_row(const struct shell_args *args, unsigned i, struct json *j)
 {
 	const struct mem_node *n = &mem.node[i];
-	char used[24];
-	struct text t = text_make(used, sizeof(used));
 
 	if (j != NULL) {
 		json_object(j, NULL);
@@ -166,8 +152,8 @@ static bool mem_row(const struct shell_args *args, unsigned i, struct json *j)
 		json_uint(j, "own_pages", n->own_pages);
 		json_end(j);
 	} else {
-		text_bytes(&t, (n->total_pages - n->free_pages + n->own_pages) * PAGE_SIZE);
-		con_printf("%4u  %12lu  %12lu  %15lu   %s\n", i, n->total_pages, n->free_pages, mem_free_chunks(&mem, i), used);
+		con_printf("%4u  %12lu  %12lu  %15lu   %s\n", i, n->total_pages, n->free_pages, mem_free_chunks(&mem, i),
+			   text_of_bytes((n->total_pages - n->free_pages + n->own_pages) * PAGE_SIZE).s);
 	}
 	return i + 1 < mem.node_count;
 }

@@ -385,28 +385,17 @@ static enum err cpu_remove(const struct shell_args *args)
 	return change_cpus(args, false);
 }
 
-static struct cpuset cpus_on(const struct pool *p, unsigned node)
-{
-	struct cpuset set = { 0 };
-
-	CPUSET_FOREACH(cpu, &p->cpus) {
-		if (cpu_get(cpu)->node == node) {
-			cpuset_add(&set, cpu);
-		}
-	}
-	return set;
-}
-
 /* Gives the cpus of one node a pool like p of their own. */
 static enum err split_node(struct pool *p, unsigned node)
 {
-	struct cpuset set = cpus_on(p, node);
+	struct cpuset set = cpu_set_of_node(node);
 	struct sched_reason why;
 	struct pool *to;
 	char name[16];
 	struct text t = text_make(name, sizeof(name));
 	enum err e;
 
+	cpuset_and(&set, &p->cpus);
 	text_printf(&t, "node%u", node);
 	if (p->sched.ops == &p->limbo) {
 		return shell_fail(ERR_STATE, p->name, "its scheduler has failed");

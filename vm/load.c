@@ -64,6 +64,11 @@ bool load_put(struct load *l, uint64_t at, const void *data, size_t size)
 	return true;
 }
 
+static enum err put_blob(struct load *l, const char *what, const struct image_blob *blob, uint64_t at)
+{
+	return load_put(l, at, blob->data, blob->size) ? ERR_OK : load_fail(l, ERR_NOMEM, "%s: no RAM at 0x%lx", what, at);
+}
+
 enum err load_blob(struct load *l, const char *what, const struct image_blob *blob, uint64_t *at)
 {
 	uint64_t floor = align_up(l->image_end, PAGE_SIZE);
@@ -72,12 +77,8 @@ enum err load_blob(struct load *l, const char *what, const struct image_blob *bl
 		return load_fail(l, ERR_NOMEM, "%s: %zu bytes, but only %lu are free between the kernel and 0x%lx", what,
 				 blob->size, l->top < floor ? 0 : l->top - floor, l->top);
 	}
-	*at = align_down(l->top - blob->size, PAGE_SIZE);
-	if (!load_put(l, *at, blob->data, blob->size)) {
-		return load_fail(l, ERR_NOMEM, "%s: no RAM at 0x%lx", what, *at);
-	}
-	l->top = *at;
-	return ERR_OK;
+	*at = l->top = align_down(l->top - blob->size, PAGE_SIZE);
+	return put_blob(l, what, blob, *at);
 }
 
 enum err load_blob_above(struct load *l, const char *what, const struct image_blob *blob, uint64_t *at)
@@ -87,11 +88,8 @@ enum err load_blob_above(struct load *l, const char *what, const struct image_bl
 		return load_fail(l, ERR_NOMEM, "%s: %zu bytes, but only %lu are free between 0x%lx and 0x%lx", what, blob->size,
 				 *at > l->top ? 0 : l->top - *at, *at, l->top);
 	}
-	if (!load_put(l, *at, blob->data, blob->size)) {
-		return load_fail(l, ERR_NOMEM, "%s: no RAM at 0x%lx", what, *at);
-	}
 	l->image_end = *at + blob->size;
-	return ERR_OK;
+	return put_blob(l, what, blob, *at);
 }
 
 enum err load_command(struct load *l, const char *what, const char *name, const char *text, uint64_t *at)

@@ -93,6 +93,11 @@ bool vm_any_running(void)
 	return running_count > 0;
 }
 
+static bool is_live(const struct vm *vm)
+{
+	return vm->state == VM_RUNNING || vm->state == VM_PAUSED;
+}
+
 static void set_state(struct vm *vm, enum vm_state s)
 {
 	running_count += (s == VM_RUNNING) - (vm->state == VM_RUNNING);
@@ -291,7 +296,7 @@ void vm_destroy(struct vm *vm)
 {
 	struct sched_reason why;
 
-	if (vm->state == VM_RUNNING || vm->state == VM_PAUSED) {
+	if (is_live(vm)) {
 		(void)vm_stop(vm, &why);
 	}
 	vconsole_show(vm->console, vm->config.name, console_attached_to(vm), UINT32_MAX);	/* there is no later */
@@ -330,7 +335,7 @@ enum err vm_start(struct vm *vm, struct sched_reason *why)
 	struct virt_start start;
 	enum err e;
 
-	if (vm->state == VM_RUNNING || vm->state == VM_PAUSED) {
+	if (is_live(vm)) {
 		return fail_state(vm, "stopped or crashed", why);
 	}
 	e = vm_files_load(vm, &start, why);
@@ -413,7 +418,7 @@ enum err vm_stop(struct vm *vm, struct sched_reason *why)
 		vm->restart_at_ns = NS_NEVER;
 		return ERR_OK;
 	}
-	if (vm->state != VM_RUNNING && vm->state != VM_PAUSED) {
+	if (!is_live(vm)) {
 		return fail_state(vm, "running or paused", why);
 	}
 	stopped(vm, VM_STOPPED, "by command");
@@ -524,11 +529,6 @@ static void finish(struct vm *vm, unsigned how)
 
 /* --- The housekeeping cpu's share. */
 
-static bool is_live(const struct vm *vm)
-{
-	return vm->state == VM_RUNNING || vm->state == VM_PAUSED;
-}
-
 static void show_output(struct vm *vm)
 {
 	bool attached = console_attached_to(vm);
@@ -548,19 +548,16 @@ static void show_output(struct vm *vm)
 static void show_all_output(void)
 {
 	static unsigned turn;
-	unsigned n = vm_count(), first = n == 0 ? 0 : turn++ % n, i = 0;
+	unsigned n = vm_count(), first = n == 0 ? 0 : turn++ % n;
 
-	LIST_FOREACH(at, &vms) {
-		if (i++ >= first) {
-			show_output(LIST_ENTRY(at, struct vm, link));
+	for (unsigned pass = 0; pass < 2; pass++) {
+		unsigned i = 0;
+
+		LIST_FOREACH(at, &vms) {
+			if ((i++ < first) == (pass == 1)) {
+				show_output(LIST_ENTRY(at, struct vm, link));
+			}
 		}
-	}
-	i = 0;
-	LIST_FOREACH(at, &vms) {
-		if (i++ == first) {
-			return;
-		}
-		show_output(LIST_ENTRY(at, struct vm, link));
 	}
 }
 

@@ -36,15 +36,12 @@ static void vm_json(struct json *j, const struct vm *vm)
 static bool vm_row(const struct shell_args *args, unsigned i, struct json *j)
 {
 	const struct vm *vm = vm_at(i);
-	char bytes[24];
-	struct text t = text_make(bytes, sizeof(bytes));
 
 	if (vm != NULL && j != NULL) {
 		vm_json(j, vm);
 	} else if (vm != NULL) {
-		text_bytes(&t, vm->config.memory_bytes);
-		con_printf("%-16s  %-12s  %5u  %8s  %-8s  %8lu ms  %s\n", vm->config.name, vm->pool->name, vm->vcpu_count, bytes,
-			   vm_state_words(vm->state), used_ns(vm) / NS_PER_MS, vm->reason);
+		con_printf("%-16s  %-12s  %5u  %8s  %-8s  %8lu ms  %s\n", vm->config.name, vm->pool->name, vm->vcpu_count,
+			   text_of_bytes(vm->config.memory_bytes).s, vm_state_words(vm->state), used_ns(vm) / NS_PER_MS, vm->reason);
 	}
 	return vm != NULL;
 }
@@ -84,8 +81,8 @@ static const char *action_words(enum manifest_action action)
 static enum err vm_show(const struct shell_args *args)
 {
 	const struct vm *vm = vm_named(args->word[0]);
-	char bytes[24], nodes_words[32];
-	struct text t = text_make(bytes, sizeof(bytes)), nodes = text_make(nodes_words, sizeof(nodes_words));
+	char nodes_words[32];
+	struct text nodes = text_make(nodes_words, sizeof(nodes_words));
 
 	if (vm == NULL) {
 		return ERR_NOENT;
@@ -93,10 +90,9 @@ static enum err vm_show(const struct shell_args *args)
 	for (unsigned i = 0; i < vm->span_count; i++) {
 		text_printf(&nodes, "%s%u", i > 0 ? "," : "", vm->span[i]);
 	}
-	text_bytes(&t, vm->config.memory_bytes);
 	con_printf("vm %s: %s%s%s\n", vm->config.name, vm_state_words(vm->state), vm->reason[0] != '\0' ? ": " : "", vm->reason);
-	con_printf("  pool %s, node %s, memory %s in %u blocks, page tables %lu KiB\n", vm->pool->name, nodes_words, bytes,
-		   vm->mem.block_count, virt->space_pages(vm->space) * PAGE_SIZE / KIB);
+	con_printf("  pool %s, node %s, memory %s in %u blocks, page tables %lu KiB\n", vm->pool->name, nodes_words,
+		   text_of_bytes(vm->config.memory_bytes).s, vm->mem.block_count, virt->space_pages(vm->space) * PAGE_SIZE / KIB);
 	con_printf("  kernel %s, initrd %s\n  cmdline %s\n", vm->config.kernel,
 		   vm->config.initrd[0] != '\0' ? vm->config.initrd : "(none)", vm->config.cmdline);
 	for (unsigned i = 0; i < vm->config.module_count; i++) {

@@ -32,12 +32,9 @@ gpa_t vm_memory_block_gpa(const struct gmem *g, unsigned i)
 
 bool vm_memory_pool_has(const struct pool *p, unsigned node)
 {
-	CPUSET_FOREACH(cpu, &p->cpus) {
-		if (cpu_get(cpu)->node == node) {
-			return true;
-		}
-	}
-	return false;
+	const struct cpuset set = cpu_set_of_node(node);
+
+	return cpuset_intersects(&set, &p->cpus);
 }
 
 bool vm_memory_is_near(const struct vm *vm)

@@ -25,9 +25,6 @@
 #define REG_ICR			0x300
 #define  ICR_PENDING		(1u << 12)
 #define  ICR_ASSERT		(1u << 14)
-#define  ICR_NMI		(4u << 8)
-#define  ICR_INIT		(5u << 8)
-#define  ICR_STARTUP		(6u << 8)
 #define REG_ICR_HIGH		0x310
 #define REG_LVT_CMCI		0x2f0
 #define REG_LVT_TIMER		0x320
@@ -122,7 +119,7 @@ void apic_init_cpu(void)
 	reg_write(REG_TPR, 0);
 	reg_write(REG_LVT_TIMER, LVT_MASKED);
 	reg_write(REG_LVT_LINT0, LVT_MASKED);
-	reg_write(REG_LVT_LINT1, ICR_NMI);	/* the platform's NMI line: a fault worth stopping for */
+	reg_write(REG_LVT_LINT1, APIC_NMI);	/* the platform's NMI line: a fault worth stopping for */
 	reg_write(REG_LVT_ERROR, LVT_MASKED);
 	mask_optional();
 	reg_write(REG_TIMER_DIVIDE, DIVIDE_BY_1);
@@ -156,40 +153,21 @@ void apic_eoi(void)
 	reg_write(REG_EOI, 0);
 }
 
-static void icr_send(uint32_t to, uint32_t command)
+void apic_send(uint32_t to, uint32_t message)
 {
+	message |= ICR_ASSERT;
 	if (apic.x2apic) {
 		/* Else it may arrive before what it is to tell of can be seen there (SDM 3A 10.12.3). */
 		insn_mfence();
 		insn_lfence();
-		insn_wrmsr(MSR_X2APIC_BASE + REG_ICR / 16, (uint64_t)to << 32 | command);
+		insn_wrmsr(MSR_X2APIC_BASE + REG_ICR / 16, (uint64_t)to << 32 | message);
 		return;
 	}
 	for (unsigned i = 0; (reg_read(REG_ICR) & ICR_PENDING) != 0 && i < ICR_IDLE_SPINS; i++) {
 		insn_pause();
 	}
 	reg_write(REG_ICR_HIGH, to << 24);
-	reg_write(REG_ICR, command);
-}
-
-void apic_send(uint32_t to, uint8_t vector)
-{
-	icr_send(to, vector | ICR_ASSERT);
-}
-
-void apic_send_nmi(uint32_t to)
-{
-	icr_send(to, ICR_NMI | ICR_ASSERT);
-}
-
-void apic_send_init(uint32_t to)
-{
-	icr_send(to, ICR_INIT | ICR_ASSERT);
-}
-
-void apic_send_startup(uint32_t to, uint8_t page)
-{
-	icr_send(to, ICR_STARTUP | ICR_ASSERT | page);
+	reg_write(REG_ICR, message);
 }
 
 void apic_timer_arm(uint64_t tsc)

@@ -12,13 +12,14 @@ void apic_init(hpa_t registers);
 /* Switches this cpu's APIC on in that mode, everything masked but what Tarn uses. */
 void apic_init_cpu(void);
 bool apic_is_x2apic(void);
-uint32_t apic_id(void);
+uint32_t apic_id(void);		/* this cpu's; before apic_init(), too */
 void apic_eoi(void);
 
-void apic_send(uint32_t apic_id, uint8_t vector);
-void apic_send_nmi(uint32_t apic_id);
-void apic_send_init(uint32_t apic_id);
-void apic_send_startup(uint32_t apic_id, uint8_t page);
+/* A message to one cpu: a vector, or one of these (SDM 3A 10.6.1). */
+void apic_send(uint32_t apic_id, uint32_t message);
+#define APIC_NMI		(4u << 8)
+#define APIC_INIT		(5u << 8)
+#define APIC_STARTUP(page)	(6u << 8 | (page))
 
 /* Arms the one-shot timer for an absolute TSC value (VECTOR_TIMER); UINT64_MAX disarms. */
 void apic_timer_arm(uint64_t tsc);

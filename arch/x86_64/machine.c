@@ -89,11 +89,6 @@ void machine_retire_cpu(void *unused)
 	insn_halt_forever();
 }
 
-uint32_t machine_apic_id(void)
-{
-	return apic_id();
-}
-
 struct percpu *percpu_of(unsigned cpu)
 {
 	return CONTAINER_OF(cpu_get(cpu), struct percpu, cpu);
@@ -134,7 +129,7 @@ void arch_poke(unsigned cpu)
 
 void arch_poke_nmi(unsigned cpu)
 {
-	apic_send_nmi(cpu_get(cpu)->apic_id);
+	apic_send(cpu_get(cpu)->apic_id, APIC_NMI);
 }
 
 /*

@@ -49,5 +49,3 @@ void machine_adopt_boot_cpu(const struct topology *t);
 noreturn void machine_leave_boot_stack(void (*fn)(void));
 /* As a call: takes this cpu out for good, dead and halted. It is in no pool. */
 void machine_retire_cpu(void *unused);
-/* A fresh APIC id of this cpu. */
-uint32_t machine_apic_id(void);

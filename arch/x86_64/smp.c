@@ -149,11 +149,11 @@ static bool give_up(struct percpu *p)
 
 static bool answers(struct percpu *p, uint8_t page)
 {
-	apic_send_startup(p->cpu.apic_id, page);
+	apic_send(p->cpu.apic_id, APIC_STARTUP(page));
 	if (wait_online(p, STARTUP_WAIT_US)) {
 		return true;
 	}
-	apic_send_startup(p->cpu.apic_id, page);
+	apic_send(p->cpu.apic_id, APIC_STARTUP(page));
 	return wait_online(p, ANSWER_WAIT_US) || (!give_up(p) && wait_online(p, ONLINE_WAIT_US));
 }
 
@@ -207,7 +207,7 @@ static void init_all(const struct topology *t, unsigned self)
 {
 	for (unsigned i = 0; i < t->cpu_count; i++) {
 		if (i != self && can_address(t->cpu[i].apic_id)) {
-			apic_send_init(t->cpu[i].apic_id);
+			apic_send(t->cpu[i].apic_id, APIC_INIT);
 		}
 	}
 	time_wait_us(INIT_WAIT_US);

@@ -8,8 +8,8 @@
 #include "arch/x86_64/pure/tscclock.h"
 
 /*
- * Measures the TSC against the ACPI PM timer at port pm_timer (0: there is none), else against PIT channel 2. zero_tsc is
- * the TSC value that counts as time 0. CPUID 15H and 16H are not believed: emulators and early steppings lie there.
+ * Measures the TSC against the ACPI PM timer at port pm_timer (0: there is none), else against PIT channel 2; only where
+ * neither counts is CPUID 15H believed. zero_tsc is the TSC value that counts as time 0.
  */
 void time_init(uint16_t pm_timer, uint64_t zero_tsc);
 uint64_t time_tsc_hz(void);

@@ -108,7 +108,7 @@ static void stop_others(void)
 	}
 	for (unsigned i = 0; i < cpu_count(); i++) {
 		if (i != self && cpu_is_online(i)) {
-			apic_send_nmi(cpu_get(i)->apic_id);
+			apic_send(cpu_get(i)->apic_id, APIC_NMI);
 			told++;
 		}
 	}

@@ -215,6 +215,15 @@ void text_bytes(struct text *t, unsigned long bytes)
 	}
 }
 
+struct text_words text_of_bytes(unsigned long bytes)
+{
+	struct text_words words;
+	struct text t = text_make(words.s, sizeof(words.s));
+
+	text_bytes(&t, bytes);
+	return words;
+}
+
 void text_ns(struct text *t, unsigned long ns)
 {
 	static const struct { unsigned long size; const char *name; } units[] = {

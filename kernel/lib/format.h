@@ -29,5 +29,10 @@ void text_printf(struct text *t, const char *fmt, ...) __attribute__((format(pri
 
 /* A count of bytes as people write it: exact with K, M, G where it divides, else rounded down with one decimal. */
 void text_bytes(struct text *t, unsigned long bytes);
+/* The same as an argument for %s: text_of_bytes(n).s. */
+struct text_words {
+	char s[24];
+};
+struct text_words text_of_bytes(unsigned long bytes);
 /* A duration as people write it: 10ms, 250us, 1.500s. */
 void text_ns(struct text *t, unsigned long ns);

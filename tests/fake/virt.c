@@ -421,7 +421,7 @@ static void advance(struct fake_virt_vcpu *v)
 	v->shadow = false;
 }
 
-/* As vmx_handle_exit(): true: enter again at once. */
+/* As vmx_exit_full(): true: enter again at once. */
 static bool handle(struct fake_virt_vcpu *v, enum virt_exit kind, bool *recheck)
 {
 	bool own = kind != VIRT_EXIT_INJECT_WINDOW && kind != VIRT_EXIT_APIC_EOI &&

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/host/test.h"
 #include "vm/gmem.h"
 
 /* RAM of size bytes with every block a heap object of its own, so that ASan sees any step outside. */

@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* vm/image and the loaders: images made here, right ones and every way to be wrong. */
-#include "tests/host/test.h"
-
-#include "tests/host/ram.h"
+#include "tests/host/load_fixture.h"
 #include "vm/gwalk.h"
-#include "vm/image.h"
-#include "vm/load_layout.h"
-#include "vm/vmap.h"
 
-#define RAM		(32 * MIB)
 #define BZ_SIZE		0x3000u
 #define ELF_SIZE	0x2000u
-
-static struct virt_start start;
-static struct load_error why;
-static uint8_t image[0x4000];
-
-static void poke(uint64_t at, uint64_t value, unsigned width)
-{
-	memcpy(image + at, &value, width);
-}
 
 /* A relocatable bzImage 2.15: 2 setup sectors, kernel from 0x600, at 16 MiB, 4 MiB of room. */
 static void make_bzimage(void)
@@ -42,29 +27,6 @@ static void make_bzimage(void)
 	poke(0x250, 0x1234, 8);
 	poke(0x258, 0x1000000, 8);
 	poke(0x260, 0x400000, 4);
-}
-
-static enum err load(struct gmem *g, const struct image_files *f)
-{
-	memset(&start, 0xee, sizeof(start));
-	memset(&why, 0xee, sizeof(why));
-	enum err e = image_load(g, f, 2, &start, &why);
-
-	CHECK(memchr(why.words, 0, sizeof(why.words)) != NULL && (why.words[0] == '\0') == (e == ERR_OK));
-	return e;
-}
-
-/* Loads the image in an exact heap copy, so that ASan sees a read past its end. */
-static enum err load_copy(struct gmem *g, size_t size)
-{
-	uint8_t *copy = malloc(size);
-	struct image_files f = { .kernel = { .data = copy, .size = size }, .cmdline = "console=ttyS0" };
-	enum err e;
-
-	memcpy(copy, image, size);
-	e = load(g, &f);
-	free(copy);
-	return e;
 }
 
 static void check_map(const struct gmem *g, uint64_t at, unsigned stride, unsigned count)
@@ -156,32 +118,6 @@ TEST(initrd_place, "an initrd lies below initrd_addr_max and above the kernel, o
 	poke(0x22c, 0xffff, 4);
 	f.initrd.size = 1;
 	CHECK_EQ(load(&g, &f), ERR_NOMEM);
-	ram_free(&g);
-}
-
-/* One field made wrong, and what must come of it. */
-struct hostile {
-	uint64_t at, value;
-	unsigned width;
-	enum err want;
-	const char *words;
-};
-
-static void check_hostile(const struct hostile *h, unsigned count, void (*make)(void), size_t size)
-{
-	struct gmem g = ram_make(RAM);
-
-	for (unsigned i = 0; i < count; i++) {
-		enum err e;
-
-		make();
-		poke(h[i].at, h[i].value, h[i].width);
-		e = load_copy(&g, size);
-		if (e != h[i].want || strstr(why.words, h[i].words) == NULL) {
-			test_fail(__FILE__, __LINE__, "0x%lx = 0x%lx: got %s, \"%s\"; want %s, \"%s\"", h[i].at, h[i].value,
-				  err_words(e), why.words, err_words(h[i].want), h[i].words);
-		}
-	}
 	ram_free(&g);
 }
 

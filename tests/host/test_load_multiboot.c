@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* vm/load_multiboot: images made here, right ones and every way to be wrong. */
-#include "tests/host/test.h"
+#include "tests/host/load_fixture.h"
 
-#include "tests/host/ram.h"
-#include "vm/image.h"
-#include "vm/load_layout.h"
-#include "vm/vmap.h"
-
-#define RAM		(32 * MIB)
 #define SIZE		0x2000u
 #define HEADER		0x180u		/* in the file */
 #define AT		0x100000u
-
-static struct virt_start start;
-static struct load_error why;
-static uint8_t image[SIZE];
-
-static void poke(uint64_t at, uint64_t value, unsigned width)
-{
-	memcpy(image + at, &value, width);
-}
 
 static void fill(void)
 {
@@ -90,29 +75,6 @@ static void make_elf32(void)
 	poke(52 + 16, 0x1000, 4);
 	poke(52 + 20, 0x2000, 4);
 	put_header(0);
-}
-
-static enum err load(struct gmem *g, const struct image_files *f)
-{
-	memset(&start, 0xee, sizeof(start));
-	memset(&why, 0xee, sizeof(why));
-	enum err e = image_load(g, f, 1, &start, &why);
-
-	CHECK(memchr(why.words, 0, sizeof(why.words)) != NULL && (why.words[0] == '\0') == (e == ERR_OK));
-	return e;
-}
-
-/* In an exact heap copy, so that ASan sees a read past its end. */
-static enum err load_copy(struct gmem *g, size_t size)
-{
-	uint8_t *copy = malloc(size + 1);
-	struct image_files f = { .kernel = { .data = copy + 1, .size = size }, .cmdline = "console=com0" };
-	enum err e;
-
-	memcpy(copy + 1, image, size);
-	e = load(g, &f);
-	free(copy);
-	return e;
 }
 
 static void check_text(const struct gmem *g, uint64_t at, const char *want)
@@ -251,31 +213,6 @@ TEST(limits, "modules that do not fit and command lines too long are refused wit
 	ram_free(&g);
 }
 
-struct hostile {
-	uint64_t at, value;
-	unsigned width;
-	enum err want;
-	const char *words;
-};
-
-static void check_hostile(const struct hostile *h, unsigned count, void (*make)(void))
-{
-	struct gmem g = ram_make(RAM);
-
-	for (unsigned i = 0; i < count; i++) {
-		enum err e;
-
-		make();
-		poke(h[i].at, h[i].value, h[i].width);
-		e = load_copy(&g, SIZE);
-		if (e != h[i].want || strstr(why.words, h[i].words) == NULL) {
-			test_fail(__FILE__, __LINE__, "0x%lx = 0x%lx: got %s, \"%s\"; want %s, \"%s\"", h[i].at, h[i].value,
-				  err_words(e), why.words, err_words(h[i].want), h[i].words);
-		}
-	}
-	ram_free(&g);
-}
-
 TEST(flat_hostile, "each wrong address field is refused by name")
 {
 	static const struct hostile rows[] = {
@@ -294,7 +231,7 @@ TEST(flat_hostile, "each wrong address field is refused by name")
 		{ HEADER + 28, AT + SIZE - 0x80, 4, ERR_FORMAT, "entry_addr: 0x101f80 lies outside" },
 	};
 
-	check_hostile(rows, ARRAY_SIZE(rows), make_flat);
+	check_hostile(rows, ARRAY_SIZE(rows), make_flat, SIZE);
 }
 
 TEST(elf_hostile, "each wrong field of a Multiboot ELF is refused by name")
@@ -314,7 +251,7 @@ TEST(elf_hostile, "each wrong field of a Multiboot ELF is refused by name")
 		{ 120 + 24, 0x10007ff, 8, ERR_FORMAT, "segment 1: p_paddr 0x10007ff overlaps segment 0" },
 	};
 
-	check_hostile(rows, ARRAY_SIZE(rows), make_elf);
+	check_hostile(rows, ARRAY_SIZE(rows), make_elf, SIZE);
 }
 
 TEST(flags, "a required flag that is not known, and one that asks for a screen, is refused; optional ones are not")

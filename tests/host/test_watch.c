@@ -114,6 +114,17 @@ static unsigned join_two_domains(struct sched *s, unsigned slot, const struct sc
 	return slot % 2;
 }
 
+/* A VM of so many busy vCPUs in a pool of cpus first to last under the policy that can be made to misbehave. */
+static struct pool *start_faulty(struct fake_vm *vm, unsigned vcpus, unsigned first, unsigned last)
+{
+	struct pool *p;
+
+	fake_vm_init(vm, "a", vcpus);
+	p = new_pool("p", &sched_faulty, first, last);
+	fake_vm_start(vm, p);
+	return p;
+}
+
 static void wrong_pick(enum fault fault, const char *words, bool two_domains)
 {
 	struct sched_ops ops = sched_faulty;
@@ -172,9 +183,7 @@ TEST(forgotten, "an entity that waits beyond its policy's bound is found within 
 	struct pool *p;
 
 	reset(3);
-	fake_vm_init(&vm, "a", 5);
-	p = new_pool("p", &sched_faulty, 1, 2);
-	fake_vm_start(&vm, p);
+	p = start_faulty(&vm, 5, 1, 2);
 	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
 	set_fault(p, FAULT_FORGETS);
 	fake_guest_run(2 * 50 * NS_PER_MS + 3 * NS_PER_S, NS_PER_MS);
@@ -189,9 +198,7 @@ TEST(check, "a policy whose check() says no is replaced within ten seconds, with
 	struct pool *p;
 
 	reset(2);
-	fake_vm_init(&vm, "a", 3);
-	p = new_pool("p", &sched_faulty, 0, 1);
-	fake_vm_start(&vm, p);
+	p = start_faulty(&vm, 3, 0, 1);
 	set_fault(p, FAULT_CHECK);
 	fake_guest_run(11 * NS_PER_S, NS_PER_MS);
 	CHECK(log_says("check on cpu 0: I have lost count"));
@@ -286,9 +293,7 @@ static void operating(enum fault fault, enum err want, const char *op, const cha
 	struct pool *p, *q;
 
 	reset(4);
-	fake_vm_init(&vm, "a", 4);
-	p = new_pool("p", &sched_faulty, 1, 2);
-	fake_vm_start(&vm, p);
+	p = start_faulty(&vm, 4, 1, 2);
 	fake_vm_init(&other, "b", 1);
 	q = new_pool("q", &sched_rr, 3, 3);
 	fake_vm_start(&other, q);
@@ -333,9 +338,7 @@ TEST(waiters, "one who waits for the domain sees that its holder loops")
 	struct pool *p;
 
 	reset(3);
-	fake_vm_init(&vm, "a", 2);
-	p = new_pool("p", &sched_faulty, 1, 1);
-	fake_vm_start(&vm, p);
+	p = start_faulty(&vm, 2, 1, 1);
 	waited_for = &p->domain[0].lock;
 	waiter = (struct stuck_seen){ 0 };
 	others_spin = true;
@@ -354,9 +357,7 @@ TEST(house, "a neighbour finds the housekeeping cpu in an op that loops")
 	struct pool *p;
 
 	reset(2);
-	fake_vm_init(&vm, "a", 2);
-	p = new_pool("p", &sched_faulty, 0, 0);
-	fake_vm_start(&vm, p);
+	p = start_faulty(&vm, 2, 0, 0);
 	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
 	set_fault(p, FAULT_PICK_LOOPS);
 	waited_for = &p->domain[0].lock;

@@ -184,7 +184,7 @@ static void table_free(struct virt_space *s, hpa_t table, unsigned level)
 
 /*
  * Stale translations of this space stay in some cpu's TLB under its EPT pointer; nobody uses them again unless a later
- * space gets the same root page, and vmx_load() invalidates that context before the first entry of every vCPU on a cpu.
+ * space gets the same root page, and load() (vcpu.c) invalidates that context before the first entry of every vCPU on a cpu.
  */
 void vmx_space_destroy(struct virt_space *s)
 {

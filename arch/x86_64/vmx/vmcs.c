@@ -86,7 +86,7 @@ static void init_controls(struct vmx_vcpu *v)
 	vmwrite(VMCS_CR4_MASK, vmx_cr4_mask(v));
 }
 
-/* What does not depend on the cpu; vmx_load() writes the rest. */
+/* What does not depend on the cpu; load() (vcpu.c) writes the rest. */
 static void init_host(void)
 {
 	vmwrite(VMCS_HOST_CR0, insn_read_cr0());

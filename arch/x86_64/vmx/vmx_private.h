@@ -100,7 +100,7 @@ unsigned vmx_exit_full(struct vmx_vcpu *v);
 unsigned vmx_entry_failed(struct vmx_vcpu *v);
 void vmx_skip(uint64_t bytes);
 bool vmx_requeue_event(void);
-/* debug.c: an exception that exits. */
+/* exception.c: an exception that exits. */
 unsigned vmx_reflect_exception(struct vmx_vcpu *v);
 /* cr.c: an access to CR0, CR4 or CR8 that the masks made exit. */
 unsigned vmx_handle_cr(struct vmx_vcpu *v);
