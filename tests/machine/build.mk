@@ -24,7 +24,7 @@ host-tools: $(addprefix $(BUILD)/host/tarn-,check check-asan sim sim-asan)
 # What machine tests put into their images: the tiny guests (tests/guests/), and Linux with a busybox.
 test-guests: $(BUILD)/guest/vmlinuz $(BUILD)/guest/initrd.gz
 
-$(BUILD)/guest/vmlinuz $(BUILD)/guest/initrd.gz &: tools/guest-kernel.sh tools/guest-init.sh tools/mkinitrd.py $(BUILD)/guest/load
+$(BUILD)/guest/vmlinuz $(BUILD)/guest/initrd.gz &: tools/guest-kernel.sh tools/debian.sh tools/guest-init.sh tools/mkinitrd.py $(BUILD)/guest/load
 	@tools/guest-kernel.sh $(BUILD)/guest $(BUILD)/guest/load
 
 # What SMP Linux guests run in their initramfs.
@@ -37,7 +37,7 @@ $(BUILD)/guest/load: tests/linux/load.c
 test-guests: $(BUILD)/guest/gnumach $(BUILD)/guest/invaders $(BUILD)/guest/vmlinux
 
 REAL_GUESTS := gnumach invaders memtest vmlinuz-full vmlinuz-rt xen
-$(REAL_GUESTS:%=$(BUILD)/guest/%): tools/guest-images.sh
+$(REAL_GUESTS:%=$(BUILD)/guest/%): tools/guest-images.sh tools/debian.sh
 	@tools/guest-images.sh $(BUILD)/guest $(@F)
 	@touch $@
 
