@@ -543,6 +543,9 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 	}
 	ee = choose(x, es, ee);
 	es->running = ee;
+	if (ee != NULL) {
+		ee->since_ns = now_ns;
+	}
 	set_rank(x, es, edf_rank(ee));
 	if (es->promised != NULL || x->came_count > 0) {
 		offer_again(s, es, out);

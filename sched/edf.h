@@ -35,7 +35,7 @@ struct edf_entity {
 	uint64_t deadline_ns;
 	uint64_t left_ns;		/* of the budget; when that is used up, of a turn of extra time */
 	uint64_t debt_ns;		/* ran beyond a budget, to be taken off the next */
-	uint64_t since_ns;		/* when the budget last came: what ran before is not charged to it */
+	uint64_t since_ns;		/* what ran before is not charged to what is left */
 	uint64_t slept_ns;
 	uint64_t vtime;			/* extra time had, by weight */
 	bool spent;			/* no budget until deadline_ns: runs in extra time, or is parked */
@@ -96,9 +96,14 @@ static inline uint64_t edf_key(const struct edf_entity *ee)
 	return ee->spent ? ee->vtime : ee->urgent ? 0 : ee->deadline_ns;
 }
 
+static inline uint64_t edf_use_of(int64_t budget_ns, int64_t period_ns)
+{
+	return ((uint64_t)budget_ns << 32) / (uint64_t)period_ns;
+}
+
 static inline uint64_t edf_use(const struct sched_values *v)
 {
-	return ((uint64_t)v->v[EDF_BUDGET] << 32) / (uint64_t)v->v[EDF_PERIOD];
+	return edf_use_of(v->v[EDF_BUDGET], v->v[EDF_PERIOD]);
 }
 
 /* A utilisation as a number with three digits, for messages. */
@@ -170,6 +175,7 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 /* ee's settings become those of want, which are in its fields period_ns to extratime. */
 void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity *want, uint64_t now_ns,
 		 struct sched_out *out);
+void edf_retime(struct edf_entity *ee, uint64_t use, uint64_t now_ns);
 void edf_export(struct sched *s, const struct sched_entity *e, struct sched_snapshot *to);
 void edf_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from, uint64_t now_ns);
 enum err edf_validate(const struct sched_values *v, enum sched_scope scope, struct sched_reason *why);

@@ -200,16 +200,43 @@ void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct 
 	}
 }
 
+/* That part of a stretch of time. */
+static uint64_t share(uint64_t use, uint64_t ns)
+{
+	return (use * ns + EDF_ONE / 2) >> 32;
+}
+
 /*
- * Others may be let in on what ee gives up, at once: so what it has left is cut to its new share of the time to its deadline.
- * More comes with the next period.
+ * ee has other settings than when what it has left was given, at a utilisation of `use`. Its deadline comes no later than a
+ * period from now. Others may be let in at once on what it gives up, and nothing is to be had by changing: so what it has had
+ * beyond its share up to now (the lesser of both) is taken off its new share of the time to its deadline; and what that does
+ * not cover is a debt.
  */
+void edf_retime(struct edf_entity *ee, uint64_t use, uint64_t now_ns)
+{
+	const uint64_t was_ns = ns_since(now_ns, ee->deadline_ns), is_ns = MIN(was_ns, ee->period_ns);
+	const uint64_t due_ns = share(MIN(use, ee->use), was_ns), left_ns = ee->spent ? 0 : ee->left_ns;
+	const uint64_t early_ns = ns_since(left_ns, due_ns), share_ns = share(ee->use, is_ns);
+	const bool less = ee->use < use || is_ns < was_ns;
+
+	ee->deadline_ns = now_ns + is_ns;
+	ee->part_end_ns = ee->deadline_ns;		/* parts, if any, end here */
+	ee->debt_ns += ns_since(share_ns, early_ns);
+	if (!ee->spent) {
+		ee->left_ns = MIN(left_ns, less ? MAX(ns_since(early_ns, share_ns), 1u) : ee->budget_ns);
+	}
+}
+
 void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity *want, uint64_t now_ns,
 		 struct sched_out *out)
 {
 	struct edf *x = s->priv;
-	bool had = ee->budget_ns > 0;
+	uint64_t use = ee->budget_ns > 0 ? ee->use : EDF_ONE;
 
+	if (edf_is_current(s, ee)) {
+		edf_charge(s, ee->entity, now_ns - ee->since_ns, now_ns, out);
+		ee->since_ns = now_ns;
+	}
 	edf_drop_refill(x, ee);
 	edf_dequeue(ee);
 	book(s, ee, want->use - ee->use, want->budget_ns - ee->budget_ns);
@@ -219,17 +246,13 @@ void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity
 	ee->weight = want->weight, ee->latency_ns = want->latency_ns, ee->quantum_ns = want->quantum_ns;
 	ee->extratime = want->extratime;
 	ee->vtime = MIN(ee->vtime, x->vtime + (ee->quantum_ns << 16) / ee->weight);	/* as if it had had that weight */
-	ee->part_end_ns = ee->deadline_ns;	/* parts, if any, end here */
 	if (ee->budget_ns == 0) {
 		ee->spent = true;
 		ee->left_ns = ee->quantum_ns;
-	} else if (!had) {
+	} else if (now_ns >= ee->deadline_ns) {
 		edf_begin(ee, now_ns);
-		ee->since_ns = now_ns;
-	} else if (!ee->spent) {
-		uint64_t left_ns = ns_since(now_ns, ee->deadline_ns);
-
-		ee->left_ns = MIN(ee->left_ns, MAX(MIN(left_ns, ee->period_ns) * ee->budget_ns / ee->period_ns, 1u));
+	} else {
+		edf_retime(ee, use, now_ns);
 	}
 	if (ee->entity->runnable) {
 		if (ee->spent) {

@@ -36,11 +36,11 @@ void edf_import(struct sched *s, struct sched_entity *e, const struct sched_snap
 	if (ee->budget_ns == 0 || from->deadline_ns <= now_ns) {
 		return;
 	}
-	ee->deadline_ns = MIN(from->deadline_ns, now_ns + ee->period_ns);
-	ee->part_end_ns = ee->deadline_ns;
-	ee->left_ns = MIN(ee->left_ns, from->left_ns);
-	if (ee->left_ns == 0) {
-		ee->spent = true;
+	ee->deadline_ns = from->deadline_ns;
+	ee->left_ns = from->left_ns;
+	ee->spent = ee->left_ns == 0;
+	edf_retime(ee, from->period_ns > 0 ? edf_use_of(from->budget_ns, from->period_ns) : EDF_ONE, now_ns);
+	if (ee->spent) {
 		ee->left_ns = ee->quantum_ns;
 		ee->vtime = ((struct edf *)s->priv)->vtime;
 	}
