@@ -37,7 +37,7 @@ static inline uint64_t sum(const struct tree_node *n, unsigned l)
 	return masks;
 }
 
-/* The one that is in list l and before n, or is n. */
+/* The one that is in list l and before n, or is n, which is in the lists below. */
 static inline struct tree_node *up(struct tree_node *n, unsigned l)
 {
 	while (n->height <= l) {
@@ -66,8 +66,7 @@ static APART void sum_with(struct tree_node *n)
 	}
 }
 
-/* One of that height went from behind n. */
-static APART void sum_without(struct tree_node *n, unsigned height)
+void tree_sum_without(struct tree_node *n, unsigned height)
 {
 	for (unsigned l = 1; l < TREE_LEVELS; l++) {
 		uint64_t masks;
@@ -158,11 +157,41 @@ void tree_insert(struct tree *t, struct tree_node *n)
 	}
 }
 
-void tree_remove(struct tree *t, struct tree_node *n)
+/* The lists above the first: n stands behind prev. */
+static APART void link_above(struct tree_node *n, struct tree_node *prev)
 {
-	tree_unlink(n);
-	if (t->summed) {
-		sum_without(n->prev[0], n->height);
+	for (unsigned l = 1; l < n->height; l++) {
+		prev = up(prev, l);
+		link(n, prev->next[l], (int)l);
+	}
+}
+
+void tree_insert_near(struct tree *t, struct tree_node *n, struct tree_node *near)
+{
+	const uint64_t key = n->key;
+	struct tree_node *next;
+	unsigned steps = 6;
+
+	if (RARE(!near->linked) || RARE(n->height == 0)) {
+		tree_insert(t, n);
+		return;
+	}
+	for (; RARE(key < near->key); near = near->prev[0]) {	/* at most to the end, whose key is 0 */
+		if (--steps == 0) {
+			tree_insert(t, n);
+			return;
+		}
+	}
+	for (; (next = near->next[0])->key <= key && next->linked; near = next) {
+		if (--steps == 0) {
+			tree_insert(t, n);
+			return;
+		}
+	}
+	n->linked = true;
+	link(n, next, 0);
+	if (RARE(n->height > 1)) {
+		link_above(n, near);
 	}
 }
 

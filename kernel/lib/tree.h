@@ -57,7 +57,8 @@ static inline uint64_t tree_masks(const struct tree *t)
 
 void tree_init(struct tree *t, bool summed);
 void tree_insert(struct tree *t, struct tree_node *n);
-void tree_remove(struct tree *t, struct tree_node *n);
+/* The same, in a set without sums, and cheaper where n belongs a few places from `near`, which is in t or not linked. */
+void tree_insert_near(struct tree *t, struct tree_node *n, struct tree_node *near);
 
 /* The same where n's set is not summed. */
 static inline void tree_unlink(struct tree_node *n)
@@ -71,6 +72,16 @@ static inline void tree_unlink(struct tree_node *n)
 	} while (RARE(++l < n->height));
 }
 
+/* One of that height went from behind n, in a summed set. */
+void tree_sum_without(struct tree_node *n, unsigned height);
+
+static inline void tree_remove(struct tree *t, struct tree_node *n)
+{
+	tree_unlink(n);
+	if (RARE(t->summed)) {
+		tree_sum_without(n->prev[0], n->height);
+	}
+}
 
 /* In a summed set: the next after n with mask & wanted; NULL: there is none. And the first. */
 struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t wanted);

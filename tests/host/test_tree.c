@@ -15,7 +15,8 @@ struct model {
 	unsigned count;
 };
 
-static void model_insert(struct model *m, struct tree_node *n)
+/* near: from where it looks for its place, or NULL. */
+static void model_insert(struct model *m, struct tree_node *n, struct tree_node *near)
 {
 	unsigned at = m->count++;
 
@@ -23,7 +24,11 @@ static void model_insert(struct model *m, struct tree_node *n)
 		m->sorted[at] = m->sorted[at - 1];
 	}
 	m->sorted[at] = n;
-	tree_insert(&m->tree, n);
+	if (near != NULL) {
+		tree_insert_near(&m->tree, n, near);
+	} else {
+		tree_insert(&m->tree, n);
+	}
 }
 
 static void model_remove(struct model *m, struct tree_node *n)
@@ -77,10 +82,32 @@ TEST(model, "a tree holds and finds what a sorted array does, through 20,000 ran
 		} else {
 			n->key = test_rand_below(&rng, 50);
 			n->mask = 1ul << test_rand_below(&rng, 64);
-			model_insert(&m, n);
+			model_insert(&m, n, NULL);
 		}
 		if (step % 16 == 0) {
 			check_all(&m, 1ul << test_rand_below(&rng, 64) | 1ul << test_rand_below(&rng, 64));
+		}
+	}
+}
+
+TEST(near, "wherever in a tree a node starts to look for its place, it comes to the same one")
+{
+	static struct model m;
+	struct test_rng rng = { 5 };
+
+	tree_init(&m.tree, false);
+	for (unsigned step = 0; step < 20000; step++) {
+		struct tree_node *n = &m.node[test_rand_below(&rng, 1 + step % NODES)];
+
+		if (n->linked) {
+			model_remove(&m, n);
+		} else {
+			n->key = step % 7 == 0 ? UINT64_MAX : test_rand_below(&rng, 50);
+			model_insert(&m, n, step % 5 == 0 ? &m.tree.end : &m.node[test_rand_below(&rng, NODES)]);
+		}
+		CHECK(step % 16 != 0 || tree_check(&m.tree, m.count));
+		for (unsigned i = 1; step % 16 == 0 && i < m.count; i++) {
+			CHECK(tree_next(m.sorted[i - 1]) == m.sorted[i]);
 		}
 	}
 }
