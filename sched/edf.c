@@ -17,20 +17,21 @@
  * meanwhile in the time that no reservation wants, if it has extratime: in turns, by weight. `refill` holds the spent
  * ones by deadline. The slot `carrier` has the first in its `until`; a pick moves at most EDF_BATCH of them, and asks to be
  * called again at once for more. Under overload deadlines come to lie in the past; a lag is cut to one period, so
- * that nobody who wakes waits for more than a period or two of each of the others.
+ * that nobody who wakes waits for more than a period or two of each of the others. What it ran beyond a budget, because its
+ * slot came late or since a retune brought its deadline nearer (edf_retime()), is a debt: the next budgets are less by it, but
+ * for a ns, which keeps the bound; sleep pays it too.
  *
  * Who waits with budget is in the queue of its home, or with all others, by deadline. Who waits in extra time is there by
  * vtime; but nearly all budgets come before extra time does, so whoever comes stays in `fresh` until a slot looks for extra
  * time, which sorts in EDF_SORT of them. That is more than it takes, and one switch brings one.
  *
- * A slot's rank says how urgent what it runs is: idle, extra time, or the deadline. Whoever comes is offered to the
- * allowed slot of the least rank. The poked slot is ranked as if it ran it already, so the next one goes elsewhere;
- * if it then picks another, the promised one is offered again.
+ * A slot's rank says how urgent what it runs is: idle, extra time, or the deadline. Whoever comes is promised to the
+ * allowed slot of the least rank, if that is less than his own. A slot is poked then, and nobody else is offered to it before it
+ * picks: it will take the first due of all anyway, and if that is another, the promised one is offered again.
  */
 #include "sched/edf.h"
 
 #define EDF_SORT	3u
-#define SLOW		__attribute__((noinline))	/* keeps what is rare from costing what is not */
 
 /* --- Slots. */
 
@@ -49,21 +50,21 @@ void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 	if (rank <= EDF_RANK_EXTRA) {
 		cpuset_add(&x->low[rank], es->number);
 		x->low_count[rank]++;
-	} else if (!x->homes && rank != EDF_RANK_GONE) {
+	} else if (!x->homes && edf_is_due(rank)) {
 		tree_insert(&x->slots, &es->rank);
 	}
 }
 
 static inline void set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 {
-	if (x->unordered && es->rank.key > EDF_RANK_EXTRA && rank > EDF_RANK_EXTRA) {
+	if (x->unordered && edf_is_due(es->rank.key) && edf_is_due(rank)) {
 		es->rank.key = rank;
 	} else if (es->rank.key != rank) {
 		edf_change_rank(x, es, rank);
 	}
 }
 
-static SLOW unsigned low_pinned(const struct sched_entity *e, const struct cpuset *low)
+static APART unsigned low_pinned(const struct sched_entity *e, const struct cpuset *low)
 {
 	if (cpuset_has(low, e->slot) && cpuset_has(&e->hard, e->slot)) {
 		return e->slot;
@@ -118,56 +119,59 @@ static inline struct edf_slot *slot_for(const struct sched *s, const struct edf_
 	return es == NULL || es->rank.key >= edf_rank(ee) ? NULL : es;
 }
 
-/* Returns whom es was promised to. */
-static inline struct edf_entity *promise(struct sched *s, struct edf_slot *es, struct edf_entity *ee, struct sched_out *out)
+/* es, which has no promise, is to come for ee. */
+static inline void promise(struct edf *x, struct edf_slot *es, struct edf_entity *ee, struct sched_out *out)
 {
-	struct edf_entity *last = es->promised;
-
-	if (last != NULL) {
-		last->promised_by = NULL;
-	}
 	es->promised = ee;
 	ee->promised_by = es;
-	set_rank(s->priv, es, edf_rank(ee));
+	edf_change_rank(x, es, EDF_RANK_CALLED);
 	sched_poke(out, es->number);
-	return last;
 }
 
 /* --- Queues. */
+
+/* ee, which has budget, waits, and is offered to nobody. near: waits too, or not; see tree_insert_near(). */
+static inline void insert_near(struct edf_entity *ee, struct edf_entity *near)
+{
+	ee->in = ee->ready;
+	if (near->in == ee->in) {
+		tree_insert_near(ee->in, &ee->node, &near->node);
+	} else {
+		tree_insert(ee->in, &ee->node);
+	}
+}
 
 /* ee waits, and is offered to nobody. */
 void edf_insert(struct sched *s, struct edf_entity *ee)
 {
 	struct edf *x = s->priv;
-	struct edf_queue *q = ee->spent ? &x->extra : &x->ready;
-	struct edf_slot *home;
 
-	if (ee->spent && ee->anywhere) {
+	if (!ee->spent) {
+		insert_near(ee, ee);
+	} else if (ee->anywhere) {
 		list_push_back(&x->fresh, &ee->turn);
-		return;
+	} else {
+		ee->in = &x->extra.pinned;
+		tree_insert(ee->in, &ee->node);
 	}
-	home = ee->spent ? NULL : edf_home(s, ee);
-	ee->in = home != NULL ? &home->ready : ee->anywhere ? &q->anywhere : &q->pinned;
-	tree_insert(ee->in, &ee->node);
 }
 
-/* ee waits: a slot that should take it at once is poked, and whoever had its promise waits again. Else it is queued. */
-void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
+/* ee waits: for a slot that should take it at once, which is poked; if there is none, in a queue. */
+APART void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
 {
-	ee->node.key = edf_key(ee);
-	while (ee != NULL) {
-		struct edf_slot *es = slot_for(s, ee);
+	struct edf_slot *es;
 
-		if (es == NULL) {
-			edf_insert(s, ee);
-			return;
-		}
-		ee = promise(s, es, ee, out);
+	ee->node.key = edf_key(ee);
+	es = slot_for(s, ee);
+	if (es != NULL) {
+		promise(s->priv, es, ee, out);
+	} else {
+		edf_insert(s, ee);
 	}
 }
 
 /* Of q.pinned, the first that may run on slot. */
-static SLOW struct edf_entity *first_pinned(const struct edf_queue *q, unsigned slot)
+static APART struct edf_entity *first_pinned(const struct edf_queue *q, unsigned slot)
 {
 	struct tree_node *n = tree_first_fit(&q->pinned, 1ull << slot % 64);
 
@@ -177,39 +181,40 @@ static SLOW struct edf_entity *first_pinned(const struct edf_queue *q, unsigned 
 	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
 }
 
+static inline struct edf_entity *first_of(const struct tree *t)
+{
+	struct tree_node *n = tree_first(t);
+
+	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
+}
+
+static inline struct edf_entity *earlier(struct edf_entity *a, struct edf_entity *b)
+{
+	return a == NULL || (b != NULL && b->node.key < a->node.key) ? b : a;
+}
+
 static struct edf_entity *first_extra(struct edf *x, unsigned slot)
 {
-	struct edf_entity *ee, *pinned;
-	struct tree_node *n;
-
 	for (unsigned i = 0; i < EDF_SORT && !list_empty(&x->fresh); i++) {
-		ee = LIST_ENTRY(x->fresh.next, struct edf_entity, turn);
+		struct edf_entity *ee = LIST_ENTRY(x->fresh.next, struct edf_entity, turn);
 		list_remove(&ee->turn);
 		ee->node.key = ee->vtime;
 		ee->in = &x->extra.anywhere;
 		tree_insert(ee->in, &ee->node);
 	}
-	n = tree_first(&x->extra.anywhere);
-	ee = n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
-	pinned = tree_first(&x->extra.pinned) == NULL ? NULL : first_pinned(&x->extra, slot);
-	return ee == NULL || (pinned != NULL && pinned->node.key < n->key) ? pinned : ee;
+	return RARE(x->restricted > 0) ? earlier(first_of(&x->extra.anywhere), first_pinned(&x->extra, slot)) :
+					 first_of(&x->extra.anywhere);
+}
+
+static APART struct edf_entity *first_of_all(const struct edf *x, const struct edf_slot *es)
+{
+	return earlier(earlier(first_of(&es->ready), first_of(&x->ready.anywhere)), first_pinned(&x->ready, es->number));
 }
 
 /* Who waits with budget and is due first of those that es may run. */
 static inline struct edf_entity *first_ready(const struct edf *x, const struct edf_slot *es)
 {
-	struct tree_node *n = tree_first(&es->ready), *any;
-	struct edf_entity *pinned;
-
-	if (!x->homes) {
-		any = tree_first(&x->ready.anywhere);
-		n = n == NULL || (any != NULL && any->key < n->key) ? any : n;
-		pinned = tree_first(&x->ready.pinned) == NULL ? NULL : first_pinned(&x->ready, es->number);
-		if (pinned != NULL && (n == NULL || pinned->node.key < n->key)) {
-			return pinned;
-		}
-	}
-	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_entity, node);
+	return x->homes ? first_of(&es->ready) : RARE(x->restricted > 0) ? first_of_all(x, es) : first_of(&x->ready.anywhere);
 }
 
 /* --- Refills. */
@@ -225,60 +230,51 @@ void edf_arm(struct sched *s, struct sched_out *out)
 	}
 }
 
-/*
- * Whoever runs in order of deadlines uses up his budget in that order: most come right behind whoever came last. That place
- * costs no search, and tree_insert() would find the same.
- */
+/* Whoever runs in order of deadlines uses up his budget in that order: most come right behind whoever came last. */
 void edf_expect_refill(struct edf *x, struct edf_entity *ee)
 {
-	struct tree_node *n = &ee->refill, *last = x->refill_last;
-	const uint64_t key = ee->deadline_ns;
+	if (ee->budget_ns > 0 && !ee->refill.linked) {
+		ee->refill.key = ee->deadline_ns;
+		tree_insert_near(&x->refill, &ee->refill, x->refill_last);
+		x->refill_last = &ee->refill;
+		x->refill_ns = MIN(x->refill_ns, ee->deadline_ns);
+	}
+}
 
-	if (ee->budget_ns == 0 || n->linked) {
-		return;
-	}
-	n->key = key;
-	x->refill_last = n;
-	x->refill_ns = MIN(x->refill_ns, key);
-	if (last == NULL || last->key > key || n->height == 0 || (last->next[0]->linked && last->next[0]->key <= key)) {
-		tree_insert(&x->refill, n);
-		return;
-	}
-	n->linked = true;
-	for (unsigned l = 0; l < n->height; l++) {
-		while (last->height <= l) {
-			last = last->prev[l - 1];
-		}
-		n->prev[l] = last;
-		n->next[l] = last->next[l];
-		n->next[l]->prev[l] = n;
-		last->next[l] = n;
-	}
+static inline void note_refill(struct edf *x)
+{
+	const struct tree_node *n = tree_first(&x->refill);
+
+	x->refill_ns = n == NULL ? NS_NEVER : n->key;
 }
 
 void edf_drop_refill(struct edf *x, struct edf_entity *ee)
 {
-	struct tree_node *n = &ee->refill;
-
-	if (n->linked) {
-		x->refill_last = x->refill_last == n ? NULL : x->refill_last;
-		tree_remove(&x->refill, n);
-		n = tree_first(&x->refill);
-		x->refill_ns = n == NULL ? NS_NEVER : n->key;
+	if (ee->refill.linked) {
+		tree_unlink(&ee->refill);
+		note_refill(x);
 	}
 }
 
 /* --- The server. */
 
-static inline void give(struct edf_entity *ee, uint64_t deadline_ns, uint64_t budget_ns)
+static APART void pay(struct edf_entity *ee)
 {
-	uint64_t debt_ns = MIN(ee->debt_ns, budget_ns - 1);
+	uint64_t debt_ns = MIN(ee->debt_ns, ee->left_ns - 1);
 
 	ee->debt_ns -= debt_ns;
-	ee->left_ns = budget_ns - debt_ns;
+	ee->left_ns -= debt_ns;
+}
+
+static inline void give(struct edf_entity *ee, uint64_t deadline_ns, uint64_t budget_ns)
+{
+	ee->left_ns = budget_ns;
 	ee->deadline_ns = deadline_ns;
+	ee->node.key = ee->urgent ? 0 : deadline_ns;
 	ee->spent = false;
-	ee->node.key = edf_key(ee);
+	if (RARE(ee->debt_ns > 0)) {
+		pay(ee);
+	}
 }
 
 /* A period begins at from_ns, with `latency` in parts that double, the first that long: the same share, sooner. */
@@ -291,7 +287,7 @@ void edf_begin(struct edf_entity *ee, uint64_t from_ns)
 }
 
 /* The next part of a period. */
-static SLOW void next_part(struct edf_entity *ee, uint64_t now_ns)
+static APART void next_part(struct edf_entity *ee, uint64_t now_ns)
 {
 	uint64_t from_ns = ee->deadline_ns, budget_ns;
 
@@ -324,7 +320,7 @@ void edf_park(struct edf_entity *ee)
 /* The budget is used up. */
 static inline void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns)
 {
-	if (now_ns >= ee->deadline_ns) {
+	if (RARE(now_ns >= ee->deadline_ns)) {
 		go_on(ee, now_ns);
 		return;
 	}
@@ -337,35 +333,33 @@ static inline void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns
 	}
 }
 
-static inline void refill(struct sched *s, struct edf_entity *ee, uint64_t now_ns)
-{
-	const struct sched_entity *e = ee->entity;
-	struct edf *x = s->priv;
-
-	edf_drop_refill(x, ee);
-	edf_dequeue(ee);
-	go_on(ee, now_ns);
-	ee->since_ns = now_ns;
-	if (!ee->extratime) {
-		edf_park(ee);
-	}
-	if (!e->on_slot) {
-		edf_insert(s, ee);
-	} else if (edf_is_current(s, ee)) {
-		set_rank(x, edf_slot_of(s, e->slot), edf_rank(ee));	/* it is asked again now: see until_of() */
-	}
-}
-
-/* Those whose budget has come wait for whoever picks now, and are offered afterwards if he takes another. */
-static SLOW void refill_due(struct sched *s, uint64_t now_ns)
+/*
+ * Those whose budget has come wait for whoever picks now, and are offered afterwards if he takes another. Many have come, and
+ * are due, together: each looks for its place from the one before it.
+ */
+static APART void refill_due(struct sched *s, uint64_t now_ns)
 {
 	struct edf *x = s->priv;
+	struct edf_entity *near = TREE_ENTRY(x->refill.end.next[0], struct edf_entity, refill);
 	unsigned count = 0;
 
 	for (unsigned work = 0; work < EDF_BATCH && x->refill_ns <= now_ns; count++) {
-		struct edf_entity *ee = TREE_ENTRY(tree_first(&x->refill), struct edf_entity, refill);
+		struct edf_entity *ee = TREE_ENTRY(x->refill.end.next[0], struct edf_entity, refill);
 
-		refill(s, ee, now_ns);
+		tree_unlink(&ee->refill);
+		note_refill(x);
+		edf_dequeue(ee);
+		go_on(ee, now_ns);
+		ee->since_ns = now_ns;
+		if (!ee->extratime) {
+			edf_park(ee);
+		}
+		if (!ee->entity->on_slot) {
+			insert_near(ee, near);
+			near = ee;
+		} else if (edf_is_current(s, ee) && edf_slot_of(s, ee->entity->slot)->promised == NULL) {
+			set_rank(x, edf_slot_of(s, ee->entity->slot), edf_rank(ee));	/* it is asked again now: see until_of() */
+		}
 		x->came[count] = ee;
 		work += ee->anywhere ? 1 : 2;		/* searches by slot cost more */
 	}
@@ -373,6 +367,14 @@ static SLOW void refill_due(struct sched *s, uint64_t now_ns)
 }
 
 /* --- Ops. */
+
+/* What it ran beyond its share it has slept off since, if that was over. */
+static APART void forgive(struct edf_entity *ee, uint64_t now_ns)
+{
+	uint64_t slept_ns = MIN(ns_since(MAX(ee->deadline_ns, ee->slept_ns), now_ns), EDF_PERIOD_MAX);
+
+	ee->debt_ns = ns_since(ee->use * slept_ns >> 32, ee->debt_ns);
+}
 
 void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
@@ -383,6 +385,9 @@ void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct s
 	if (ee->budget_ns > 0 && slept &&
 	    (now_ns >= ee->deadline_ns ||
 	     (!ee->spent && ee->left_ns * ee->period_ns > (ee->deadline_ns - now_ns) * ee->budget_ns))) {
+		if (RARE(ee->debt_ns > 0)) {
+			forgive(ee, now_ns);
+		}
 		if (ee->latency_ns == 0) {
 			give(ee, now_ns + ee->period_ns, ee->budget_ns);
 		} else {
@@ -452,7 +457,7 @@ static inline bool may_stay(const struct edf *x, const struct edf_slot *es, cons
 }
 
 /* Nobody has budget but ee, if he has. */
-static SLOW struct edf_entity *choose_extra(struct edf *x, const struct edf_slot *es, struct edf_entity *ee)
+static APART struct edf_entity *choose_extra(struct edf *x, const struct edf_slot *es, struct edf_entity *ee)
 {
 	struct edf_entity *first;
 
@@ -491,7 +496,7 @@ static inline struct edf_entity *choose(struct edf *x, const struct edf_slot *es
 }
 
 /* es did not take whom it was poked for: he waits again. Those whose budget came just now are offered. */
-static SLOW void offer_again(struct sched *s, struct edf_slot *es, struct sched_out *out)
+static APART void offer_again(struct sched *s, struct edf_slot *es, struct sched_out *out)
 {
 	struct edf *x = s->priv;
 	struct edf_entity *ee = es->promised;
@@ -505,10 +510,7 @@ static SLOW void offer_again(struct sched *s, struct edf_slot *es, struct sched_
 		es = ee->in != NULL ? slot_for(s, ee) : NULL;
 		if (es != NULL) {
 			edf_dequeue(ee);
-			ee = promise(s, es, ee, out);
-			if (ee != NULL) {
-				edf_enqueue(s, ee, out);
-			}
+			promise(x, es, ee, out);
 		}
 	}
 }
@@ -553,11 +555,6 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 	return (struct sched_pick){ .entity = ee == NULL ? NULL : ee->entity, .until_ns = until_of(x, es, now_ns) };
 }
 
-static SLOW void enqueue_apart(struct sched *s, struct edf_entity *ee, struct sched_out *out)
-{
-	edf_enqueue(s, ee, out);
-}
-
 void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	struct edf_entity *ee = e->priv;
@@ -568,8 +565,8 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 		return;
 	}
 	if (ee->spent && ee->anywhere && x->low_count[EDF_RANK_IDLE] == 0) {
-		list_push_back(&x->fresh, &ee->turn);	/* as edf_enqueue() would: most that a slot gives up are such */
+		list_push_back(&x->fresh, &ee->turn);	/* as edf_enqueue() would, with more steps: most are such */
 	} else {
-		enqueue_apart(s, ee, out);
+		edf_enqueue(s, ee, out);
 	}
 }

@@ -24,7 +24,7 @@ struct edf_slot {
 	unsigned number;
 	struct edf_entity *running;
 	struct edf_entity *promised;	/* for whom it was poked and has not picked yet: he waits nowhere else */
-	struct tree_node rank;		/* in edf.slots, by how urgent is what it runs or has promised: EDF_RANK_* */
+	struct tree_node rank;		/* in edf.slots, by how urgent is what it runs: EDF_RANK_* */
 	struct tree ready;		/* whose home this is, with budget, by deadline */
 	uint64_t load, budgets_ns, trial;	/* of those whose home it is; scratch of admission */
 };
@@ -49,6 +49,7 @@ struct edf_entity {
 	uint64_t use;			/* budget / period, of EDF_ONE */
 	/* Where it waits: in one of these, if anywhere. */
 	struct tree *in;		/* NULL: in none */
+	struct tree *ready;		/* this it is with budget */
 	struct tree_node node;		/* in a queue, by deadline or vtime */
 	struct list turn;		/* in edf.fresh */
 	struct edf_slot *promised_by;
@@ -67,7 +68,7 @@ struct edf {
 	struct edf_queue ready, extra;
 	struct list fresh;		/* may run anywhere in extra time, not in extra.anywhere yet: few ever need to be */
 	struct tree refill;		/* spent and runnable, by deadline */
-	struct tree_node *refill_last;	/* whoever came to it last; NULL: is gone */
+	struct tree_node *refill_last;	/* whoever came to it last, and may have left it */
 	uint64_t refill_ns;		/* the first of them; NS_NEVER: there is none */
 	unsigned carrier;		/* the slot whose `until` has the next refill, at armed_ns */
 	uint64_t armed_ns;
@@ -83,6 +84,7 @@ struct edf {
 	uint64_t use, budgets_ns;	/* of all */
 	unsigned urgent;		/* how many of them are */
 	bool alike;			/* without homes: all may use every slot */
+	unsigned restricted;		/* how many may not run on all slots there could be */
 };
 
 static inline struct edf_slot *edf_slot_of(const struct sched *s, unsigned slot)
@@ -118,12 +120,19 @@ static inline bool edf_is_current(const struct sched *s, const struct edf_entity
 
 #define EDF_RANK_IDLE	0u
 #define EDF_RANK_EXTRA	1u
+#define EDF_RANK_CALLED	(UINT64_MAX - 1)	/* has a promise: is not offered more */
 #define EDF_RANK_GONE	UINT64_MAX	/* the slot leaves */
+
+/* Is it a deadline? */
+static inline bool edf_is_due(uint64_t rank)
+{
+	return rank - EDF_RANK_EXTRA - 1 < EDF_RANK_CALLED - EDF_RANK_EXTRA - 1;
+}
 
 /* Of a slot that runs ee; NULL: that idles. */
 static inline uint64_t edf_rank(const struct edf_entity *ee)
 {
-	return ee == NULL ? EDF_RANK_IDLE : ee->spent ? EDF_RANK_EXTRA : UINT64_MAX - 1 - ee->node.key;
+	return ee == NULL ? EDF_RANK_IDLE : ee->spent ? EDF_RANK_EXTRA : EDF_RANK_CALLED - 1 - ee->node.key;
 }
 
 /* ee's home, if it is there. */

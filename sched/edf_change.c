@@ -2,6 +2,29 @@
 /* What `rtds` and `sedf` share when slots or entities come and go, or change. */
 #include "sched/edf.h"
 
+/* Where ee, which waits nowhere, will with budget. */
+static void choose_ready(const struct sched *s, struct edf_entity *ee)
+{
+	struct edf *x = s->priv;
+	struct edf_slot *home = edf_home(s, ee);
+
+	ee->ready = home != NULL ? &home->ready : ee->anywhere ? &x->ready.anywhere : &x->ready.pinned;
+}
+
+/* Their home comes or goes. */
+static void choose_all_ready(const struct sched *s, unsigned home)
+{
+	struct edf *x = s->priv;
+
+	LIST_FOREACH(n, &x->entities) {
+		struct edf_entity *ee = LIST_ENTRY(n, struct edf_entity, link);
+
+		if (ee->home == home) {
+			choose_ready(s, ee);
+		}
+	}
+}
+
 /* --- Slots. */
 
 void edf_init(struct sched *s, bool homes)
@@ -14,6 +37,7 @@ void edf_init(struct sched *s, bool homes)
 	tree_init(&x->extra.anywhere, false);
 	tree_init(&x->extra.pinned, true);
 	tree_init(&x->refill, false);
+	x->refill_last = &x->refill.end;
 	tree_init(&x->slots, false);
 	tree_init(&x->by_use, false);
 	tree_init(&x->by_set, false);
@@ -35,6 +59,7 @@ unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *plac
 	x->low_count[EDF_RANK_IDLE]++;
 	x->slot_count++;
 	x->unordered = x->homes || x->slot_count == 1;
+	choose_all_ready(s, slot);
 	sched_poke(out, slot);
 	return 0;
 }
@@ -50,6 +75,7 @@ void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out
 	x->slot_count--;
 	x->unordered = x->homes || x->slot_count == 1;
 	edf_change_rank(x, es, EDF_RANK_GONE);		/* nobody is offered to it any more */
+	choose_all_ready(s, slot);
 	while ((n = tree_first(&es->ready)) != NULL) {
 		struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, node);
 
@@ -76,8 +102,9 @@ void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out
 
 /* --- Entities. */
 
-static void note_affinity(struct edf *x, struct edf_entity *ee)
+static void note_affinity(struct sched *s, struct edf_entity *ee)
 {
+	struct edf *x = s->priv;
 	const struct cpuset *hard = &ee->entity->hard;
 	uint64_t hash = 0, all = UINT64_MAX;
 	unsigned first = cpuset_first(hard);
@@ -88,10 +115,13 @@ static void note_affinity(struct edf *x, struct edf_entity *ee)
 		all &= hard->word[i];
 		hash = (hash ^ hard->word[i]) * 0x9e3779b97f4a7c15u;
 	}
+	x->restricted -= !ee->anywhere;
 	ee->anywhere = all == UINT64_MAX;
+	x->restricted += !ee->anywhere;
 	if (!x->homes) {
 		ee->home = first != CPU_NONE && cpuset_next(hard, first + 1) == CPU_NONE ? first : SCHED_NO_SLOT;
 	}
+	choose_ready(s, ee);
 	if (ee->by_set.linked) {
 		tree_remove(&x->by_set, &ee->by_set);
 	}
@@ -113,7 +143,11 @@ static void set_use(struct edf *x, struct edf_entity *ee, uint64_t use)
 		tree_insert(&x->by_use, &ee->by_use);
 	}
 	if (!ee->anywhere && (use > 0) != ee->by_set.linked) {
-		(use > 0 ? tree_insert : tree_remove)(&x->by_set, &ee->by_set);
+		if (use > 0) {
+			tree_insert(&x->by_set, &ee->by_set);
+		} else {
+			tree_remove(&x->by_set, &ee->by_set);
+		}
 	}
 }
 
@@ -126,7 +160,7 @@ void edf_add(struct sched *s, struct sched_entity *e)
 	ee->home = SCHED_NO_SLOT;
 	ee->anywhere = true;
 	list_init(&ee->turn);
-	note_affinity(x, ee);
+	note_affinity(s, ee);
 	list_push_back(&x->entities, &ee->link);
 }
 
@@ -142,6 +176,8 @@ void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct
 	set_use(x, ee, 0);
 	x->budgets_ns -= ee->budget_ns;
 	x->urgent -= ee->urgent;
+	x->restricted -= !ee->anywhere;
+	x->refill_last = x->refill_last == &ee->refill ? &x->refill.end : x->refill_last;
 	list_remove(&ee->link);
 }
 
@@ -161,8 +197,7 @@ static void place_again(struct sched *s, struct edf_entity *ee, struct sched_out
 void edf_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	(void)now_ns;
-	edf_dequeue(e->priv);		/* the mask is part of its node */
-	note_affinity(s->priv, e->priv);
+	note_affinity(s, e->priv);
 	place_again(s, e->priv, out);
 }
 
@@ -182,6 +217,7 @@ void edf_set_home(struct sched *s, struct edf_entity *ee, unsigned home, struct 
 	if (ee->home != home) {
 		book(s, ee, -ee->use, -ee->budget_ns);
 		ee->home = home;
+		choose_ready(s, ee);
 		book(s, ee, ee->use, ee->budget_ns);
 		place_again(s, ee, out);
 	}
@@ -192,7 +228,6 @@ void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct 
 	if (ee->urgent != urgent) {
 		struct edf *x = s->priv;
 
-		edf_dequeue(ee);
 		x->urgent += urgent ? 1u : -1u;
 		ee->urgent = urgent;
 		ee->node.key = edf_key(ee);
@@ -238,7 +273,6 @@ void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity
 		ee->since_ns = now_ns;
 	}
 	edf_drop_refill(x, ee);
-	edf_dequeue(ee);
 	book(s, ee, want->use - ee->use, want->budget_ns - ee->budget_ns);
 	set_use(x, ee, want->use);
 	x->budgets_ns += want->budget_ns - ee->budget_ns;

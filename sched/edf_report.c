@@ -223,7 +223,7 @@ static const char *wrong_entity(const struct edf *x, const struct edf_entity *ee
 bool edf_check(struct sched *s, struct sched_reason *why)
 {
 	struct edf *x = s->priv;
-	unsigned queued[3] = { 0 }, refills = 0, fresh = 0;
+	unsigned queued[3] = { 0 }, refills = 0, fresh = 0, ranked = 0;
 
 	LIST_FOREACH(node, &x->entities) {
 		const struct edf_entity *ee = LIST_ENTRY(node, struct edf_entity, link);
@@ -246,14 +246,16 @@ bool edf_check(struct sched *s, struct sched_reason *why)
 		if (ee != NULL && (!ee->entity->runnable || !ee->entity->on_slot || ee->entity->slot != slot)) {
 			return sched_refuse(ERR_STATE, why, "slot %u: runs one that cannot be there", slot) == ERR_OK;
 		}
-		if (es->promised != NULL && (es->promised->promised_by != es || !es->promised->entity->runnable)) {
-			return sched_refuse(ERR_STATE, why, "slot %u: promised to one that does not wait", slot) == ERR_OK;
+		ranked += es->rank.linked;
+		if (es->rank.linked != (!x->homes && edf_is_due(es->rank.key)) ||
+		    (es->promised != NULL && (es->promised->promised_by != es || !es->promised->entity->runnable))) {
+			return sched_refuse(ERR_STATE, why, "slot %u: has the wrong rank or promise", slot) == ERR_OK;
 		}
 	}
 	if (!tree_check(&x->ready.anywhere, queued[0]) || !tree_check(&x->extra.anywhere, queued[1]) ||
 	    !tree_check(&x->extra.pinned, queued[2]) || !tree_check(&x->refill, refills) ||
 	    x->refill_ns != (refills == 0 ? NS_NEVER : tree_first(&x->refill)->key) ||
-	    !tree_check(&x->slots, x->homes ? 0 : x->slot_count - x->low_count[0] - x->low_count[1]) ||
+	    !tree_check(&x->slots, ranked) ||
 	    !list_check(&x->fresh, fresh)) {
 		return sched_refuse(ERR_STATE, why, "a queue is broken") == ERR_OK;
 	}

@@ -25,6 +25,21 @@ TEST(shorter, "a shorter period holds from now on, also for who has used up its 
 	}
 }
 
+TEST(slept_off, "who has had too much and sleeps for longer than that is worth has a whole budget for his next job")
+{
+	const struct sim_pattern job = { .kind = SIM_PERIODIC, .run_ns = 10 * MS, .every_ns = 100 * MS };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct sim *sim = machine(1);
+		struct sim_entity *a = one(pool(sim, both[i], 1), "a", "period=40ms budget=10ms extratime=off", &job);
+
+		sim_at(sim, 12 * MS, shorten, a);	/* 3 ms too much, as above */
+		run(sim, 120 * MS);
+		CHECK_STR(table, "0 a 0-10000\n0 a 100000-104000\n0 a 105000-109000\n0 a 110000-112000\n");
+		sim_destroy(sim);
+	}
+}
+
 /* --- Somebody changes his settings all the time, always to half a cpu. */
 
 struct shopper {
@@ -64,6 +79,107 @@ TEST(shopping, "who changes his reservation every few ms has no more of the cpu 
 		       sim_figures(e).misses, sim_figures(e).jobs);
 		CHECK(sim_figures(e).misses == 0 && sim_figures(e).jobs >= 499);
 		CHECK(share_of(sh.e, 10 * NS_PER_S) < 0.502 && share_of(sh.e, 10 * NS_PER_S) > 0.4);
+		sim_destroy(sim);
+	}
+}
+
+/* --- Everything at once, beside sets that admission lets in. */
+
+struct storm {
+	struct sim_pool *p;
+	struct sim_entity *busy[4], *steady[4];
+	struct test_rng rng;
+	unsigned changes, cpus;
+	bool has_spare;
+};
+
+static void change_one(struct sim *sim, struct storm *st)
+{
+	static const char *const budget[] = {
+		"period=10ms budget=1ms", "period=2ms budget=200us", "period=50ms budget=2ms", "period=7ms budget=500us",
+	};
+	struct sim_entity *e = st->busy[test_rand_below(&st->rng, ARRAY_SIZE(st->busy))];
+	const struct cpuset two = sim_cpus((unsigned)test_rand_below(&st->rng, 3), 2), all = sim_cpus(0, st->cpus);
+
+	switch (test_rand_below(&st->rng, 5)) {
+	case 0:
+		CHECK_EQ(sim_tune_entity(e, budget[test_rand_below(&st->rng, ARRAY_SIZE(budget))]), ERR_OK);
+		break;
+	case 1:		/* refused where others are promised what it would take */
+		(void)sim_pin(e, test_rand_below(&st->rng, 3) == 0 ? &two : &all, NULL);
+		break;
+	case 2:
+		sim_pause(sim_entity_group(e));
+		sim_resume(sim_entity_group(e));
+		break;
+	case 3:		/* the spare cpu goes, if it may, or comes back */
+		st->has_spare = sim_move_cpu(sim, st->cpus - 1, st->has_spare ? NULL : st->p) == ERR_OK ? !st->has_spare :
+												       st->has_spare;
+		break;
+	default:
+		CHECK_EQ(sim_tune_entity(e, test_rand_below(&st->rng, 2) ? "extratime=on" : "extratime=off"), ERR_OK);
+	}
+}
+
+static void storm(struct sim *sim, void *arg)
+{
+	struct storm *st = arg;
+
+	change_one(sim, st);
+	st->changes++;
+	sim_at(sim, sim_now(sim) + 1 + test_rand_below(&st->rng, 2 * MS), storm, st);
+}
+
+TEST(storms, "jobs meet their deadlines while others yield, overrun, are retuned, pinned and paused, and a cpu comes and goes")
+{
+	static const struct sim_pattern others[] = {
+		{ .kind = SIM_BUSY }, { .kind = SIM_YIELDER, .run_ns = 300 * NS_PER_US },
+		{ .kind = SIM_RANDOM, .run_ns = 2 * MS, .every_ns = 5 * MS }, { .kind = SIM_CHEAT, .run_ns = 10 * NS_PER_US, .every_ns = MS },
+	};
+
+	for (unsigned i = 0; i < 2 * 3; i++) {
+		struct sim *sim = sim_create(&(struct sim_options){ .seed = i, .check_every = 64 });
+		struct storm st = { .rng = { i + 1 }, .cpus = 4, .has_spare = true };
+		unsigned long jobs = 0, misses = 0;
+
+		sim_machine(sim, st.cpus, 1, st.cpus, 1);
+		st.p = pool(sim, both[i % 2], st.cpus);
+		for (unsigned k = 0; k < 4; k++) {
+			const uint64_t every_ns = (8 + 5 * k) * MS;
+			const struct sim_pattern job = { .kind = SIM_PERIODIC, .run_ns = every_ns / 4, .every_ns = every_ns, .random_phase = true };
+			char name[8], values[64];
+
+			snprintf(values, sizeof(values), "period=%luus budget=%luus", every_ns / NS_PER_US, every_ns / NS_PER_US / 4);
+			snprintf(name, sizeof(name), "s%u", k);
+			st.steady[k] = one(st.p, name, values, &job);
+			snprintf(name, sizeof(name), "b%u", k);
+			st.busy[k] = one(st.p, name, "period=10ms budget=1ms", &others[k]);
+		}
+		run(sim, 0);
+		sim_at(sim, MS, storm, &st);
+		run(sim, 10 * NS_PER_S);
+		for (unsigned k = 0; k < 4; k++) {
+			jobs += sim_figures(st.steady[k]).jobs;
+			misses += sim_figures(st.steady[k]).misses;
+		}
+		printf("  %s: %u changes, %lu of %lu jobs late\n", both[i % 2], st.changes, misses, jobs);
+		CHECK(misses == 0 && jobs > 2500 && st.changes > 9000);
+		sim_destroy(sim);
+	}
+}
+
+TEST(each_vcpu, "two vCPUs of one VM have what each was given, and the others of the VM keep theirs when one is retuned")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct sim *sim = machine(1);
+		struct sim_group *g = sim_group(pool(sim, both[i], 1), "a", "period=10ms budget=1ms extratime=off");
+		struct sim_entity *e[2] = { sim_entity(g, &busy), sim_entity(g, &busy) };
+
+		run(sim, 0);
+		CHECK_EQ(sim_tune_entity(e[1], "period=20ms budget=6ms"), ERR_OK);
+		sim_record(sim, NULL, NULL);
+		run(sim, 10 * NS_PER_S);
+		CHECK(fabs(share_of(e[0], 10 * NS_PER_S) - 0.1) < 0.001 && fabs(share_of(e[1], 10 * NS_PER_S) - 0.3) < 0.002);
 		sim_destroy(sim);
 	}
 }
