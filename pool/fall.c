@@ -281,7 +281,8 @@ static void give_to_rr(struct pool *p, struct sched_out *out)
 
 const char *pool_failed(const struct pool *p)
 {
-	return p->fallen || atomic_load_explicit(&p->trust, memory_order_relaxed) != POOL_TRUSTED ? p->made_for->name : NULL;
+	/* Acquire: the words; while it is only accused they are being written. */
+	return p->fallen || atomic_load_explicit(&p->trust, memory_order_acquire) >= POOL_CONDEMNED ? p->made_for->name : NULL;
 }
 
 void pool_fault_print(const struct pool *p, struct text *to)

@@ -411,13 +411,16 @@ static APART uint64_t hold(struct fair *f, const struct fair_slot *fs, uint64_t 
 	return fair_carry(f, fs->slot, fs->on->capped ? MIN(until_ns, fs->funded_ns) : until_ns, now_ns);
 }
 
-/* The turn of who is on fs now begins. Returns its end. */
-static inline uint64_t begin(const struct fair *f, struct fair_slot *fs, uint64_t now_ns)
+/*
+ * The turn of who is on fs now begins, or goes on, to the end it has at the latest: else a slot that picks more often than the
+ * shortest turn lasts would never come to it. Returns its end.
+ */
+static inline uint64_t begin(const struct fair *f, struct fair_slot *fs, uint64_t latest_ns, uint64_t now_ns)
 {
 	int64_t ns = (int64_t)((fs->on->due - fs->on->v) * fs->on->weight) >> FAIR_ONE_LOG2;
 
 	ns = MAX(MIN(ns, (int64_t)f->stretch_ns), (int64_t)f->least_ns);
-	return fs->end_ns = now_ns + (uint64_t)ns;
+	return fs->end_ns = MIN(latest_ns, now_ns + (uint64_t)ns);
 }
 
 /* The usual change, in few steps: a turn is over, no cap or idle slot is there, all who wait are in one line. */
@@ -447,7 +450,7 @@ static APART struct sched_pick pick_usual(struct fair *f, struct fair_slot *fs, 
 		fs->on = next;
 		fs->held_ns = now_ns + f->ratelimit_ns;
 	}
-	return (struct sched_pick){ .entity = fs->on->entity, .until_ns = begin(f, fs, now_ns) };
+	return (struct sched_pick){ .entity = fs->on->entity, .until_ns = begin(f, fs, NS_NEVER, now_ns) };
 }
 
 static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
@@ -455,6 +458,7 @@ static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t
 	struct fair *f = s->priv;
 	struct fair_slot *fs = fair_slot(s, slot);
 	struct fair_entity *on, *next;
+	uint64_t latest_ns = NS_NEVER;
 
 	if (f->parked_count > 0) {
 		fair_unpark_due(s, slot, now_ns, out);
@@ -466,6 +470,8 @@ static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t
 		} else if (now_ns < fs->held_ns && may_run(on, slot) &&
 			   (!on->capped || fair_fund(s, on, now_ns, &fs->funded_ns))) {
 			return (struct sched_pick){ .entity = on->entity, .until_ns = hold(f, fs, now_ns) };
+		} else {
+			latest_ns = fs->end_ns;
 		}
 		if (!may_run(on, slot)) {
 			on = NULL;
@@ -480,11 +486,12 @@ static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t
 	}
 	if (next != fs->on) {
 		put_on(f, fs, next, now_ns, out);
+		latest_ns = NS_NEVER;
 	}
 	if (fs->class != next->class) {
 		list_as(f, fs, next->class);
 	}
-	return (struct sched_pick){ .entity = next->entity, .until_ns = sooner(f, fs, begin(f, fs, now_ns), now_ns) };
+	return (struct sched_pick){ .entity = next->entity, .until_ns = sooner(f, fs, begin(f, fs, latest_ns, now_ns), now_ns) };
 }
 
 struct sched_pick fair_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)

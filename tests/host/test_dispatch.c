@@ -52,6 +52,43 @@ TEST(share, "two busy entities on one cpu under rr share it 50:50 and switch onc
 	fake_machine_fini();
 }
 
+/* Their shares over 4 s, when the cpu picks that often, whatever it was told. */
+static void share_while_picking(const char *sched, uint64_t every_ns)
+{
+	struct fake_vm vm[3];
+	struct pool *p;
+
+	reset(1);
+	p = new_pool("p", sched, 0, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		fake_vm_init(&vm[i], "vm", 1);
+		fake_vm_start(&vm[i], p);
+	}
+	fake_guest_run(4 * NS_PER_S, every_ns);
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t ms = vm[i].v[0].e.used_ns / NS_PER_MS;
+
+		if (ms < 1250 || ms > 1420) {
+			test_fail(__FILE__, __LINE__, "%s, a pick every %lu us: VM %u has %lu ms of 4 s", sched, every_ns / 1000, i, ms);
+		}
+		pool_group_remove(&vm[i].g);
+	}
+	CHECK_EQ(pool_destroy(p, &why), ERR_OK);
+	fake_machine_fini();
+}
+
+TEST(often, "who shares a cpu that picks far more often than turns end, as one that keeps house does, has its share")
+{
+	static const char *const policies[] = { "rr", "credit", "credit2", "eevdf", "sedf" };
+	static const uint64_t every_us[] = { 20, 49, 300, 800, 999, 1500 };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(policies); i++) {
+		for (unsigned k = 0; k < ARRAY_SIZE(every_us); k++) {
+			share_while_picking(policies[i], every_us[k] * NS_PER_US);
+		}
+	}
+}
+
 TEST(one_hold, "once turns end in switches, a switch takes the domain's lock once, and the one that stays alone is not put for long")
 {
 	struct fake_vm vm;

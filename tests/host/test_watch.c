@@ -177,6 +177,23 @@ TEST(picks, "a pick of whom it may not pick is caught at once: rr takes over wit
 	}
 }
 
+TEST(words, "a pool is said to have failed once what is said of it is written, not while another cpu writes it")
+{
+	struct fake_vm vm;
+	struct pool *p;
+
+	reset(2);
+	fake_vm_init(&vm, "a", 1);
+	p = new_pool("p", &sched_faulty, 0, 1);
+	fake_vm_start(&vm, p);
+	p->trust = POOL_ACCUSED;
+	CHECK(pool_failed(p) == NULL);
+	p->trust = POOL_CONDEMNED;
+	CHECK_STR(pool_failed(p), "faulty");
+	p->trust = POOL_TRUSTED;
+	end(&vm);
+}
+
 TEST(forgotten, "an entity that waits beyond its policy's bound is found within twice the bound and two seconds")
 {
 	struct fake_vm vm;
