@@ -95,6 +95,7 @@ void vcpu_reset(struct vcpu *v, const struct virt_start *start)
 {
 	(void)timer_cancel(&v->timer);
 	v->halted = false;
+	v->pause_until_ns = 0;
 	v->steal = (struct vsteal){ 0 };
 	atomic_store(&v->init_requested, false);
 	atomic_store(&v->nmi_requested, false);
@@ -362,7 +363,8 @@ enum dispatch_why vcpu_block(struct vcpu *v)
 
 enum dispatch_why vcpu_hold(struct vcpu *v)
 {
-	timer_set(&v->timer, arch_this_cpu(), arch_now_ns() + BUS_LOCK_PAUSE_NS);
+	v->pause_until_ns = arch_now_ns() + BUS_LOCK_PAUSE_NS;
+	timer_set(&v->timer, arch_this_cpu(), v->pause_until_ns);
 	return DISPATCH_BLOCKED;
 }
 
@@ -423,6 +425,10 @@ static __attribute__((noinline)) enum dispatch_why run_held(struct vcpu *v, uint
 	}
 	if (v->halted && !leaves_halt(v)) {
 		return vcpu_block(v);
+	}
+	if (arch_now_ns() < v->pause_until_ns) {	/* not even INIT ends it: another vCPU could send one each time */
+		timer_set(&v->timer, arch_this_cpu(), v->pause_until_ns);
+		return DISPATCH_BLOCKED;
 	}
 	if (timer_is_set(&v->timer)) {
 		(void)timer_cancel(&v->timer);

@@ -146,6 +146,37 @@ TEST(bus_lock, "a guest that does nothing but lock the bus does it once in 100 u
 	fixture_end();
 }
 
+TEST(bus_lock_woken, "who sends interrupts, NMIs or INIT and SIPI to a vCPU that locks the bus does not shorten its pauses")
+{
+	SCRIPT(script, FAKE_SIMPLE(BUS_LOCK));
+	struct vlapic_ipi init = { .mode = VAPIC_INIT, .dest = 1 }, startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 1 };
+	uint64_t start_ns, locks;
+	struct vm_config c;
+	struct vm *vm;
+
+	MAKE(2, script);
+	c = fixture_config("v");
+	c.vcpus = 2;
+	vm = fixture_start(&c);
+	start_ns = fake.now_ns;
+	for (unsigned i = 0; i < 200; i++) {
+		vcpu_kick(vm->vcpu[0]);
+		if (i < 40) {			/* the fake notes 64 */
+			vcpu_nmi(vm->vcpu[0]);
+		}
+		vplatform_ipi(&vm->platform, &init);
+		vplatform_ipi(&vm->platform, &startup);
+		fixture_run(2);
+		fake.now_ns += 10000;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		locks = vm->vcpu[i]->virt->exits[VIRT_EXIT_BUS_LOCK];
+		CHECK(locks >= 15 && locks <= (fake.now_ns - start_ns) / 100000 + 1);
+	}
+	CHECK_EQ(vm->state, VM_RUNNING);
+	fixture_end();
+}
+
 /* New lines in the log since `from` that hold words. */
 static unsigned log_lines(uint64_t from, const char *words)
 {
