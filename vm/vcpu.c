@@ -181,6 +181,16 @@ bool vcpu_event_waits(struct vcpu *v)
 	return vlapic_pending(&v->lapic) >= 0 || vplatform_extint(&v->vm->platform, v->index);
 }
 
+static inline uint64_t platform_deadline(const struct vcpu *v)
+{
+	return v->index == 0 ? vplatform_deadline(&v->vm->platform) : NS_NEVER;
+}
+
+static uint64_t platform_tsc(const struct vcpu *v, uint64_t ns)
+{
+	return ns == NS_NEVER ? UINT64_MAX : virt_ns_to_tsc(ns + v->vm->start_ns);
+}
+
 static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t now, uint64_t lapic, uint64_t platform)
 {
 	uint64_t at = UINT64_MAX;
@@ -191,9 +201,7 @@ static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t
 
 		at = left < UINT64_MAX - 1 - now ? now + left : UINT64_MAX - 1;
 	}
-	if (platform != NS_NEVER) {
-		at = MIN(at, virt_ns_to_tsc(platform + v->vm->start_ns));
-	}
+	at = MIN(at, platform_tsc(v, platform));
 	v->lapic_deadline = lapic;
 	v->platform_deadline = platform;
 	v->deadline_stale = false;
@@ -206,7 +214,7 @@ static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t
 static inline uint64_t deadline(struct vcpu *v, uint64_t now)
 {
 	uint64_t lapic = vlapic_deadline(&v->lapic);
-	uint64_t platform = v->index == 0 ? vplatform_deadline(&v->vm->platform) : NS_NEVER;
+	uint64_t platform = platform_deadline(v);
 
 	if (lapic == v->lapic_deadline && platform == v->platform_deadline && !v->deadline_stale) {
 		return v->deadline_tsc;
@@ -350,13 +358,19 @@ static void before_entry(struct virt_vcpu *virt_v, uint64_t now_tsc)
 	}
 }
 
+/*
+ * With interrupts off no timer of its own ends a halt. But vCPU 0 keeps the platform's time for all of them, and the 8254 may be
+ * wired to another one, or as an NMI.
+ */
 enum dispatch_why vcpu_block(struct vcpu *v)
 {
-	uint64_t at = v->halted_with_if ? deadline(v, virt_host_tsc()) : UINT64_MAX;
+	uint64_t at = v->halted_with_if ? deadline(v, virt_host_tsc()) : platform_tsc(v, platform_deadline(v));
 
 	if (at != UINT64_MAX) {
+		uint64_t ns = virt_tsc_to_ns(at - MIN(at, v->lead_tsc[VCPU_LEAD_HALTED]));
+
 		/* One nanosecond late rather than early: the conversion rounds down. */
-		timer_set(&v->timer, arch_this_cpu(), virt_tsc_to_ns(at - MIN(at, v->lead_tsc[VCPU_LEAD_HALTED])) + 1);
+		timer_set(&v->timer, arch_this_cpu(), ns + (ns != NS_NEVER ? 1 : 0));
 	}
 	return DISPATCH_BLOCKED;
 }

@@ -26,6 +26,7 @@ unsigned fake_virt_no_tables;
 bool fake_virt_apic;
 struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);
 uint64_t fake_virt_capabilities;
+uint64_t fake_virt_never_tsc;
 
 static const struct fake_step *new_script;
 static unsigned new_count;
@@ -583,6 +584,7 @@ void fake_virt_init(const struct fake_step *script, unsigned count)
 	fake_virt_apic = false;
 	fake_virt_cpuid = NULL;
 	fake_virt_capabilities = 0;
+	fake_virt_never_tsc = UINT64_MAX;
 	fake_virt_no_tables = NODE_NONE;
 	fake_virt_script(script, count);
 }

@@ -90,6 +90,7 @@ extern unsigned fake_virt_vcpus, fake_virt_spaces;
 /* Off after fake_virt_init(): does the cpu virtualize local APICs? */
 extern unsigned fake_virt_no_tables;	/* a node without room for page tables; NODE_NONE */
 extern bool fake_virt_apic;
+extern uint64_t fake_virt_never_tsc;	/* from here on a TSC is too far for nanoseconds, as on a slow cpu; UINT64_MAX */
 /* The host's CPUID; NULL: every bit set. */
 extern uint64_t fake_virt_capabilities;	/* IA32_ARCH_CAPABILITIES of the host */
 extern struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);
