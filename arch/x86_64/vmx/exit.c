@@ -176,7 +176,7 @@ static void arm_timer(const struct vmx_vcpu *v)
 }
 
 /*
- * Events may have changed. A deadline of the guest's own is at least VMX_LEAST_TICKS away, or a period shorter than its exit would
+ * Events may have changed. A deadline of the guest's own is at least vmx.least_ticks away, or a period shorter than its exit would
  * let it execute nothing for ever: an entry with 0 exits before the first instruction (SDM 3C 25.5.1).
  * The end of its turn is not, or a guest whose every instruction comes here would keep the cpu.
  */
@@ -186,7 +186,7 @@ void vmx_recheck(struct vmx_vcpu *v)
 
 	v->virt.before_entry(&v->virt, insn_rdtsc());
 	now = insn_rdtsc();
-	vmx_limit(v, now, MAX(v->virt.deadline_tsc, now + VMX_LEAST_TICKS));
+	vmx_limit(v, now, MAX(v->virt.deadline_tsc, now + vmx.least_ticks));
 }
 
 static bool cpuid_from_slot(struct vmx_vcpu *v)

@@ -291,7 +291,7 @@ static ALWAYS_INLINE int enter(struct vmx_vcpu *v)
 	uint64_t now = insn_rdtsc();
 
 	v->virt.leave_code = VIRT_LEFT_POKED;
-	if (atomic_load_explicit(&v->virt.news, memory_order_relaxed) || now + VMX_LEAST_TICKS >= v->virt.deadline_tsc) {
+	if (atomic_load_explicit(&v->virt.news, memory_order_relaxed) || now + vmx.least_ticks >= v->virt.deadline_tsc) {
 		return look_and_enter(v);
 	}
 	vmx_limit(v, now, v->virt.deadline_tsc);
