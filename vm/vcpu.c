@@ -94,7 +94,7 @@ void vcpu_destroy(struct vcpu *v)
 void vcpu_reset(struct vcpu *v, const struct virt_start *start)
 {
 	(void)timer_cancel(&v->timer);
-	v->halted = false;
+	v->halted = v->nmi_held = false;
 	v->pause_until_ns = 0;
 	v->steal = (struct vsteal){ 0 };
 	atomic_store(&v->init_requested, false);
@@ -141,7 +141,8 @@ static void take_init(struct vcpu *v)
 	if (atomic_exchange(&v->init_requested, false)) {
 		virt->put(v->virt);
 		vlapic_reset(&v->lapic);
-		v->halted = v->window = false;
+		atomic_store(&v->nmi_requested, false);
+		v->halted = v->window = v->nmi_held = false;
 		v->steal = (struct vsteal){ 0 };
 	}
 }
@@ -338,20 +339,43 @@ static __attribute__((noinline)) bool deliver(struct vcpu *v)
 	return false;			/* none that waits is above it; who comes now kicks */
 }
 
+bool vcpu_nmi_waits(struct vcpu *v)
+{
+	v->nmi_held = virt->nmi_blocked(v->virt);
+	return !v->nmi_held;
+}
+
+/*
+ * True: STI's shadow is on. Interrupts are too, so their window opens behind the next instruction, unless that turns them off:
+ * for that one there is a time to look again.
+ */
+static __attribute__((noinline)) bool give_nmi(struct vcpu *v, uint64_t now)
+{
+	enum virt_nmi what = virt->inject_nmi(v->virt);
+
+	if (what == VIRT_NMI_GIVEN) {
+		atomic_store_explicit(&v->nmi_requested, false, memory_order_relaxed);
+		v->nmi_held = false;
+		v->injected++;
+	} else if (what == VIRT_NMI_SHADOWED) {
+		v->virt->deadline_tsc = MIN(v->virt->deadline_tsc, now + LEAD_MAX_TSC);
+		v->deadline_stale = true;
+	}
+	return what == VIRT_NMI_SHADOWED;
+}
+
 static void before_entry(struct virt_vcpu *virt_v, uint64_t now_tsc)
 {
 	struct vcpu *v = virt_v->owner;
-	bool waits;
+	bool waits, shadowed;
 
 	collect_events(v, now_tsc, VCPU_LEAD_RUNNING);
-	if (atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) && virt->inject_nmi(virt_v)) {
-		atomic_store_explicit(&v->nmi_requested, false, memory_order_relaxed);
-		v->injected++;
-	}
+	shadowed = atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) && give_nmi(v, now_tsc);
 	waits = must_inject(v);
 	if (waits && virt->can_inject(virt_v)) {
 		waits = deliver(v);
 	}
+	waits |= shadowed;
 	if (waits != v->window) {
 		v->window = waits;
 		virt->want_window(virt_v, waits);
@@ -402,7 +426,7 @@ static __attribute__((noinline)) void log_registers(struct vcpu *v)
 static __attribute__((noinline)) bool leaves_halt(struct vcpu *v)
 {
 	collect_events(v, virt_host_tsc(), VCPU_LEAD_HALTED);
-	v->halted = !atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) &&
+	v->halted = (v->nmi_held || !atomic_load_explicit(&v->nmi_requested, memory_order_relaxed)) &&
 		    !(v->halted_with_if && (vlapic_pending_still(&v->lapic) >= 0 ||	/* on_hlt() asked */
 					    vplatform_extint(&v->vm->platform, v->index)));
 	return !v->halted;

@@ -80,6 +80,7 @@ struct vcpu {
 	/* The running cpu's. */
 	bool halted;			/* in HLT: runs again when an interrupt can be delivered */
 	bool halted_with_if;		/* RFLAGS.IF at that HLT: without it only an NMI or INIT ends it */
+	bool nmi_held;			/* the one requested comes when another's handler ends: it ends no HLT there */
 	bool crashed;			/* its registers are to be told of when it is put */
 	bool window;			/* an exit was asked for when interrupts can be delivered */
 	uint64_t pause_until_ns;	/* it locked the bus: what wakes it does not end the pause before */

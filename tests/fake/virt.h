@@ -62,6 +62,7 @@ struct fake_virt_vcpu {
 	bool interrupts;		/* RFLAGS.IF */
 	bool shadow;			/* of STI: the next instruction comes before any interrupt */
 	bool window;
+	bool in_nmi;			/* a test sets it: NMIs are blocked */
 	enum virt_apic apic_mode;
 	uint8_t rvi, svi;		/* highest requested and in service, as the cpu knows them */
 	uint32_t eoi_exit[8];

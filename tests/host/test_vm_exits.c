@@ -518,6 +518,99 @@ TEST(nmi, "an NMI ends any halt, also one with interrupts off")
 	fixture_end();
 }
 
+/* A guest that is about to execute the script with an NMI requested, in the state given. */
+static struct vm *with_nmi(const struct fake_step *script, unsigned count, bool shadow, bool in_nmi)
+{
+	struct vm *vm = make(1, script, count);
+	struct fake_virt_vcpu *g = fixture_guest(vm);
+
+	g->interrupts = true;
+	g->shadow = shadow;
+	g->in_nmi = in_nmi;
+	vcpu_nmi(vm->vcpu[0]);
+	return vm;
+}
+
+TEST(nmi_shadow, "an NMI that finds STI's shadow comes behind it: a HLT there does not sleep over it, nor does a CLI hide it")
+{
+	SCRIPT(halt, FAKE_HLT, { .kind = FAKE_BUSY, .ns = 1 }, END);
+	SCRIPT(cli, { .kind = FAKE_CLI }, { .kind = FAKE_BUSY, .ns = 50000 }, END);
+	SCRIPT(busy, { .kind = FAKE_BUSY, .ns = 50000 }, END);
+	static const struct { const struct fake_step *script; unsigned count, late_ns; } row[] = {
+		{ halt, ARRAY_SIZE(halt), 0 }, { cli, ARRAY_SIZE(cli), 5000 }, { busy, ARRAY_SIZE(busy), 0 },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(row); i++) {
+		struct vm *vm = with_nmi(row[i].script, row[i].count, true, false);
+		struct fake_virt_vcpu *g = fixture_guest(vm);
+
+		fixture_run(5);
+		CHECK_EQ(vm->state, VM_STOPPED);
+		CHECK_EQ(g->taken_count, 1);
+		CHECK_EQ(g->taken[0].vector, 2);
+		CHECK(g->taken[0].at_ns - vm->start_ns <= row[i].late_ns);
+		CHECK(g->virt.exits[VIRT_EXIT_TIMER] <= 1 && g->virt.exits[VIRT_EXIT_INJECT_WINDOW] <= 1);
+		fixture_end();
+	}
+}
+
+TEST(nmi_held, "an NMI that another's handler holds back ends no HLT there; an interrupt does, and then it comes")
+{
+	SCRIPT(script, X2APIC_ON, FAKE_HLT, { .kind = FAKE_BUSY, .ns = 1 }, END);
+	struct vm *vm = with_nmi(script, ARRAY_SIZE(script), false, true);
+	struct fake_virt_vcpu *g = fixture_guest(vm);
+
+	fixture_run(5);
+	vcpu_kick(vm->vcpu[0]);
+	fixture_run(5);
+	CHECK(vm->vcpu[0]->halted && g->taken_count == 0 && !vm->vcpu[0]->entity.runnable);
+	g->in_nmi = false;
+	vplatform_ipi(&vm->platform, &(struct vlapic_ipi){ .mode = VAPIC_FIXED, .vector = 0x55 });
+	fixture_run(5);
+	CHECK_EQ(g->taken_count, 2);
+	CHECK(g->taken[0].vector == 2 && g->taken[1].vector == 0x55);
+	CHECK_EQ(vm->state, VM_STOPPED);
+	fixture_end();
+}
+
+TEST(nmi_init, "INIT forgets an NMI that was still to come")
+{
+	SCRIPT(script, { .kind = FAKE_SPIN });
+	struct vlapic_ipi init = { .mode = VAPIC_INIT, .dest = 1 }, startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 1 };
+	struct fake_virt_vcpu *second;
+	struct vm_config c;
+	struct vm *vm;
+
+	MAKE(2, script);
+	c = fixture_config("v");
+	c.vcpus = 2;
+	vm = fixture_start(&c);
+	second = fake_virt_of(vm->vcpu[1]->virt);
+	for (unsigned i = 0; i < 2; i++) {
+		vplatform_ipi(&vm->platform, &init);
+		vplatform_ipi(&vm->platform, &startup);
+		fixture_run(4);
+		CHECK(second->resets == i + 1 && second->taken_count == 0);
+		second->in_nmi = i == 0;
+		vcpu_nmi(vm->vcpu[1]);
+		fixture_run(3);
+		CHECK_EQ(second->taken_count, i);
+		second->in_nmi = false;
+	}
+	fixture_end();
+}
+
+TEST(hlt_step, "HLT under TF does not halt, as a debug exception ends it")
+{
+	SCRIPT(script, FAKE_HLT, END);
+	struct vm *vm = START(1, script);
+
+	fixture_guest(vm)->rflags |= 1u << 8;
+	fixture_run(4);
+	CHECK_EQ(vm->state, VM_STOPPED);
+	fixture_end();
+}
+
 TEST(sipi, "a second vCPU waits for INIT and SIPI, starts once in real mode at the page named, and INIT ends it again")
 {
 	SCRIPT(script, { .kind = FAKE_SPIN });
