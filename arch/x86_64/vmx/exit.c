@@ -126,10 +126,12 @@ static const struct row {
 	[REASON_APIC_WRITE]		= { read_apic_write, VIRT_EXIT_APIC_WRITE, true, true },
 };
 
-/* What is rare after an instruction: RF was for it alone, and under TF a trap becomes due. */
-static __attribute__((noinline)) void end_of_instruction(uint64_t rflags)
+/* What is rare after an instruction, or one round of a repeated one: RF was for it alone, and under TF a trap becomes due. */
+static __attribute__((noinline)) void end_of_instruction(uint64_t rflags, bool whole)
 {
-	vmwrite(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+	if (whole) {
+		vmwrite(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+	}
 	if ((rflags & RFLAGS_TF) != 0) {
 		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
 	}
@@ -158,7 +160,7 @@ static inline __attribute__((always_inline)) void skip(uint64_t bytes)
 	}
 	rflags = vmread(VMCS_GUEST_RFLAGS);
 	if ((rflags & (RFLAGS_TF | RFLAGS_RF)) != 0) {
-		end_of_instruction(rflags);
+		end_of_instruction(rflags, bytes > 0);
 	}
 }
 
