@@ -464,10 +464,12 @@ static __attribute__((noinline)) enum dispatch_why run_held(struct vcpu *v, uint
 	if (v->halted && !leaves_halt(v)) {
 		return vcpu_block(v);
 	}
-	if (arch_now_ns() < v->pause_until_ns) {	/* not even INIT ends it: another vCPU could send one each time */
+	/* Not even INIT ends a pause: another vCPU could send one each time. */
+	if (v->pause_until_ns != 0 && arch_now_ns() < v->pause_until_ns) {
 		timer_set(&v->timer, arch_this_cpu(), v->pause_until_ns);
 		return DISPATCH_BLOCKED;
 	}
+	v->pause_until_ns = 0;
 	if (timer_is_set(&v->timer)) {
 		(void)timer_cancel(&v->timer);
 	}

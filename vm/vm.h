@@ -83,7 +83,7 @@ struct vcpu {
 	bool nmi_held;			/* the one requested comes when another's handler ends: it ends no HLT there */
 	bool crashed;			/* its registers are to be told of when it is put */
 	bool window;			/* an exit was asked for when interrupts can be delivered */
-	uint64_t pause_until_ns;	/* it locked the bus: what wakes it does not end the pause before */
+	uint64_t pause_until_ns;	/* 0: none. It locked the bus: what wakes it does not end the pause before */
 	bool deadline_stale;		/* deadline_tsc is not of the two below any more */
 	uint64_t lapic_deadline, platform_deadline;	/* what deadline_tsc was made of */
 	uint64_t deadline_tsc;		/* host TSC; virt->deadline_tsc is lead_tsc before it */
