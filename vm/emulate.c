@@ -9,6 +9,7 @@
 #define FLAG_AF		(1ul << 4)
 #define FLAG_ZF		(1ul << 6)
 #define FLAG_SF		(1ul << 7)
+#define FLAG_TF		(1ul << 8)
 #define FLAG_DF		(1ul << 10)
 #define FLAG_OF		(1ul << 11)
 #define FLAGS_ARITH	(FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
@@ -383,10 +384,12 @@ static enum err string_element(struct emulate *e, const struct decode *d)
 
 static enum err do_string(struct emulate *e, const struct decode *d)
 {
+	unsigned batch = (e->rflags & FLAG_TF) != 0 ? 1 : EMULATE_STRING_BATCH;	/* a trap comes behind each */
+
 	if (!d->rep) {
 		return string_element(e, d);
 	}
-	for (unsigned i = 0; i < EMULATE_STRING_BATCH; i++) {
+	for (unsigned i = 0; i < batch; i++) {
 		uint64_t left = reg_get(e, VIRT_RCX, d->addr_size, false);
 		enum err err;
 

@@ -94,7 +94,8 @@ void vcpu_destroy(struct vcpu *v)
 void vcpu_reset(struct vcpu *v, const struct virt_start *start)
 {
 	(void)timer_cancel(&v->timer);
-	v->halted = false;
+	v->halted = v->nmi_held = false;
+	v->pause_until_ns = 0;
 	v->steal = (struct vsteal){ 0 };
 	atomic_store(&v->init_requested, false);
 	atomic_store(&v->nmi_requested, false);
@@ -140,7 +141,8 @@ static void take_init(struct vcpu *v)
 	if (atomic_exchange(&v->init_requested, false)) {
 		virt->put(v->virt);
 		vlapic_reset(&v->lapic);
-		v->halted = v->window = false;
+		atomic_store(&v->nmi_requested, false);
+		v->halted = v->window = v->nmi_held = false;
 		v->steal = (struct vsteal){ 0 };
 	}
 }
@@ -180,6 +182,16 @@ bool vcpu_event_waits(struct vcpu *v)
 	return vlapic_pending(&v->lapic) >= 0 || vplatform_extint(&v->vm->platform, v->index);
 }
 
+static inline uint64_t platform_deadline(const struct vcpu *v)
+{
+	return v->index == 0 ? vplatform_deadline(&v->vm->platform) : NS_NEVER;
+}
+
+static uint64_t platform_tsc(const struct vcpu *v, uint64_t ns)
+{
+	return ns == NS_NEVER ? UINT64_MAX : virt_ns_to_tsc(ns + v->vm->start_ns);
+}
+
 static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t now, uint64_t lapic, uint64_t platform)
 {
 	uint64_t at = UINT64_MAX;
@@ -190,9 +202,7 @@ static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t
 
 		at = left < UINT64_MAX - 1 - now ? now + left : UINT64_MAX - 1;
 	}
-	if (platform != NS_NEVER) {
-		at = MIN(at, virt_ns_to_tsc(platform + v->vm->start_ns));
-	}
+	at = MIN(at, platform_tsc(v, platform));
 	v->lapic_deadline = lapic;
 	v->platform_deadline = platform;
 	v->deadline_stale = false;
@@ -205,7 +215,7 @@ static __attribute__((noinline)) uint64_t plan_deadline(struct vcpu *v, uint64_t
 static inline uint64_t deadline(struct vcpu *v, uint64_t now)
 {
 	uint64_t lapic = vlapic_deadline(&v->lapic);
-	uint64_t platform = v->index == 0 ? vplatform_deadline(&v->vm->platform) : NS_NEVER;
+	uint64_t platform = platform_deadline(v);
 
 	if (lapic == v->lapic_deadline && platform == v->platform_deadline && !v->deadline_stale) {
 		return v->deadline_tsc;
@@ -329,40 +339,70 @@ static __attribute__((noinline)) bool deliver(struct vcpu *v)
 	return false;			/* none that waits is above it; who comes now kicks */
 }
 
+bool vcpu_nmi_waits(struct vcpu *v)
+{
+	v->nmi_held = virt->nmi_blocked(v->virt);
+	return !v->nmi_held;
+}
+
+/*
+ * True: STI's shadow is on. Interrupts are too, so their window opens behind the next instruction, unless that turns them off:
+ * for that one there is a time to look again.
+ */
+static __attribute__((noinline)) bool give_nmi(struct vcpu *v, uint64_t now)
+{
+	enum virt_nmi what = virt->inject_nmi(v->virt);
+
+	if (what == VIRT_NMI_GIVEN) {
+		atomic_store_explicit(&v->nmi_requested, false, memory_order_relaxed);
+		v->nmi_held = false;
+		v->injected++;
+	} else if (what == VIRT_NMI_SHADOWED) {
+		v->virt->deadline_tsc = MIN(v->virt->deadline_tsc, now + LEAD_MAX_TSC);
+		v->deadline_stale = true;
+	}
+	return what == VIRT_NMI_SHADOWED;
+}
+
 static void before_entry(struct virt_vcpu *virt_v, uint64_t now_tsc)
 {
 	struct vcpu *v = virt_v->owner;
-	bool waits;
+	bool waits, shadowed;
 
 	collect_events(v, now_tsc, VCPU_LEAD_RUNNING);
-	if (atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) && virt->inject_nmi(virt_v)) {
-		atomic_store_explicit(&v->nmi_requested, false, memory_order_relaxed);
-		v->injected++;
-	}
+	shadowed = atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) && give_nmi(v, now_tsc);
 	waits = must_inject(v);
 	if (waits && virt->can_inject(virt_v)) {
 		waits = deliver(v);
 	}
+	waits |= shadowed;
 	if (waits != v->window) {
 		v->window = waits;
 		virt->want_window(virt_v, waits);
 	}
 }
 
+/*
+ * With interrupts off no timer of its own ends a halt. But vCPU 0 keeps the platform's time for all of them, and the 8254 may be
+ * wired to another one, or as an NMI.
+ */
 enum dispatch_why vcpu_block(struct vcpu *v)
 {
-	uint64_t at = v->halted_with_if ? deadline(v, virt_host_tsc()) : UINT64_MAX;
+	uint64_t at = v->halted_with_if ? deadline(v, virt_host_tsc()) : platform_tsc(v, platform_deadline(v));
 
 	if (at != UINT64_MAX) {
+		uint64_t ns = virt_tsc_to_ns(at - MIN(at, v->lead_tsc[VCPU_LEAD_HALTED]));
+
 		/* One nanosecond late rather than early: the conversion rounds down. */
-		timer_set(&v->timer, arch_this_cpu(), virt_tsc_to_ns(at - MIN(at, v->lead_tsc[VCPU_LEAD_HALTED])) + 1);
+		timer_set(&v->timer, arch_this_cpu(), ns + (ns != NS_NEVER ? 1 : 0));
 	}
 	return DISPATCH_BLOCKED;
 }
 
 enum dispatch_why vcpu_hold(struct vcpu *v)
 {
-	timer_set(&v->timer, arch_this_cpu(), arch_now_ns() + BUS_LOCK_PAUSE_NS);
+	v->pause_until_ns = arch_now_ns() + BUS_LOCK_PAUSE_NS;
+	timer_set(&v->timer, arch_this_cpu(), v->pause_until_ns);
 	return DISPATCH_BLOCKED;
 }
 
@@ -386,7 +426,7 @@ static __attribute__((noinline)) void log_registers(struct vcpu *v)
 static __attribute__((noinline)) bool leaves_halt(struct vcpu *v)
 {
 	collect_events(v, virt_host_tsc(), VCPU_LEAD_HALTED);
-	v->halted = !atomic_load_explicit(&v->nmi_requested, memory_order_relaxed) &&
+	v->halted = (v->nmi_held || !atomic_load_explicit(&v->nmi_requested, memory_order_relaxed)) &&
 		    !(v->halted_with_if && (vlapic_pending_still(&v->lapic) >= 0 ||	/* on_hlt() asked */
 					    vplatform_extint(&v->vm->platform, v->index)));
 	return !v->halted;
@@ -424,6 +464,12 @@ static __attribute__((noinline)) enum dispatch_why run_held(struct vcpu *v, uint
 	if (v->halted && !leaves_halt(v)) {
 		return vcpu_block(v);
 	}
+	/* Not even INIT ends a pause: another vCPU could send one each time. */
+	if (v->pause_until_ns != 0 && arch_now_ns() < v->pause_until_ns) {
+		timer_set(&v->timer, arch_this_cpu(), v->pause_until_ns);
+		return DISPATCH_BLOCKED;
+	}
+	v->pause_until_ns = 0;
 	if (timer_is_set(&v->timer)) {
 		(void)timer_cancel(&v->timer);
 	}

@@ -37,5 +37,7 @@ enum dispatch_why vcpu_block(struct vcpu *v);
 /* R: it locked the bus, and pauses. */
 enum dispatch_why vcpu_hold(struct vcpu *v);
 
+/* R: an NMI is requested. Does it end a halt at once? */
+bool vcpu_nmi_waits(struct vcpu *v);
 /* R: does an interrupt wait that the local APIC or the 8259 would deliver now? */
 bool vcpu_event_waits(struct vcpu *v);

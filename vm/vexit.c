@@ -9,6 +9,8 @@
 
 #define VECTOR_UD	6u
 #define VECTOR_GP	13u
+#define RFLAGS_TF	(1ul << 8)
+#define RFLAGS_IF	(1ul << 9)
 #define RFLAGS_DF	(1ul << 10)
 #define HYPERCALL_VERSION	0u
 #define INTERFACE_VERSION	1u
@@ -183,7 +185,11 @@ static unsigned string_io(struct virt_vcpu *v)
 	if (ended(vcpu)) {
 		return leave(v, DISPATCH_STOPPED, VIRT_RESUME);
 	}
-	return rep && count > 1 ? VIRT_RECHECK : VIRT_SKIP | VIRT_RECHECK;
+	if (rep && count > 1) {
+		virt->skip(v, 0);
+		return VIRT_RECHECK;
+	}
+	return VIRT_SKIP | VIRT_RECHECK;
 }
 
 /* AL, AX or EAX gets value; EAX zero-extends (SDM 1 3.4.1.1). */
@@ -230,8 +236,13 @@ static unsigned on_hlt(struct virt_vcpu *v)
 {
 	struct vcpu *vcpu = vcpu_of(v);
 
-	vcpu->halted_with_if = virt->interrupts_on(v);
-	if (vcpu->halted_with_if && vcpu_event_waits(vcpu)) {
+	uint64_t rflags = virt->get_rflags(v);
+
+	vcpu->halted_with_if = (rflags & RFLAGS_IF) != 0;
+	/* Debug exceptions end a halt (SDM 2A, HLT), and the single-step trap behind it is one. */
+	if ((rflags & RFLAGS_TF) != 0 ||
+	    (atomic_load_explicit(&vcpu->nmi_requested, memory_order_relaxed) && vcpu_nmi_waits(vcpu)) ||
+	    (vcpu->halted_with_if && vcpu_event_waits(vcpu))) {
 		return VIRT_SKIP | VIRT_RECHECK;
 	}
 	vcpu->halted = true;
@@ -308,9 +319,7 @@ static unsigned on_mmio(struct virt_vcpu *v)
 	if (em.rflags != s.rflags) {
 		virt->set_rflags(v, em.rflags);
 	}
-	if (!em.repeat) {
-		virt->skip(v, d.length);
-	}
+	virt->skip(v, em.repeat ? 0 : d.length);
 	return VIRT_RECHECK;
 }
 

@@ -79,9 +79,11 @@ struct vcpu {
 	_Atomic bool waits_for_sipi;	/* written by the running cpu; a SIPI to one that does not wait is ignored */
 	/* The running cpu's. */
 	bool halted;			/* in HLT: runs again when an interrupt can be delivered */
-	bool halted_with_if;		/* RFLAGS.IF at that HLT: without it only a reset ends it */
+	bool halted_with_if;		/* RFLAGS.IF at that HLT: without it only an NMI or INIT ends it */
+	bool nmi_held;			/* the one requested comes when another's handler ends: it ends no HLT there */
 	bool crashed;			/* its registers are to be told of when it is put */
 	bool window;			/* an exit was asked for when interrupts can be delivered */
+	uint64_t pause_until_ns;	/* 0: none. It locked the bus: what wakes it does not end the pause before */
 	bool deadline_stale;		/* deadline_tsc is not of the two below any more */
 	uint64_t lapic_deadline, platform_deadline;	/* what deadline_tsc was made of */
 	uint64_t deadline_tsc;		/* host TSC; virt->deadline_tsc is lead_tsc before it */

@@ -190,6 +190,9 @@ struct text;
 /*
  * A vendor. Functions marked P: control plane (may allocate). R: on the cpu that runs v, from run()'s caller or a handler.
  */
+/* An NMI was injected; STI's shadow must end first; it is blocked, and VIRT_EXIT_INJECT_WINDOW comes when it no longer is. */
+enum virt_nmi { VIRT_NMI_GIVEN, VIRT_NMI_SHADOWED, VIRT_NMI_BLOCKED };
+
 struct virt_ops {
 	const char *name;
 	/* P, boot cpu. ERR_NOTSUP with every missing required feature named in why. */
@@ -230,17 +233,17 @@ struct virt_ops {
 	void (*apic_sync)(struct virt_vcpu *v, enum virt_apic mode);
 	/* In short, where only IRR got more bits: vector is the highest of them. */
 	void (*apic_raise)(struct virt_vcpu *v, uint8_t vector);
-	/* An NMI, now; false: they are blocked, and VIRT_EXIT_INJECT_WINDOW comes when they no longer are. */
-	bool (*inject_nmi)(struct virt_vcpu *v);
+	enum virt_nmi (*inject_nmi)(struct virt_vcpu *v);
+	bool (*nmi_blocked)(struct virt_vcpu *v);		/* until the handler of another one ends? */
 	void (*want_window)(struct virt_vcpu *v, bool on);	/* VIRT_EXIT_INJECT_WINDOW when can_inject() becomes true */
 	void (*inject_exception)(struct virt_vcpu *v, uint8_t vector, bool has_error, uint32_t error);
 	/* #PF with that CR2 and error code. */
 	void (*inject_page_fault)(struct virt_vcpu *v, uint64_t linear, uint32_t error);
-	bool (*interrupts_on)(struct virt_vcpu *v);		/* RFLAGS.IF */
+	uint64_t (*get_rflags)(struct virt_vcpu *v);
 	void (*get_state)(struct virt_vcpu *v, struct virt_state *out);
 	/* At the exit of INS or OUTS: its operand's linear address; returns its address size: 16, 32, 64, 0: not told. */
 	unsigned (*string_operand)(struct virt_vcpu *v, uint64_t *linear);
-	void (*skip)(struct virt_vcpu *v, unsigned bytes);	/* instead of SKIP, where only a decoder knows the length (MMIO) */
+	void (*skip)(struct virt_vcpu *v, unsigned bytes);	/* instead of SKIP, where only a decoder knows the length; 0: a round of REP */
 	void (*set_rflags)(struct virt_vcpu *v, uint64_t rflags);
 	void (*set_tsc_offset)(struct virt_vcpu *v, uint64_t offset);
 	/* False: #GP is due. */

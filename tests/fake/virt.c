@@ -26,6 +26,7 @@ unsigned fake_virt_no_tables;
 bool fake_virt_apic;
 struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);
 uint64_t fake_virt_capabilities;
+uint64_t fake_virt_never_tsc;
 
 static const struct fake_step *new_script;
 static unsigned new_count;
@@ -184,16 +185,24 @@ static void inject(struct virt_vcpu *v, uint8_t vector)
 	fake_virt_of(v)->entry_error = 0;
 }
 
-static bool inject_nmi(struct virt_vcpu *virt_v)
+static bool nmi_blocked(struct virt_vcpu *v)
+{
+	return fake_virt_of(v)->in_nmi;
+}
+
+static enum virt_nmi inject_nmi(struct virt_vcpu *virt_v)
 {
 	struct fake_virt_vcpu *v = fake_virt_of(virt_v);
-	bool now = !v->shadow && v->entry_vector < 0;
 
-	if (now) {
-		v->entry_vector = 2;
-		v->entry_exception = false;
+	if (v->entry_vector >= 0 || v->in_nmi) {
+		return VIRT_NMI_BLOCKED;
 	}
-	return now;
+	if (v->shadow) {
+		return VIRT_NMI_SHADOWED;
+	}
+	v->entry_vector = 2;
+	v->entry_exception = false;
+	return VIRT_NMI_GIVEN;
 }
 
 static void inject_exception(struct virt_vcpu *v, uint8_t vector, bool has_error, uint32_t error)
@@ -297,9 +306,9 @@ static unsigned string_operand(struct virt_vcpu *v, uint64_t *linear)
 	return 64;
 }
 
-static bool interrupts_on(struct virt_vcpu *v)
+static uint64_t get_rflags(struct virt_vcpu *v)
 {
-	return fake_virt_of(v)->interrupts;
+	return fake_virt_of(v)->rflags | (fake_virt_of(v)->interrupts ? 1ul << 9 : 0);
 }
 
 static void take_event(struct fake_virt_vcpu *v)
@@ -491,7 +500,7 @@ static void get_state(struct virt_vcpu *v, struct virt_state *out)
 static void skip(struct virt_vcpu *v, unsigned bytes)
 {
 	fake_virt_of(v)->state.rip += bytes;
-	fake_virt_of(v)->skipped = true;
+	fake_virt_of(v)->skipped = bytes > 0;
 }
 
 static void set_rflags(struct virt_vcpu *v, uint64_t rflags)
@@ -562,7 +571,7 @@ static const struct virt_ops ops = {
 	.space_pages = space_pages, .vcpu_create = vcpu_create, .vcpu_destroy = vcpu_destroy, .vcpu_bytes = vcpu_bytes,
 	.vcpu_reset = vcpu_reset, .run = run, .put = put, .can_inject = can_inject, .inject = inject,
 	.want_window = want_window, .inject_exception = inject_exception, .inject_page_fault = inject_page_fault,
-	.interrupts_on = interrupts_on,
+	.get_rflags = get_rflags, .nmi_blocked = nmi_blocked,
 	.string_operand = string_operand, .get_state = get_state, .skip = skip, .set_rflags = set_rflags,
 	.set_tsc_offset = set_tsc_offset, .write_efer = write_efer, .read_efer = read_efer, .write_msr = write_msr, .write_xcr0 = write_xcr0,
 	.read_xcr0 = read_xcr0,
@@ -583,6 +592,7 @@ void fake_virt_init(const struct fake_step *script, unsigned count)
 	fake_virt_apic = false;
 	fake_virt_cpuid = NULL;
 	fake_virt_capabilities = 0;
+	fake_virt_never_tsc = UINT64_MAX;
 	fake_virt_no_tables = NODE_NONE;
 	fake_virt_script(script, count);
 }

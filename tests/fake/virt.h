@@ -62,6 +62,7 @@ struct fake_virt_vcpu {
 	bool interrupts;		/* RFLAGS.IF */
 	bool shadow;			/* of STI: the next instruction comes before any interrupt */
 	bool window;
+	bool in_nmi;			/* a test sets it: NMIs are blocked */
 	enum virt_apic apic_mode;
 	uint8_t rvi, svi;		/* highest requested and in service, as the cpu knows them */
 	uint32_t eoi_exit[8];
@@ -90,6 +91,7 @@ extern unsigned fake_virt_vcpus, fake_virt_spaces;
 /* Off after fake_virt_init(): does the cpu virtualize local APICs? */
 extern unsigned fake_virt_no_tables;	/* a node without room for page tables; NODE_NONE */
 extern bool fake_virt_apic;
+extern uint64_t fake_virt_never_tsc;	/* from here on a TSC is too far for nanoseconds, as on a slow cpu; UINT64_MAX */
 /* The host's CPUID; NULL: every bit set. */
 extern uint64_t fake_virt_capabilities;	/* IA32_ARCH_CAPABILITIES of the host */
 extern struct virt_cpuid (*fake_virt_cpuid)(uint32_t leaf, uint32_t subleaf);

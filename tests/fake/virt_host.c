@@ -47,5 +47,5 @@ uint64_t virt_ns_to_tsc(uint64_t ns)
 
 uint64_t virt_tsc_to_ns(uint64_t tsc)
 {
-	return tsc == UINT64_MAX ? NS_NEVER : tsc / FAKE_TSC_PER_NS;
+	return tsc >= fake_virt_never_tsc ? NS_NEVER : tsc / FAKE_TSC_PER_NS;
 }

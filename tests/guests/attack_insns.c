@@ -221,6 +221,54 @@ static void shadows(void)
 	attack_check(got == TRAP_DB, "MOV SS, ICEBP", 0, got);
 }
 
+static unsigned step(const uint8_t *bytes, size_t count, struct trap_regs *r, uint64_t *went)
+{
+	static const uint8_t nop = 0x90;
+	struct trap_regs first = { .rflags = RFLAGS_TF };
+	unsigned got = trap_run(&nop, 1, &first, false);
+
+	attack_check(got == TRAP_DB, "NOP with TF", TRAP_DB, got);
+	r->rflags |= RFLAGS_TF;
+	got = trap_run(bytes, count, r, false);
+	*went = r->rip - (first.rip - 1);
+	return got;
+}
+
+/* Single-step: the trap comes behind each instruction that exits, and each round of a repeated one, before any interrupt. */
+static void steps(void)
+{
+	static const struct { const char *name; uint8_t count, bytes[3], went; uint64_t rcx, left; } row[] = {
+		{ "TF, CPUID", 2, { 0x0f, 0xa2 }, 2, 0, 0 }, { "TF, HLT", 1, { 0xf4 }, 1, 0, 0 },
+		{ "TF, RDMSR", 2, { 0x0f, 0x32 }, 2, 0x10, 0x10 }, { "TF, WBINVD", 2, { 0x0f, 0x09 }, 2, 0, 0 },
+		{ "TF, VMCALL", 3, { 0x0f, 0x01, 0xc1 }, 3, 0, 0 }, { "TF, IN", 1, { 0xec }, 1, 0, 0 },
+		{ "TF, REP OUTS", 2, { 0xf3, 0x6e }, 0, 3, 2 }, { "TF, the last of REP OUTS", 2, { 0xf3, 0x6e }, 2, 1, 0 },
+		{ "TF, REP STOS to the local APIC", 2, { 0xf3, 0xab }, 0, 3, 2 },
+	};
+	volatile uint32_t *svr = (volatile uint32_t *)0xfee000f0ul;
+	static const uint8_t self_ipi[] = { 0x89, 0x07, 0x90, 0x90 };
+	struct trap_regs r = { .gpr[RAX] = 0x40099, .gpr[RDI] = 0xfee00300, .rflags = RFLAGS_IF };
+	uint64_t went, before = trap_counts[0x99];
+	unsigned got;
+
+	for (unsigned i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct trap_regs s = { .gpr[RDX] = 0x80, .gpr[RCX] = row[i].rcx, .gpr[RSI] = (uint64_t)row,
+				       .gpr[RDI] = 0xfee00080 };
+
+		got = step(row[i].bytes, row[i].count, &s, &went);
+		attack_check(got == TRAP_DB && went == row[i].went, row[i].name, row[i].went, went);
+		attack_check(row[i].rcx == 0 || s.gpr[RCX] == row[i].left, row[i].name, row[i].left, s.gpr[RCX]);
+	}
+	*svr = 0x1ff;
+	trap_passive = 1;
+	got = step(self_ipi, sizeof(self_ipi), &r, &went);
+	attack_check(got == TRAP_DB && went == 2, "TF, an IPI to itself: the trap", 2, went);
+	attack_check(trap_counts[0x99] == before, "TF, an IPI to itself: the interrupt before it", 0, trap_counts[0x99] - before);
+	r = (struct trap_regs){ .rflags = RFLAGS_IF };
+	(void)TRAP_RUN(&r, false, 0x90, 0x90);
+	attack_check(trap_counts[0x99] == before + 1, "TF, an IPI to itself: the interrupt behind it", 1, trap_counts[0x99] - before);
+	trap_passive = 0;
+}
+
 /* An instruction that exits as the last two bytes below 4 GiB in 32-bit code: EIP goes on at 0. CPL 3 can do it, too. */
 static void wrap(void)
 {
@@ -257,6 +305,7 @@ void guest_main(const void *start_info)
 	cpuids();
 	attack_step("shadows");
 	shadows();
+	steps();
 	attack_step("wrap");
 	wrap();
 	attack_done("insns");

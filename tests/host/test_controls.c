@@ -241,3 +241,11 @@ TEST(property, "whatever the cpu allows, the values are legal, and OK means that
 	}
 	CHECK(ok > 10000);
 }
+
+TEST(least, "the shortest entry is two counts of the preemption timer or more, however coarse it is")
+{
+	for (unsigned shift = 0; shift < 32; shift++) {		/* VMX_MISC[4:0] */
+		CHECK(vmx_least_ticks(shift) >> shift >= 2 && vmx_least_ticks(shift) >= 64);
+	}
+	CHECK_EQ(vmx_least_ticks(5), 64);
+}

@@ -146,6 +146,37 @@ TEST(bus_lock, "a guest that does nothing but lock the bus does it once in 100 u
 	fixture_end();
 }
 
+TEST(bus_lock_woken, "who sends interrupts, NMIs or INIT and SIPI to a vCPU that locks the bus does not shorten its pauses")
+{
+	SCRIPT(script, FAKE_SIMPLE(BUS_LOCK));
+	struct vlapic_ipi init = { .mode = VAPIC_INIT, .dest = 1 }, startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 1 };
+	uint64_t start_ns, locks;
+	struct vm_config c;
+	struct vm *vm;
+
+	MAKE(2, script);
+	c = fixture_config("v");
+	c.vcpus = 2;
+	vm = fixture_start(&c);
+	start_ns = fake.now_ns;
+	for (unsigned i = 0; i < 200; i++) {
+		vcpu_kick(vm->vcpu[0]);
+		if (i < 40) {			/* the fake notes 64 */
+			vcpu_nmi(vm->vcpu[0]);
+		}
+		vplatform_ipi(&vm->platform, &init);
+		vplatform_ipi(&vm->platform, &startup);
+		fixture_run(2);
+		fake.now_ns += 10000;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		locks = vm->vcpu[i]->virt->exits[VIRT_EXIT_BUS_LOCK];
+		CHECK(locks >= 15 && locks <= (fake.now_ns - start_ns) / 100000 + 1);
+	}
+	CHECK_EQ(vm->state, VM_RUNNING);
+	fixture_end();
+}
+
 /* New lines in the log since `from` that hold words. */
 static unsigned log_lines(uint64_t from, const char *words)
 {
@@ -468,88 +499,5 @@ TEST(tsc_adjust, "TSC_ADJUST and the TSC move each other, and a new start clears
 		CHECK_EQ(fixture_guest(vm)->result[5][0], (uint32_t)(5000 - (tsc - 100)));
 		CHECK_EQ(vm_start(vm, &fixture_why), ERR_OK);
 	}
-	fixture_end();
-}
-
-TEST(nmi, "an NMI ends any halt, also one with interrupts off")
-{
-	SCRIPT(script, { .kind = FAKE_CLI }, FAKE_HLT, END);
-	struct vm *vm = START(2, script);
-
-	fixture_run(3);
-	CHECK(vm->vcpu[0]->halted && vm->state == VM_RUNNING);
-	fake_be_cpu(0);
-	vcpu_nmi(vm->vcpu[0]);
-	fixture_run(4);
-	CHECK_EQ(fixture_guest(vm)->taken[0].vector, 2);
-	CHECK_EQ(fixture_guest(vm)->taken_count, 1);
-	CHECK_EQ(vm->state, VM_STOPPED);
-	fixture_end();
-}
-
-TEST(sipi, "a second vCPU waits for INIT and SIPI, starts once in real mode at the page named, and INIT ends it again")
-{
-	SCRIPT(script, { .kind = FAKE_SPIN });
-	struct vlapic_ipi init = { .mode = VAPIC_INIT, .dest = 1 }, startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 0x9a };
-	struct vm_config c;
-	struct vm *vm;
-	struct fake_virt_vcpu *second;
-
-	MAKE(2, script);
-	c = fixture_config("v");
-	c.vcpus = 2;
-	vm = fixture_start(&c);
-	second = fake_virt_of(vm->vcpu[1]->virt);
-	fixture_run(3);
-	CHECK_EQ(second->runs, 0);
-	vplatform_ipi(&vm->platform, &init);
-	vplatform_ipi(&vm->platform, &startup);
-	vplatform_ipi(&vm->platform, &startup);
-	fixture_run(4);
-	CHECK(second->runs > 0);
-	CHECK_EQ(second->resets, 1);
-	CHECK_EQ(second->start.mode, VIRT_MODE_REAL);
-	CHECK_EQ(second->start.cs_selector, 0x9a00);
-	vplatform_ipi(&vm->platform, &startup);		/* to one that runs: nothing */
-	fixture_run(3);
-	CHECK_EQ(second->resets, 1);
-	vplatform_ipi(&vm->platform, &init);
-	fixture_run(3);
-	CHECK(!vm->vcpu[1]->entity.runnable && vm->state == VM_RUNNING);
-	vplatform_ipi(&vm->platform, &startup);
-	fixture_run(3);
-	CHECK_EQ(second->resets, 2);
-	fixture_end();
-}
-
-static struct vm *racing;
-
-static void startup_meanwhile(void)
-{
-	struct vlapic_ipi startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 0x9a };
-
-	fake_virt_on_put = NULL;
-	vplatform_ipi(&racing->platform, &startup);
-}
-
-TEST(sipi_race, "a SIPI that comes while the vCPU takes an INIT starts it")
-{
-	SCRIPT(script, { .kind = FAKE_SPIN });
-	struct vlapic_ipi init = { .mode = VAPIC_INIT, .dest = 1 }, startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 0x9a };
-	struct vm_config c;
-
-	MAKE(2, script);
-	c = fixture_config("v");
-	c.vcpus = 2;
-	racing = fixture_start(&c);
-	vplatform_ipi(&racing->platform, &init);
-	vplatform_ipi(&racing->platform, &startup);
-	fixture_run(4);
-	CHECK_EQ(fake_virt_of(racing->vcpu[1]->virt)->resets, 1);
-	vplatform_ipi(&racing->platform, &init);
-	fake_virt_on_put = startup_meanwhile;
-	fixture_run(4);
-	CHECK(fake_virt_on_put == NULL);
-	CHECK_EQ(fake_virt_of(racing->vcpu[1]->virt)->resets, 2);
 	fixture_end();
 }

@@ -217,3 +217,79 @@ TEST(halted,
 	CHECK(taken_ns(g, 0) >= NS_PER_S && taken_ns(g, 0) <= NS_PER_S + 2);
 	fixture_end();
 }
+
+TEST(far, "a halted guest whose deadline is too far for nanoseconds sleeps: its cpu is not woken for it")
+{
+	SCRIPT(script, X2APIC_ON, LVT_TIMER(2ul), FAKE_WRMSR(0x6e0ul, 1ul << 63), { .kind = FAKE_STI }, FAKE_HLT, FAKE_HLT);
+	struct vm_config c;
+	struct vcpu *v;
+
+	fixture_make(1, script, ARRAY_SIZE(script));
+	fake_virt_never_tsc = 1ul << 62;
+	c = fixture_config("v");
+	v = fixture_start(&c)->vcpu[0];
+	fixture_run(3);
+	CHECK(v->halted);
+	CHECK(!timer_is_set(&v->timer));
+	fixture_end();
+}
+
+/* The I/O APIC's pin of the 8254 gets that entry, and channel 0 one count after another. */
+static void start_pit(struct vm *vm, uint32_t low, uint32_t high)
+{
+	const struct { unsigned reg; uint32_t value; } entry[] = { { 0x15, high }, { 0x14, low } };
+	const struct { uint16_t port; uint32_t value; } count[] = { { 0x43, 0x34 }, { 0x40, 0 }, { 0x40, 1 } };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(entry); i++) {
+		uint64_t reg = entry[i].reg, value = entry[i].value;
+
+		CHECK(vplatform_mmio(&vm->platform, 0, gpa(0xfec00000), 4, true, &reg));
+		CHECK(vplatform_mmio(&vm->platform, 0, gpa(0xfec00010), 4, true, &value));
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(count); i++) {
+		uint32_t value = count[i].value;
+
+		CHECK(vplatform_port(&vm->platform, count[i].port, 1, true, &value));
+	}
+}
+
+TEST(pit_for_another, "an 8254 goes on for another vCPU while the first is halted with interrupts off")
+{
+	SCRIPT(script, X2APIC_ON, FAKE_HLT);
+	struct vlapic_ipi init = { .mode = VAPIC_INIT, .dest = 1 }, startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 1 };
+	struct vm_config c;
+	struct vm *vm;
+
+	fixture_make(2, script, ARRAY_SIZE(script));
+	c = fixture_config("v");
+	c.vcpus = 2;
+	vm = fixture_start(&c);
+	vplatform_ipi(&vm->platform, &init);
+	vplatform_ipi(&vm->platform, &startup);
+	fixture_run(5);
+	CHECK(vm->vcpu[0]->halted && vm->vcpu[1]->halted);
+	start_pit(vm, 0x45, 1u << 24);
+	fixture_run(2);
+	fixture_idle(3);
+	CHECK((atomic_load(&vm->vcpu[1]->lapic.shared.posted[2]) & 1u << 5) != 0);
+	fixture_end();
+}
+
+TEST(pit_nmi, "an 8254 wired as an NMI wakes a vCPU that halted with interrupts off")
+{
+	SCRIPT(script, X2APIC_ON, FAKE_HLT, FAKE_OUT(0xf4, 1, 0));
+	struct vm_config c;
+	struct vm *vm;
+
+	fixture_make(1, script, ARRAY_SIZE(script));
+	c = fixture_config("v");
+	vm = fixture_start(&c);
+	fixture_run(3);
+	CHECK(vm->vcpu[0]->halted);
+	start_pit(vm, 0x400, 0);
+	fixture_run(2);
+	fixture_idle(4);
+	CHECK(fixture_guest(vm)->taken_count >= 1 && fixture_guest(vm)->taken[0].vector == 2);
+	CHECK_EQ(vm->state, VM_STOPPED);
+	fixture_end();
+}

@@ -126,10 +126,12 @@ static const struct row {
 	[REASON_APIC_WRITE]		= { read_apic_write, VIRT_EXIT_APIC_WRITE, true, true },
 };
 
-/* What is rare after an instruction: RF was for it alone, and under TF a trap becomes due. */
-static __attribute__((noinline)) void end_of_instruction(uint64_t rflags)
+/* What is rare after an instruction, or one round of a repeated one: RF was for it alone, and under TF a trap becomes due. */
+static __attribute__((noinline)) void end_of_instruction(uint64_t rflags, bool whole)
 {
-	vmwrite(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+	if (whole) {
+		vmwrite(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+	}
 	if ((rflags & RFLAGS_TF) != 0) {
 		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
 	}
@@ -158,7 +160,7 @@ static inline __attribute__((always_inline)) void skip(uint64_t bytes)
 	}
 	rflags = vmread(VMCS_GUEST_RFLAGS);
 	if ((rflags & (RFLAGS_TF | RFLAGS_RF)) != 0) {
-		end_of_instruction(rflags);
+		end_of_instruction(rflags, bytes > 0);
 	}
 }
 
@@ -176,7 +178,7 @@ static void arm_timer(const struct vmx_vcpu *v)
 }
 
 /*
- * Events may have changed. A deadline of the guest's own is at least VMX_LEAST_TICKS away, or a period shorter than its exit would
+ * Events may have changed. A deadline of the guest's own is at least vmx.least_ticks away, or a period shorter than its exit would
  * let it execute nothing for ever: an entry with 0 exits before the first instruction (SDM 3C 25.5.1).
  * The end of its turn is not, or a guest whose every instruction comes here would keep the cpu.
  */
@@ -186,7 +188,7 @@ void vmx_recheck(struct vmx_vcpu *v)
 
 	v->virt.before_entry(&v->virt, insn_rdtsc());
 	now = insn_rdtsc();
-	vmx_limit(v, now, MAX(v->virt.deadline_tsc, now + VMX_LEAST_TICKS));
+	vmx_limit(v, now, MAX(v->virt.deadline_tsc, now + vmx.least_ticks));
 }
 
 static bool cpuid_from_slot(struct vmx_vcpu *v)

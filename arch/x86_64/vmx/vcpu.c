@@ -291,7 +291,7 @@ static ALWAYS_INLINE int enter(struct vmx_vcpu *v)
 	uint64_t now = insn_rdtsc();
 
 	v->virt.leave_code = VIRT_LEFT_POKED;
-	if (atomic_load_explicit(&v->virt.news, memory_order_relaxed) || now + VMX_LEAST_TICKS >= v->virt.deadline_tsc) {
+	if (atomic_load_explicit(&v->virt.news, memory_order_relaxed) || now + vmx.least_ticks >= v->virt.deadline_tsc) {
 		return look_and_enter(v);
 	}
 	vmx_limit(v, now, v->virt.deadline_tsc);
@@ -327,31 +327,55 @@ static int vcpu_run(struct virt_vcpu *virt_v, uint64_t until_ns)
 	return enter(v);
 }
 
-static bool interrupts_on(struct virt_vcpu *v)
+static uint64_t get_rflags(struct virt_vcpu *v)
 {
 	(void)v;
-	return (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF) != 0;
+	return vmread(VMCS_GUEST_RFLAGS);
+}
+
+/*
+ * A debug trap of the last instruction comes before interrupts and NMIs, but an entry that injects one forgets it (SDM 3C 26.6.3).
+ * Both windows wait for it.
+ */
+static bool trap_waits(const struct vmx_vcpu *v, uint64_t rflags)
+{
+	return ((rflags & RFLAGS_TF) != 0 || v->debug_open) && vmread(VMCS_GUEST_PENDING_DEBUG) != 0;
 }
 
 static bool can_inject(struct virt_vcpu *v)
 {
-	return interrupts_on(v) &&
+	uint64_t rflags = vmread(VMCS_GUEST_RFLAGS);
+
+	return (rflags & RFLAGS_IF) != 0 &&
 	       (vmread(VMCS_GUEST_INTERRUPTIBILITY) & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) == 0 &&
-	       (vmread(VMCS_ENTRY_INTERRUPTION) & EVENT_VALID) == 0;
+	       (vmread(VMCS_ENTRY_INTERRUPTION) & EVENT_VALID) == 0 && !trap_waits(vmx_of(v), rflags);
 }
 
-static bool inject_nmi(struct virt_vcpu *virt_v)
+static bool nmi_blocked(struct virt_vcpu *v)
+{
+	return (vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI) != 0;
+}
+
+/*
+ * In STI's shadow a cpu may refuse to enter with an NMI (SDM 3C 26.3.1.5), and yet open the NMI window there: that would be an
+ * exit after the other, so it stays shut.
+ */
+static enum virt_nmi inject_nmi(struct virt_vcpu *virt_v)
 {
 	struct vmx_vcpu *v = vmx_of(virt_v);
-	uint32_t blocking = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_NMI;
-	bool now = (vmread(VMCS_GUEST_INTERRUPTIBILITY) & blocking) == 0 &&
-		   (vmread(VMCS_ENTRY_INTERRUPTION) & EVENT_VALID) == 0;
+	uint32_t state = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
+	enum virt_nmi what = VIRT_NMI_GIVEN;
 
-	if (now) {
+	if ((state & (INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_NMI)) != 0 ||
+	    (vmread(VMCS_ENTRY_INTERRUPTION) & EVENT_VALID) != 0 || trap_waits(v, vmread(VMCS_GUEST_RFLAGS))) {
+		what = VIRT_NMI_BLOCKED;
+	} else if ((state & INTERRUPTIBILITY_STI) != 0) {
+		what = VIRT_NMI_SHADOWED;
+	} else {
 		vmwrite(VMCS_ENTRY_INTERRUPTION, EVENT_VALID | EVENT_TYPE_NMI | VECTOR_NMI);
 	}
-	vmx_set_controls(v, now ? v->proc_controls & ~PROC_NMI_WINDOW : v->proc_controls | PROC_NMI_WINDOW);
-	return now;
+	vmx_set_controls(v, what == VIRT_NMI_BLOCKED ? v->proc_controls | PROC_NMI_WINDOW : v->proc_controls & ~PROC_NMI_WINDOW);
+	return what;
 }
 
 static void inject(struct virt_vcpu *v, uint8_t vector)
@@ -504,10 +528,11 @@ const struct virt_ops vmx_ops = {
 	.apic_sync = vmx_apic_sync,
 	.apic_raise = vmx_apic_raise,
 	.inject_nmi = inject_nmi,
+	.nmi_blocked = nmi_blocked,
 	.want_window = want_window,
 	.inject_exception = inject_exception,
 	.inject_page_fault = inject_page_fault,
-	.interrupts_on = interrupts_on,
+	.get_rflags = get_rflags,
 	.get_state = get_state,
 	.string_operand = string_operand,
 	.skip = skip,

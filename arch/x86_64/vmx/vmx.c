@@ -168,6 +168,7 @@ enum err vmx_probe(struct text *why)
 		return ERR_NOTSUP;
 	}
 	vmx.preemption_shift = (unsigned)(vmx.caps.misc & VMX_MISC_PREEMPTION_SHIFT);
+	vmx.least_ticks = vmx_least_ticks(vmx.preemption_shift);
 	vmx.preemption_range = (uint64_t)UINT32_MAX << vmx.preemption_shift;
 	vmx.has_tsc_aux = (vmx.controls.proc2 & PROC2_RDTSCP) != 0;
 	vmx.cr0_guest_mask = CR0_NE | CR0_CD | CR0_NW | ~0xfffffffful;

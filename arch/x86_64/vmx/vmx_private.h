@@ -64,6 +64,7 @@ struct vmx_machine {
 	hpa_t io_bitmap;		/* two pages, all ones: every port exits */
 	hpa_t msr_bitmaps;		/* VMX_MSR_BITMAPS pages, closed but for what is switched with the guest */
 	unsigned preemption_shift;	/* timer ticks = TSC ticks >> this */
+	uint64_t least_ticks;		/* of an entry towards a deadline */
 	uint64_t preemption_range;	/* TSC ticks that its 32 bits last */
 	uint64_t xcr0;			/* host's full set; 0: no XSAVE */
 	size_t fpu_bytes;
@@ -131,9 +132,6 @@ void vmx_msr_open(uint8_t *bitmap, uint32_t msr, unsigned access);
 int vmx_enter(struct vmx_vcpu *v);
 /* before_entry() is due, and then what limits the coming entries. */
 void vmx_recheck(struct vmx_vcpu *v);
-
-/* Of an entry: two of the preemption timer where it counts every 32nd of the TSC's. */
-#define VMX_LEAST_TICKS		64ul
 
 /*
  * Sets the absolute end of the coming entries: of its turn, or its deadline; at most the timer's 32 bits away: where that is

@@ -7,6 +7,7 @@
 
 #include "kernel/lib/err.h"
 #include "kernel/lib/format.h"
+#include "kernel/lib/util.h"
 
 /* The capability MSRs, as read (the TRUE ones where they exist). */
 struct vmx_caps {
@@ -25,3 +26,9 @@ struct vmx_controls {
  * Optional features are on where they are allowed.
  */
 enum err vmx_controls_resolve(const struct vmx_caps *caps, struct vmx_controls *out, struct text *why);
+
+/* The shortest entry that lets a guest execute something: two counts of the preemption timer, which counts TSC ticks >> shift. */
+static inline uint64_t vmx_least_ticks(unsigned shift)
+{
+	return MAX(64ul, 2ul << shift);
+}
