@@ -97,7 +97,7 @@ def measure(logs):
             raise BenchError("Linux did not boot to its shell:\n" + text[-2000:])
         ask(m, "console plain")
         stats = ask(m, "stats linux")
-        vm_bytes, vcpu_bytes = memory(m)
+        vcpu_bytes = memory(m)
         m.kill()
         events = trace(f"{m.workdir}/out.txt", places)
     # The last exit is the one that turned the VM off; what comes after is not the boot.
@@ -105,22 +105,21 @@ def measure(logs):
     got = account(events[:end + 1])
     got["exits"] = [(m.group(1), int(m.group(2))) for m in re.finditer(r"exits: (.*?) +(\d+)\r?$", stats, re.M)]
     got["interrupts"] = number(r"^linux(?: +\d+){5} +(\d+)", stats, "interrupts")
-    got["vm_bytes"], got["vcpu_bytes"] = vm_bytes, vcpu_bytes
+    got["vcpu_bytes"] = vcpu_bytes
     return got
 
 
 def memory(m):
-    """(what Linux' VM takes beside its RAM, what a vCPU adds), by `mem` before and after."""
-    with_linux = used_bytes(ask(m, "mem"))
+    """What a vCPU adds, by `mem` before and after."""
     ask(m, "vm destroy linux")
-    empty, created = used_bytes(ask(m, "mem")), []
+    created = []
     for vcpus in (1, 9):
         answer = ask(m, f"vm create probe memory=16M vcpus={vcpus} kernel=vmlinuz initrd=initrd.gz")
         if "error:" in answer:
             raise BenchError(answer)
         created.append(used_bytes(ask(m, "mem")))
         ask(m, "vm destroy probe")
-    return with_linux - empty - (256 << 20), (created[1] - created[0]) // 8
+    return (created[1] - created[0]) // 8
 
 
 def show(got):
@@ -133,5 +132,4 @@ def show(got):
         row("exits: " + words, count)
     row("interrupts injected", got["interrupts"])
     heading("bytes of that VM")
-    row("beside its RAM of 256 MiB", got["vm_bytes"], "Xen 1.25 MB", 160 * 1024)
     row("a vCPU of it", got["vcpu_bytes"])
