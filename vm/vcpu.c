@@ -95,7 +95,7 @@ void vcpu_reset(struct vcpu *v, const struct virt_start *start)
 {
 	(void)timer_cancel(&v->timer);
 	v->halted = v->nmi_held = false;
-	v->pause_until_ns = 0;
+	v->pause_until_ns = v->due_tsc = 0;
 	v->steal = (struct vsteal){ 0 };
 	atomic_store(&v->init_requested, false);
 	atomic_store(&v->nmi_requested, false);
@@ -230,27 +230,39 @@ static bool came_straight(struct vcpu *v, enum vcpu_lead which)
 }
 
 /*
- * Waits until the deadline has come. The TSC then. The lead grows by half of what it was too short, and a little, and shrinks by
- * a 16th of what it was too long: so that most come early, and by little. By the TSC read here: what the caller read is the way
- * to here older, and a cpu that came late by less would never learn it.
+ * Waits until due. The lead grows by half of what it was too short, and a little, and shrinks by a 16th of what it was too long:
+ * so that most come early, and by little.
  */
-static uint64_t wait_for_deadline(struct vcpu *v, enum vcpu_lead which)
+static void wait_for(struct vcpu *v, uint64_t due_tsc, enum vcpu_lead which, bool straight)
 {
-	bool straight = came_straight(v, which);
-	uint64_t now = virt_host_tsc();
-	int64_t late = (int64_t)(now - v->deadline_tsc), lead = v->lead_tsc[which] + (late >= 0 ? late / 2 + 16 : late / 16);
+	int64_t late = (int64_t)(virt_host_tsc() - due_tsc), lead = v->lead_tsc[which] + (late >= 0 ? late / 2 + 16 : late / 16);
 
 	if (late < LEAD_MAX_TSC && straight) {
 		v->lead_tsc[which] = (uint32_t)MIN(MAX(lead, 0), LEAD_MAX_TSC);
 	}
-	return late < 0 ? virt_wait_tsc(v->deadline_tsc) : now;
+	if (late < 0) {
+		(void)virt_wait_tsc(due_tsc);
+	}
 }
 
+/*
+ * What comes of the local APIC's timer is seen by nobody before the next entry: so all is made ready, and the wait is the last
+ * thing before it. The platform's devices are everybody's: theirs is waited for here.
+ */
 static __attribute__((noinline)) void expire_timers(struct vcpu *v, enum vcpu_lead which)
 {
+	const uint64_t due = v->deadline_tsc;
 	struct vm *vm = v->vm;
-	uint64_t now = wait_for_deadline(v, which);
+	uint64_t now;
 
+	v->due_straight = came_straight(v, which);
+	if (v->platform_deadline != NS_NEVER && platform_tsc(v, v->platform_deadline) <= due) {
+		wait_for(v, due, which, v->due_straight);
+	} else {
+		v->due_tsc = due;
+		v->due_lead = which;
+	}
+	now = MAX(virt_host_tsc(), due);
 	if (vlapic_deadline(&v->lapic) != UINT64_MAX) {
 		uint64_t guest_now = now + v->virt->tsc_offset;
 
@@ -380,6 +392,10 @@ static void before_entry(struct virt_vcpu *virt_v, uint64_t now_tsc)
 		v->window = waits;
 		virt->want_window(virt_v, waits);
 	}
+	if (v->due_tsc != 0) {
+		wait_for(v, v->due_tsc, v->due_lead, v->due_straight);
+		v->due_tsc = 0;
+	}
 }
 
 /*
@@ -390,6 +406,7 @@ enum dispatch_why vcpu_block(struct vcpu *v)
 {
 	uint64_t at = v->halted_with_if ? deadline(v, virt_host_tsc()) : platform_tsc(v, platform_deadline(v));
 
+	v->due_tsc = 0;
 	if (at != UINT64_MAX) {
 		uint64_t ns = virt_tsc_to_ns(at - MIN(at, v->lead_tsc[VCPU_LEAD_HALTED]));
 

@@ -87,7 +87,10 @@ struct vcpu {
 	bool deadline_stale;		/* deadline_tsc is not of the two below any more */
 	uint64_t lapic_deadline, platform_deadline;	/* what deadline_tsc was made of */
 	uint64_t deadline_tsc;		/* host TSC; virt->deadline_tsc is lead_tsc before it */
-	uint32_t lead_tsc[VCPU_LEADS];	/* see wait_for_deadline() */
+	uint32_t lead_tsc[VCPU_LEADS];	/* see wait_for() */
+	uint64_t due_tsc;		/* what expired early is waited for, last before the entry; 0: nothing */
+	enum vcpu_lead due_lead;
+	bool due_straight;		/* nobody else had the cpu then: to learn from */
 	struct vsteal steal;
 	uint64_t tsc_adjust;		/* IA32_TSC_ADJUST: INIT leaves it (SDM 3A table 9-1) */
 	uint64_t injected;		/* interrupts and NMIs given to the guest, ever */

@@ -253,11 +253,12 @@ static void start_pit(struct vm *vm, uint32_t low, uint32_t high)
 	}
 }
 
-TEST(pit_for_another, "an 8254 goes on for another vCPU while the first is halted with interrupts off")
+TEST(pit_for_another, "an 8254 goes on for another vCPU, never early, while the first is halted with interrupts off")
 {
 	SCRIPT(script, X2APIC_ON, FAKE_HLT);
 	struct vlapic_ipi init = { .mode = VAPIC_INIT, .dest = 1 }, startup = { .mode = VAPIC_STARTUP, .dest = 1, .vector = 1 };
 	struct vm_config c;
+	uint64_t due_ns;
 	struct vm *vm;
 
 	fixture_make(2, script, ARRAY_SIZE(script));
@@ -268,10 +269,15 @@ TEST(pit_for_another, "an 8254 goes on for another vCPU while the first is halte
 	vplatform_ipi(&vm->platform, &startup);
 	fixture_run(5);
 	CHECK(vm->vcpu[0]->halted && vm->vcpu[1]->halted);
+	vm->vcpu[0]->lead_tsc[VCPU_LEAD_HALTED] = 800;
 	start_pit(vm, 0x45, 1u << 24);
 	fixture_run(2);
-	fixture_idle(3);
+	due_ns = vm->start_ns + vplatform_deadline(&vm->platform);
+	for (unsigned i = 0; i < 3 && (atomic_load(&vm->vcpu[1]->lapic.shared.posted[2]) & 1u << 5) == 0; i++) {
+		fixture_idle(1);
+	}
 	CHECK((atomic_load(&vm->vcpu[1]->lapic.shared.posted[2]) & 1u << 5) != 0);
+	CHECK(due_ns > vm->start_ns && fake.now_ns >= due_ns);
 	fixture_end();
 }
 
