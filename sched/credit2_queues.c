@@ -117,6 +117,7 @@ static void bind(struct c2_entity *re, unsigned lags)
 	uint64_t clock = get(&re->queue->clock);
 
 	re->vt = MIN(MAX(re->vt, minus(clock, lags * re->lag)), clock + re->lag);
+	re->start_vt = MIN(re->start_vt, re->vt);	/* else run() takes another up to where re was elsewhere */
 }
 
 /* The places in its queue that re may use and would rather. */

@@ -396,6 +396,21 @@ TEST(wait_bound, "nobody waits beyond the bound, which the worst case comes near
 	CHECK(most <= 100);
 }
 
+TEST(new_queue, "when a pool's only cpu is replaced, by one whose queue is new, nobody waits longer than is stated")
+{
+	struct sim *sim = sim_create(&(struct sim_options){ .check_every = 1 });
+	struct sim_pool *p;
+
+	sim_machine(sim, 2, 1, 1, 1);
+	p = sim_pool(sim, "p", "credit2", NULL, sim_cpus(0, 1));
+	sim_entity(sim_group(p, "a", "weight=511"), &busy);
+	sim_entity(sim_group(p, "b", NULL), &busy);
+	sim_run(sim, 10 * NS_PER_S);
+	CHECK_EQ(sim_move_cpu(sim, 1, p), ERR_OK);
+	CHECK_EQ(sim_move_cpu(sim, 0, NULL), ERR_OK);
+	CHECK(longest_wait(sim, 15 * NS_PER_S) <= 100);
+}
+
 static void change(struct sim *sim, void *arg)
 {
 	CHECK_EQ(sim_move_cpu(sim, 0, NULL), ERR_OK);
