@@ -521,36 +521,33 @@ void c2_describe(struct sched *s, uint64_t now_ns, struct text *to)
 	}
 }
 
-static bool check_entity(struct sched *s, const struct c2_entity *re)
+/* What the queues should count. */
+struct c2_tally {
+	unsigned homed, full, some, parked;
+};
+
+static bool check_entity(struct sched *s, const struct c2_entity *re, struct c2_tally *tally)
 {
 	const struct sched_entity *e = re->entity;
-	const bool waits = e->runnable && !e->on_slot;
+	const bool waits = e->runnable && !e->on_slot, parked = e->parked != SCHED_NOT_PARKED;
 	const struct c2_queue *q = e->slot == SCHED_NO_SLOT ? NULL : slot_of(s, e->slot)->queue;
 
 	if (q == NULL) {
 		return re->queue == NULL && !(waits && cpuset_intersects(&e->hard, &s->slots));
 	}
-	return re->queue == q && re->node.linked == (waits || e->parked != SCHED_NOT_PARKED);
+	tally += q->domain;
+	tally->homed++;
+	tally->parked += parked;
+	tally->full += re->node.linked && !parked && re->full;
+	tally->some += re->node.linked && !parked && !re->full;
+	return re->queue == q && re->node.linked == (waits || parked) && re->start_vt <= re->vt;
 }
 
-static bool check_queue(struct sched *s, const struct c2_queue *q)
+static bool check_queue(const struct c2_sched *c2, const struct c2_queue *q, const struct c2_tally *tally)
 {
-	struct c2_sched *c2 = s->priv;
 	const bool loaded = get(&c2->loaded) >> q->domain & 1, idle = get(&c2->idle) >> q->domain & 1;
-	unsigned homed = 0, full = 0, some = 0, parked = 0;
 	bool right = true;
 
-	LIST_FOREACH(node, &c2->entities) {
-		const struct c2_entity *re = LIST_ENTRY(node, struct c2_entity, link);
-		const bool is_parked = re->entity->parked != SCHED_NOT_PARKED;
-
-		if (re->queue == q) {
-			homed++;
-			parked += is_parked;
-			full += re->node.linked && !is_parked && re->full;
-			some += re->node.linked && !is_parked && !re->full;
-		}
-	}
 	LIST_FOREACH(node, &q->runs) {
 		const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
 		const struct c2_entity *on = sl->on;
@@ -558,25 +555,27 @@ static bool check_queue(struct sched *s, const struct c2_queue *q)
 		right = right && (on == NULL || (on->entity->on_slot && (get(&q->idle) >> sl->index & 1) == 0 &&
 						 on->entity->slot == q->slot[sl->index]));
 	}
-	return right && homed == q->homed && loaded == (get(&q->moves) != 0) &&
-	       idle == (get(&q->idle) != 0) && tree_check(&q->full, full) &&
-	       tree_check(&q->some, some) && tree_check(&q->parked, parked);
+	return right && tally->homed == q->homed && loaded == (get(&q->moves) != 0) &&
+	       idle == (get(&q->idle) != 0) && tree_check(&q->full, tally->full) &&
+	       tree_check(&q->some, tally->some) && tree_check(&q->parked, tally->parked);
 }
 
+/* All domains are held: so each entity and each queue is looked at once. */
 bool c2_check(struct sched *s, struct sched_reason *why)
 {
-	struct c2_sched *c2 = s->priv;
+	const struct c2_sched *c2 = s->priv;
+	struct c2_tally tally[QUEUES] = { 0 };
 
 	LIST_FOREACH(node, &c2->entities) {
 		const struct c2_entity *re = LIST_ENTRY(node, struct c2_entity, link);
 
-		if (!check_entity(s, re)) {
+		if (!check_entity(s, re, tally)) {
 			return sched_refuse(ERR_STATE, why, "%s.%u: not in the queue where it should be",
 					    re->entity->group->name, re->entity->number) == ERR_OK;
 		}
 	}
 	for (unsigned d = 0; d < QUEUES; d++) {
-		if (c2->queue[d].count > 0 && !check_queue(s, &c2->queue[d])) {
+		if (c2->queue[d].count > 0 && !check_queue(c2, &c2->queue[d], &tally[d])) {
 			return sched_refuse(ERR_STATE, why, "queue %u: miscounted", d) == ERR_OK;
 		}
 	}
