@@ -48,6 +48,13 @@ static inline struct fair_entity *line_last(const struct fair_queue *q)
 	return LIST_ENTRY(q->line.prev, struct fair_entity, line);
 }
 
+static inline void insert(struct fair_queue *q, struct fair_entity *fe)
+{
+	fe->place = FAIR_TREE;
+	fe->node.key = fe->start;
+	tree_insert(&q->tree, &fe->node);
+}
+
 /*
  * Not at the end of the line. Those in a class of wakers are served as they came, though the clock, and so their start,
  * goes back a little with each that wakes.
@@ -60,9 +67,7 @@ static APART void enqueue_amid(struct fair *f, struct fair_queue *q, struct fair
 		fe->place = FAIR_LINE;
 		list_push_back(&q->line, &fe->line);
 	} else {
-		fe->place = FAIR_TREE;
-		fe->node.key = fe->start;
-		tree_insert(&q->tree, &fe->node);
+		insert(q, fe);
 	}
 }
 
@@ -453,6 +458,32 @@ static APART struct sched_pick pick_usual(struct fair *f, struct fair_slot *fs, 
 	return (struct sched_pick){ .entity = fs->on->entity, .until_ns = begin(f, fs, NS_NEVER, now_ns) };
 }
 
+/*
+ * Since a waiter was charged the clock may have gone back, or requests become shorter, so that he is further ahead now than
+ * anybody may be. Such are last in their queues. A pick draws one in; `looked` says that there are none.
+ */
+static APART void draw_in(struct fair *f)
+{
+	const uint64_t limit = f->clock + FAIR_AHEAD * f->request;
+
+	for (unsigned classes = f->waiting; classes != 0; classes &= classes - 1) {
+		struct fair_queue *q = &f->queue[__builtin_ctz(classes)];
+		struct fair_entity *fe = fair_of(tree_last(&q->tree));
+
+		if (!list_empty(&q->line) && (fe == NULL || line_last(q)->start > fe->start)) {
+			fe = line_last(q);
+		}
+		if (fe->start > limit) {
+			dequeue(f, fe);
+			fair_settle(f, fe);
+			f->waiting |= classes & -classes;
+			insert(q, fe);
+			return;
+		}
+	}
+	f->looked = f->request;
+}
+
 static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct fair *f = s->priv;
@@ -460,6 +491,9 @@ static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t
 	struct fair_entity *on, *next;
 	uint64_t latest_ns = NS_NEVER;
 
+	if (RARE(f->request != f->looked)) {
+		draw_in(f);
+	}
 	if (f->parked_count > 0) {
 		fair_unpark_due(s, slot, now_ns, out);
 	}

@@ -253,13 +253,14 @@ void fair_import(struct sched *s, struct sched_entity *e, const struct sched_sna
 
 /* --- Looking inside. */
 
+/* See fair.h. */
 uint64_t fair_wait_bound_ns(struct sched *s, const struct sched_entity *e)
 {
 	const struct fair *f = s->priv;
 	uint64_t slices = ((FAIR_BEHIND + FAIR_AHEAD) << 4) + (1u << f->longest % FAIR_BRIEF);		/* in 16ths */
 
 	(void)e;
-	return f->entities * ((slices * f->slice_ns >> 4) + f->least_ns);
+	return f->entities * (MAX(f->stretch_ns, f->least_ns) + (slices * f->slice_ns >> 4) + f->least_ns);
 }
 
 /* A line: who it is, and what it is owed or owes. */

@@ -49,6 +49,11 @@ static inline struct tree_node *tree_first(const struct tree *t)
 	return tree_next(&t->end);
 }
 
+static inline struct tree_node *tree_last(const struct tree *t)
+{
+	return t->end.prev[0]->linked ? t->end.prev[0] : NULL;
+}
+
 /* Of a summed set: the masks of all. */
 static inline uint64_t tree_masks(const struct tree *t)
 {
