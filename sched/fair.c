@@ -460,9 +460,10 @@ static APART struct sched_pick pick_usual(struct fair *f, struct fair_slot *fs, 
 
 /*
  * Since a waiter was charged the clock may have gone back, or requests become shorter, so that he is further ahead now than
- * anybody may be. Such are last in their queues. A pick draws one in; `looked` says that there are none.
+ * anybody may be. Such are last in their queues. A pick draws one in, and the next looks again; when there is none, one does
+ * that is a slice later: what moves the clock and the request is too frequent to see to it.
  */
-static APART void draw_in(struct fair *f)
+static APART void draw_in(struct fair *f, uint64_t now_ns)
 {
 	const uint64_t limit = f->clock + FAIR_AHEAD * f->request;
 
@@ -481,7 +482,7 @@ static APART void draw_in(struct fair *f)
 			return;
 		}
 	}
-	f->looked = f->request;
+	f->look_ns = now_ns + f->slice_ns;
 }
 
 static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
@@ -491,8 +492,8 @@ static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t
 	struct fair_entity *on, *next;
 	uint64_t latest_ns = NS_NEVER;
 
-	if (RARE(f->request != f->looked)) {
-		draw_in(f);
+	if (RARE(now_ns >= f->look_ns)) {
+		draw_in(f, now_ns);
 	}
 	if (f->parked_count > 0) {
 		fair_unpark_due(s, slot, now_ns, out);

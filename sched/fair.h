@@ -31,15 +31,16 @@
  * is done; else it is over, and another's begins at the switch that there is anyway.
  *
  * The longest wait, when nobody comes, goes or changes any more: that of one which was alone on a slot, 16 requests ahead,
- * and shares it now with all others. Two things made that worse than it sounds. Who waited when requests became shorter (a
- * shorter timeslice, a heavy one that woke) was ahead by as many more of them; so a pick looks at the ends of the queues
- * then, and draws one in to 16 (draw_in()). And who waits falls further behind than 4 while others move the clock, which is
- * forgiven when he is charged, not before. So each of the others first has the turn that he had asked for, however long
- * requests were then: a stretch. From 4 behind he goes before the one ahead until he has come to his start, or, if his
- * requests are short, to its due time; or ends the request that he is in then. The one that is drawn in last waits for a turn
- * of each that is drawn in before it, and these need not catch up. A request of each is a slice each. A turn may last for
- * 50 us or the ratelimit though less is due: the first, and the last. So it is a stretch, or such a turn if that is longer,
- * (4 + 16 + the longest class) slices and one such turn, times the number of entities.
+ * and shares it now with all others. Two things made that worse than it sounds. Who waits when requests become shorter (a
+ * shorter timeslice, a heavy one that wakes) or the clock goes back is ahead by as many more of them; so once a slice a
+ * pick looks at the ends of the queues, and draws one in to 16, until there are none: draw_in(). And who waits falls
+ * further behind than 4 while others move the clock, which is forgiven when he is charged, not before. So each of the
+ * others first has the turn that he had asked for, however long requests were then: a stretch. From 4 behind he goes
+ * before the one ahead until he has come to his start, or, if his requests are short, to its due time; or ends the request
+ * that he is in then. The one that is drawn in last waits for a turn of each that is drawn in before it, and these need
+ * not catch up. A request of each is a slice each. A turn may last for 50 us or the ratelimit though less is due: the
+ * first, and the last. So it is a stretch, or such a turn if that is longer, (4 + 16 + the longest class) slices and one
+ * such turn, times the number of entities.
  */
 #pragma once
 
@@ -106,7 +107,7 @@ struct fair {
 	unsigned longest;		/* class that there ever was */
 	unsigned entities;
 	uint64_t request;		/* its virtual length */
-	uint64_t looked;		/* request, if no waiter is too far ahead: draw_in() */
+	uint64_t look_ns;		/* when a pick looks for waiters that are too far ahead */
 	uint64_t wakes;			/* credit's: that were boosted */
 	uint64_t slice_ns;
 	uint64_t stretch_ns;		/* the longest at a stretch, */
@@ -300,7 +301,6 @@ static inline void fair_stop(struct fair *f, struct fair_entity *fe)
 {
 	f->runnable--;
 	f->runnable_weight -= fe->weight;
-	f->looked = 0;
 	fair_set_request(f);
 	if (fe->counted) {
 		fair_count_out(f, fe);

@@ -11,6 +11,7 @@ void fair_set_slice(struct fair *f, uint64_t slice_ns, uint64_t ratelimit_ns)
 	f->stretch_ns = f->policy->stretch * slice_ns;
 	f->ratelimit_ns = ratelimit_ns;
 	f->least_ns = MAX(ratelimit_ns, FAIR_SLICE_MIN_NS);
+	f->look_ns = 0;
 	fair_set_request(f);
 }
 
