@@ -531,11 +531,11 @@ static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t
 	state = sl->state;
 	p = run(c2, sl, last, next, first_for(q, sl->index), now_ns);
 	p.until_ns = carry(q, next->capped ? MIN(p.until_ns, next->funded_ns) : p.until_ns, now_ns);
-	if ((state & IDLED) != 0) {
+	if ((state & (IDLED | ASKED)) != 0) {	/* who asked may have idled; and it need not be who was pulled that runs now */
 		(void)c2_set_idle(c2, q, sl->index, false);
-	}
-	if ((state & (IDLED | ASKED)) != 0 && any_waits(q)) {
-		poke_for_waiters(s, q, out);
+		if (any_waits(q)) {
+			poke_for_waiters(s, q, out);
+		}
 	}
 	return p;
 }

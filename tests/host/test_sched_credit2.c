@@ -411,6 +411,34 @@ TEST(new_queue, "when a pool's only cpu is replaced, by one whose queue is new, 
 	CHECK(longest_wait(sim, 15 * NS_PER_S) <= 100);
 }
 
+/* 12 of a cap wake, and have no budget: 8 are parked by one pick. Somebody on cpu 1 might run here, but no longer may. */
+TEST(asked_in_vain, "a slot that asked another queue in vain, and then runs one of its own, is not thought idle")
+{
+	const struct sim_pattern late = { .kind = SIM_INTERACTIVE, .run_ns = NS_PER_S, .every_ns = 9 * NS_PER_S,
+					  .phase_ns = 50 * NS_PER_MS };
+	const struct cpuset cpu0 = sim_cpus(0, 1), cpu1 = sim_cpus(1, 1);
+	struct sim *sim = sim_create(&(struct sim_options){ .check_every = 1 });
+	struct sim_group *g;
+	struct sim_pool *p;
+
+	sim_machine(sim, 2, 1, 1, 1);
+	p = sim_pool(sim, "p", "credit2", NULL, sim_cpus(0, 2));
+	g = sim_group(p, "capped", "cap=1");
+	for (unsigned i = 0; i < 12; i++) {
+		CHECK_EQ(sim_pin(sim_entity(g, &late), &cpu0, NULL), ERR_OK);
+	}
+	CHECK_EQ(sim_pin(sim_entity(sim_group(p, "a", NULL), &busy), &cpu0, NULL), ERR_OK);
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK_EQ(sim_pin(sim_entity(sim_group(p, "b", NULL), &busy), &cpu1, NULL), ERR_OK);
+	}
+	sim_run(sim, 10 * NS_PER_MS);
+	CHECK_EQ(sim_pin(sim_entity_at(sim, 13), NULL, NULL), ERR_OK);
+	CHECK_EQ(sim_pin(sim_entity_at(sim, 13), &cpu1, NULL), ERR_OK);
+	sim_run(sim, 60 * NS_PER_MS);
+	CHECK_STR(sim_wrong(sim), "");
+	sim_destroy(sim);
+}
+
 static void change(struct sim *sim, void *arg)
 {
 	CHECK_EQ(sim_move_cpu(sim, 0, NULL), ERR_OK);
