@@ -531,7 +531,7 @@ static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t
 	state = sl->state;
 	p = run(c2, sl, last, next, first_for(q, sl->index), now_ns);
 	p.until_ns = carry(q, next->capped ? MIN(p.until_ns, next->funded_ns) : p.until_ns, now_ns);
-	if ((state & (IDLED | ASKED)) != 0) {	/* who asked may have idled; and it need not be who was pulled that runs now */
+	if ((state & (IDLED | ASKED)) != 0) {	/* who asked may idle; whoever runs now may be its own */
 		(void)c2_set_idle(c2, q, sl->index, false);
 		if (any_waits(q)) {
 			poke_for_waiters(s, q, out);

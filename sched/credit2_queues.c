@@ -117,7 +117,7 @@ static void bind(struct c2_entity *re, unsigned lags)
 	uint64_t clock = get(&re->queue->clock);
 
 	re->vt = MIN(MAX(re->vt, minus(clock, lags * re->lag)), clock + re->lag);
-	re->start_vt = MIN(re->start_vt, re->vt);	/* else run() takes another up to where re was elsewhere */
+	re->start_vt = MIN(re->start_vt, re->vt);	/* or run() takes another up to there */
 }
 
 /* The places in its queue that re may use and would rather. */
@@ -543,7 +543,8 @@ static bool check_entity(struct sched *s, const struct c2_entity *re, struct c2_
 	return re->queue == q && re->node.linked == (waits || parked) && re->start_vt <= re->vt;
 }
 
-static bool check_queue(const struct c2_sched *c2, const struct c2_queue *q, const struct c2_tally *tally)
+static bool check_queue(const struct c2_sched *c2, const struct c2_queue *q,
+			const struct c2_tally *tally)
 {
 	const bool loaded = get(&c2->loaded) >> q->domain & 1, idle = get(&c2->idle) >> q->domain & 1;
 	bool right = true;

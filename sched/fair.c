@@ -459,9 +459,10 @@ static APART struct sched_pick pick_usual(struct fair *f, struct fair_slot *fs, 
 }
 
 /*
- * Since a waiter was charged the clock may have gone back, or requests become shorter, so that he is further ahead now than
- * anybody may be. Such are last in their queues. A pick draws one in, and the next looks again; when there is none, one does
- * that is a slice later: what moves the clock and the request is too frequent to see to it.
+ * Since a waiter was charged the clock may have gone back, or requests become shorter, so that he is
+ * further ahead now than anybody may be. Such are last in their queues. A pick draws one in, and the
+ * next looks again; when there is none, one does that is a slice later: what moves the clock and the
+ * request is too frequent to see to it.
  */
 static APART void draw_in(struct fair *f, uint64_t now_ns)
 {

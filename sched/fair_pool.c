@@ -258,9 +258,10 @@ uint64_t fair_wait_bound_ns(struct sched *s, const struct sched_entity *e)
 {
 	const struct fair *f = s->priv;
 	uint64_t slices = ((FAIR_BEHIND + FAIR_AHEAD) << 4) + (1u << f->longest % FAIR_BRIEF);		/* in 16ths */
+	uint64_t first_ns = MAX(f->stretch_ns, f->least_ns);
 
 	(void)e;
-	return f->entities * (MAX(f->stretch_ns, f->least_ns) + (slices * f->slice_ns >> 4) + f->least_ns);
+	return f->entities * (first_ns + (slices * f->slice_ns >> 4) + f->least_ns);
 }
 
 /* A line: who it is, and what it is owed or owes. */
