@@ -57,7 +57,7 @@ void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 
 static inline void set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 {
-	if (x->unordered && edf_is_due(es->rank.key) && edf_is_due(rank)) {
+	if (x->simple && edf_is_due(es->rank.key) && edf_is_due(rank)) {
 		es->rank.key = rank;
 	} else if (es->rank.key != rank) {
 		edf_change_rank(x, es, rank);
@@ -93,7 +93,7 @@ static inline struct edf_slot *best_slot(const struct sched *s, const struct edf
 	unsigned slot = CPU_NONE;
 
 	if (!ee->spent && (x->homes || ee->home != SCHED_NO_SLOT)) {
-		return edf_home(s, ee);
+		return ee->home_slot;
 	}
 	if (x->low_count[EDF_RANK_IDLE] > 0) {
 		slot = low_slot(ee, &x->low[EDF_RANK_IDLE]);
@@ -130,24 +130,14 @@ static inline void promise(struct edf *x, struct edf_slot *es, struct edf_entity
 
 /* --- Queues. */
 
-/* ee, which has budget, waits, and is offered to nobody. near: waits too, or not; see tree_insert_near(). */
-static inline void insert_near(struct edf_entity *ee, struct edf_entity *near)
-{
-	ee->in = ee->ready;
-	if (near->in == ee->in) {
-		tree_insert_near(ee->in, &ee->node, &near->node);
-	} else {
-		tree_insert(ee->in, &ee->node);
-	}
-}
-
 /* ee waits, and is offered to nobody. */
 void edf_insert(struct sched *s, struct edf_entity *ee)
 {
 	struct edf *x = s->priv;
 
 	if (!ee->spent) {
-		insert_near(ee, ee);
+		ee->in = ee->ready;
+		tree_insert(ee->in, &ee->node);
 	} else if (ee->anywhere) {
 		list_push_back(&x->fresh, &ee->turn);
 	} else {
@@ -231,13 +221,22 @@ void edf_arm(struct sched *s, struct sched_out *out)
 }
 
 /* Whoever runs in order of deadlines uses up his budget in that order: most come right behind whoever came last. */
+static inline void expect(struct edf *x, struct edf_entity *ee)
+{
+	struct tree_node *last = x->refill_last;
+
+	x->refill_last = &ee->refill;
+	ee->refill.key = ee->deadline_ns;
+	if (RARE(ee->deadline_ns < x->refill_ns)) {
+		x->refill_ns = ee->deadline_ns;
+	}
+	tree_insert_near(&x->refill, &ee->refill, last);
+}
+
 void edf_expect_refill(struct edf *x, struct edf_entity *ee)
 {
 	if (ee->budget_ns > 0 && !ee->refill.linked) {
-		ee->refill.key = ee->deadline_ns;
-		tree_insert_near(&x->refill, &ee->refill, x->refill_last);
-		x->refill_last = &ee->refill;
-		x->refill_ns = MIN(x->refill_ns, ee->deadline_ns);
+		expect(x, ee);
 	}
 }
 
@@ -245,7 +244,7 @@ static inline void note_refill(struct edf *x)
 {
 	const struct tree_node *n = tree_first(&x->refill);
 
-	x->refill_ns = n == NULL ? NS_NEVER : n->key;
+	x->refill_ns = n == NULL ? NS_NEVER : MAX(n->key, x->batch_ns);
 }
 
 void edf_drop_refill(struct edf *x, struct edf_entity *ee)
@@ -270,7 +269,7 @@ static inline void give(struct edf_entity *ee, uint64_t deadline_ns, uint64_t bu
 {
 	ee->left_ns = budget_ns;
 	ee->deadline_ns = deadline_ns;
-	ee->node.key = ee->urgent ? 0 : deadline_ns;
+	ee->node.key = deadline_ns;
 	ee->spent = false;
 	if (RARE(ee->debt_ns > 0)) {
 		pay(ee);
@@ -300,25 +299,18 @@ static APART void next_part(struct edf_entity *ee, uint64_t now_ns)
 }
 
 /* The period, or the part of one, that ended at deadline_ns is followed by the next. Late by a period is late enough. */
-static inline void go_on(struct edf_entity *ee, uint64_t now_ns)
+static APART void go_on(struct edf_entity *ee, uint64_t now_ns)
 {
 	if (ee->latency_ns > 0 && ee->deadline_ns < ee->part_end_ns) {
 		next_part(ee, now_ns);
 	} else {
 		give(ee, MAX(ee->deadline_ns + ee->period_ns, now_ns), ee->budget_ns);
 	}
-}
-
-void edf_park(struct edf_entity *ee)
-{
-	bool parked = ee->spent && !ee->extratime;
-
-	ee->entity->parked = parked ? SCHED_PARK_BUDGET : SCHED_NOT_PARKED;
-	ee->entity->parked_until_ns = ee->deadline_ns;
+	ee->node.key = edf_key(ee);
 }
 
 /* The budget is used up. */
-static inline void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns)
+static inline void use_up(struct edf *x, struct edf_entity *ee, uint64_t now_ns)
 {
 	if (RARE(now_ns >= ee->deadline_ns)) {
 		go_on(ee, now_ns);
@@ -326,10 +318,23 @@ static inline void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns
 	}
 	ee->spent = true;
 	ee->left_ns = ee->quantum_ns;
-	ee->vtime = MAX(ee->vtime, x->vtime);
-	edf_expect_refill(x, ee);
+	if (ee->vtime < x->vtime) {
+		ee->vtime = x->vtime;
+	}
 	if (!ee->extratime) {
 		edf_park(ee);
+	}
+	expect(x, ee);
+}
+
+/* The budget of whom an op of a slot was about to be done with has come. */
+static APART void refill_on_slot(struct sched *s, struct edf_entity *ee, uint64_t now_ns)
+{
+	struct edf_slot *es = edf_slot_of(s, ee->entity->slot);
+
+	ee->since_ns = now_ns;
+	if (es->running == ee && es->promised == NULL) {
+		set_rank(s->priv, es, edf_rank(ee));	/* it is asked again now: see until_of() */
 	}
 }
 
@@ -337,32 +342,41 @@ static inline void exhaust(struct edf *x, struct edf_entity *ee, uint64_t now_ns
  * Those whose budget has come wait for whoever picks now, and are offered afterwards if he takes another. Many have come, and
  * are due, together: each looks for its place from the one before it.
  */
-static APART void refill_due(struct sched *s, uint64_t now_ns)
+static inline void refill_due(struct sched *s, uint64_t now_ns)
 {
 	struct edf *x = s->priv;
-	struct edf_entity *near = TREE_ENTRY(x->refill.end.next[0], struct edf_entity, refill);
-	unsigned count = 0;
+	struct tree_node *n = x->refill.end.next[0];
+	struct edf_entity *near = NULL;
+	unsigned count = x->restricted > 0;		/* searches by slot cost more */
 
-	for (unsigned work = 0; work < EDF_BATCH && x->refill_ns <= now_ns; count++) {
-		struct edf_entity *ee = TREE_ENTRY(x->refill.end.next[0], struct edf_entity, refill);
+	x->came[0] = NULL;
+	do {
+		struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, refill);
 
-		tree_unlink(&ee->refill);
-		note_refill(x);
+		tree_unlink(n);
 		edf_dequeue(ee);
-		go_on(ee, now_ns);
-		ee->since_ns = now_ns;
-		if (!ee->extratime) {
+		if (RARE(ee->special)) {
+			go_on(ee, now_ns);
 			edf_park(ee);
+		} else {
+			give(ee, MAX(ee->deadline_ns + ee->period_ns, now_ns), ee->budget_ns);
 		}
-		if (!ee->entity->on_slot) {
-			insert_near(ee, near);
+		x->came[count++] = ee;
+		if (RARE(ee->entity->on_slot)) {
+			refill_on_slot(s, ee, now_ns);
+		} else {
+			ee->in = ee->ready;
+			if (near != NULL && near->in == ee->in) {
+				tree_insert_near(ee->in, &ee->node, &near->node);
+			} else {
+				tree_insert(ee->in, &ee->node);
+			}
 			near = ee;
-		} else if (edf_is_current(s, ee) && edf_slot_of(s, ee->entity->slot)->promised == NULL) {
-			set_rank(x, edf_slot_of(s, ee->entity->slot), edf_rank(ee));	/* it is asked again now: see until_of() */
 		}
-		x->came[count] = ee;
-		work += ee->anywhere ? 1 : 2;		/* searches by slot cost more */
-	}
+		n = x->refill.end.next[0];
+	} while (count < EDF_BATCH && n->key - 1 < now_ns);		/* the end's key is 0 */
+	x->batch_ns = now_ns + 1;
+	x->refill_ns = n->linked ? MAX(n->key, now_ns + 1) : NS_NEVER;
 	x->came_count = x->slot_count > 1 ? count : 0;
 }
 
@@ -396,8 +410,6 @@ void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct s
 	} else if (ee->spent) {
 		ee->vtime = MAX(ee->vtime, x->vtime);
 		edf_expect_refill(x, ee);
-	} else if (ee->left_ns == 0) {
-		exhaust(x, ee, now_ns);
 	}
 	if (ee->refill.linked) {
 		edf_arm(s, out);
@@ -439,14 +451,19 @@ void edf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64
 {
 	struct edf_entity *ee = e->priv;
 
-	(void)s, (void)out;
+	(void)out;
 	ran_ns = MIN(ran_ns, now_ns - ee->since_ns);
-	if (ee->spent) {
+	if (RARE(ee->spent)) {
 		ee->vtime += (ran_ns << 16) / ee->weight;
-	} else if (ran_ns > ee->left_ns) {
-		ee->debt_ns += ran_ns - ee->left_ns;
+		ee->left_ns -= MIN(ran_ns, ee->left_ns);
+	} else if (ran_ns < ee->left_ns) {
+		ee->left_ns -= ran_ns;
+	} else {
+		if (RARE(ran_ns > ee->left_ns)) {
+			ee->debt_ns += ran_ns - ee->left_ns;
+		}
+		use_up(s->priv, ee, now_ns);
 	}
-	ee->left_ns -= MIN(ran_ns, ee->left_ns);
 }
 
 /* May what runs here go on, if nobody is more urgent? */
@@ -495,19 +512,24 @@ static inline struct edf_entity *choose(struct edf *x, const struct edf_slot *es
 	return first;
 }
 
-/* es did not take whom it was poked for: he waits again. Those whose budget came just now are offered. */
-static APART void offer_again(struct sched *s, struct edf_slot *es, struct sched_out *out)
+/* es did not take whom it was poked for: he waits again. */
+static APART void keep_promised(struct sched *s, const struct edf_slot *es, struct sched_out *out)
 {
-	struct edf *x = s->priv;
 	struct edf_entity *ee = es->promised;
 
-	if (ee != NULL) {
-		edf_dequeue(ee);
-		edf_enqueue(s, ee, out);
-	}
+	edf_dequeue(ee);
+	edf_enqueue(s, ee, out);
+}
+
+/* Those whose budget came just now are offered. */
+static APART void offer_again(struct sched *s, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+
 	while (x->came_count > 0) {
-		ee = x->came[--x->came_count];
-		es = ee->in != NULL ? slot_for(s, ee) : NULL;
+		struct edf_entity *ee = x->came[--x->came_count];
+		struct edf_slot *es = ee != NULL && ee->in != NULL ? slot_for(s, ee) : NULL;
+
 		if (es != NULL) {
 			edf_dequeue(ee);
 			promise(x, es, ee, out);
@@ -523,36 +545,69 @@ static inline uint64_t until_of(struct edf *x, const struct edf_slot *es, uint64
 	if (x->carrier == es->number || x->refill_ns < x->armed_ns || x->armed_ns <= now_ns) {
 		x->carrier = es->number;
 		x->armed_ns = x->refill_ns;
-		until_ns = MIN(until_ns, x->refill_ns);
-	} else if (ee != NULL && ee->refill.linked) {
-		until_ns = MIN(until_ns, ee->deadline_ns);
+		return MIN(until_ns, x->refill_ns);
 	}
-	return MAX(until_ns, now_ns + 1);
+	return ee != NULL && ee->refill.linked ? MIN(until_ns, MAX(ee->deadline_ns, x->batch_ns)) : until_ns;
 }
 
-struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+static APART struct sched_pick pick_any(struct sched *s, struct edf_slot *es, uint64_t now_ns, struct sched_out *out)
 {
 	struct edf *x = s->priv;
-	struct edf_slot *es = edf_slot_of(s, slot);
-	struct edf_entity *ee;
+	struct edf_entity *ee = choose(x, es, es->running);
 
-	if (x->refill_ns <= now_ns) {
-		refill_due(s, now_ns);
-	}
-	ee = es->running;
-	if (ee != NULL && !ee->spent && ee->left_ns == 0) {
-		exhaust(x, ee, now_ns);
-	}
-	ee = choose(x, es, ee);
 	es->running = ee;
 	if (ee != NULL) {
 		ee->since_ns = now_ns;
 	}
 	set_rank(x, es, edf_rank(ee));
-	if (es->promised != NULL || x->came_count > 0) {
-		offer_again(s, es, out);
+	if (es->promised != NULL) {
+		keep_promised(s, es, out);
 	}
 	return (struct sched_pick){ .entity = ee == NULL ? NULL : ee->entity, .until_ns = until_of(x, es, now_ns) };
+}
+
+static APART struct sched_pick refill_and_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct sched_pick p;
+
+	refill_due(s, now_ns);
+	p = edf_pick(s, slot, now_ns, out);
+	if (((struct edf *)s->priv)->came_count > 0) {
+		offer_again(s, out);
+	}
+	return p;
+}
+
+static APART struct sched_pick unlink_above(struct tree_node *n, struct sched_pick p)
+{
+	tree_unlink_above(n);
+	return p;
+}
+
+/* The usual one, where a deadline follows a deadline and nobody is promised, calls nothing: it jumps to all else. */
+struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+	struct edf_slot *es = edf_slot_of(s, slot);
+	struct edf_entity *ee, *last;
+	struct sched_pick p;
+
+	if (x->refill_ns <= now_ns) {
+		return refill_and_pick(s, slot, now_ns, out);
+	}
+	ee = TREE_ENTRY(es->queue->end.next[0], struct edf_entity, node);
+	last = es->running;
+	if (!x->simple || !edf_is_due(es->rank.key) || !ee->node.linked ||
+	    (last != NULL && !last->spent && last->node.key <= ee->node.key)) {
+		return pick_any(s, es, now_ns, out);
+	}
+	tree_unlink_first(&ee->node);
+	ee->in = NULL;
+	es->running = ee;
+	ee->since_ns = now_ns;
+	es->rank.key = EDF_RANK_CALLED - 1 - ee->node.key;
+	p = (struct sched_pick){ .entity = ee->entity, .until_ns = until_of(x, es, now_ns) };
+	return ee->node.height > 1 ? unlink_above(&ee->node, p) : p;
 }
 
 void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -564,8 +619,16 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 	if (!e->runnable || e->parked != SCHED_NOT_PARKED) {
 		return;
 	}
+	/* As edf_enqueue() would, with more steps: most are such. */
 	if (ee->spent && ee->anywhere && x->low_count[EDF_RANK_IDLE] == 0) {
-		list_push_back(&x->fresh, &ee->turn);	/* as edf_enqueue() would, with more steps: most are such */
+		list_push_back(&x->fresh, &ee->turn);
+		return;
+	}
+	ee->node.key = edf_key(ee);
+	if (!ee->spent && x->simple && edf_slot_of(s, e->slot)->queue == ee->ready &&
+		   edf_slot_of(s, e->slot)->rank.key >= edf_rank(ee)) {
+		ee->in = ee->ready;
+		tree_insert(ee->in, &ee->node);
 	} else {
 		edf_enqueue(s, ee, out);
 	}

@@ -26,6 +26,7 @@ struct edf_slot {
 	struct edf_entity *promised;	/* for whom it was poked and has not picked yet: he waits nowhere else */
 	struct tree_node rank;		/* in edf.slots, by how urgent is what it runs: EDF_RANK_* */
 	struct tree ready;		/* whose home this is, with budget, by deadline */
+	struct tree *queue;		/* of all with budget for this slot, if it is simple */
 	uint64_t load, budgets_ns, trial;	/* of those whose home it is; scratch of admission */
 };
 
@@ -41,6 +42,7 @@ struct edf_entity {
 	bool spent;			/* no budget until deadline_ns: runs in extra time, or is parked */
 	bool extratime, anywhere;
 	bool urgent;			/* comes before all deadlines: edf_set_urgent() */
+	bool special;			/* is urgent, has parts, or no extra time: a refill has more to do */
 	unsigned home;			/* the only slot where it runs with budget, or SCHED_NO_SLOT */
 	/* Settings. */
 	uint64_t period_ns, budget_ns, weight, latency_ns, quantum_ns;
@@ -50,6 +52,7 @@ struct edf_entity {
 	/* Where it waits: in one of these, if anywhere. */
 	struct tree *in;		/* NULL: in none */
 	struct tree *ready;		/* this it is with budget */
+	struct edf_slot *home_slot;	/* NULL: it has no home, or that is not there */
 	struct tree_node node;		/* in a queue, by deadline or vtime */
 	struct list turn;		/* in edf.fresh */
 	struct edf_slot *promised_by;
@@ -64,12 +67,13 @@ struct edf_entity {
 /* The head of both policies' objects. */
 struct edf {
 	bool homes;			/* each reservation has a home, whatever slots are allowed */
-	bool unordered;			/* slots are not in order: homes, or there is only one */
+	bool simple;			/* each slot looks at one queue, and slots are in no order: homes, or there is only one */
 	struct edf_queue ready, extra;
 	struct list fresh;		/* may run anywhere in extra time, not in extra.anywhere yet: few ever need to be */
 	struct tree refill;		/* spent and runnable, by deadline */
 	struct tree_node *refill_last;	/* whoever came to it last, and may have left it */
-	uint64_t refill_ns;		/* the first of them; NS_NEVER: there is none */
+	uint64_t refill_ns;		/* the first of them, or batch_ns if that is later; NS_NEVER: there is none */
+	uint64_t batch_ns;		/* no more of them before then */
 	unsigned carrier;		/* the slot whose `until` has the next refill, at armed_ns */
 	uint64_t armed_ns;
 	struct edf_entity *came[EDF_BATCH];	/* whose budget has come in this pick: to be offered */
@@ -135,14 +139,6 @@ static inline uint64_t edf_rank(const struct edf_entity *ee)
 	return ee == NULL ? EDF_RANK_IDLE : ee->spent ? EDF_RANK_EXTRA : EDF_RANK_CALLED - 1 - ee->node.key;
 }
 
-/* ee's home, if it is there. */
-static inline struct edf_slot *edf_home(const struct sched *s, const struct edf_entity *ee)
-{
-	struct edf_slot *es = cpuset_has(&s->slots, ee->home) ? edf_slot_of(s, ee->home) : NULL;
-
-	return es != NULL && es->rank.key != EDF_RANK_GONE ? es : NULL;
-}
-
 /* ee does not wait any more, wherever it did. */
 static inline void edf_dequeue(struct edf_entity *ee)
 {
@@ -157,6 +153,12 @@ static inline void edf_dequeue(struct edf_entity *ee)
 	}
 }
 
+static inline void edf_park(struct edf_entity *ee)
+{
+	ee->entity->parked = ee->spent && !ee->extratime ? SCHED_PARK_BUDGET : SCHED_NOT_PARKED;
+	ee->entity->parked_until_ns = ee->deadline_ns;
+}
+
 /* --- edf.c. */
 void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank);
 /* Pokes the slot whose `until` has to have a refill that has come. */
@@ -167,7 +169,6 @@ void edf_drop_refill(struct edf *x, struct edf_entity *ee);
 void edf_insert(struct sched *s, struct edf_entity *ee);
 void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out);
 void edf_begin(struct edf_entity *ee, uint64_t from_ns);
-void edf_park(struct edf_entity *ee);
 void edf_init(struct sched *s, bool homes);
 unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out);
 void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);

@@ -6,8 +6,9 @@
 static void choose_ready(const struct sched *s, struct edf_entity *ee)
 {
 	struct edf *x = s->priv;
-	struct edf_slot *home = edf_home(s, ee);
+	struct edf_slot *home = cpuset_has(&s->slots, ee->home) ? edf_slot_of(s, ee->home) : NULL;
 
+	ee->home_slot = home = home != NULL && home->rank.key != EDF_RANK_GONE ? home : NULL;
 	ee->ready = home != NULL ? &home->ready : ee->anywhere ? &x->ready.anywhere : &x->ready.pinned;
 }
 
@@ -23,6 +24,11 @@ static void choose_all_ready(const struct sched *s, unsigned home)
 			choose_ready(s, ee);
 		}
 	}
+}
+
+static void note_simple(struct edf *x)
+{
+	x->simple = x->homes || (x->slot_count == 1 && x->restricted == 0);
 }
 
 /* --- Slots. */
@@ -55,10 +61,11 @@ unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *plac
 	(void)place, (void)now_ns;
 	es->number = slot;
 	tree_init(&es->ready, false);
+	es->queue = x->homes ? &es->ready : &x->ready.anywhere;
 	cpuset_add(&x->low[EDF_RANK_IDLE], slot);
 	x->low_count[EDF_RANK_IDLE]++;
 	x->slot_count++;
-	x->unordered = x->homes || x->slot_count == 1;
+	note_simple(x);
 	choose_all_ready(s, slot);
 	sched_poke(out, slot);
 	return 0;
@@ -73,7 +80,7 @@ void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out
 
 	(void)now_ns;
 	x->slot_count--;
-	x->unordered = x->homes || x->slot_count == 1;
+	note_simple(x);
 	edf_change_rank(x, es, EDF_RANK_GONE);		/* nobody is offered to it any more */
 	choose_all_ready(s, slot);
 	while ((n = tree_first(&es->ready)) != NULL) {
@@ -118,6 +125,7 @@ static void note_affinity(struct sched *s, struct edf_entity *ee)
 	x->restricted -= !ee->anywhere;
 	ee->anywhere = all == UINT64_MAX;
 	x->restricted += !ee->anywhere;
+	note_simple(x);
 	if (!x->homes) {
 		ee->home = first != CPU_NONE && cpuset_next(hard, first + 1) == CPU_NONE ? first : SCHED_NO_SLOT;
 	}
@@ -177,6 +185,7 @@ void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct
 	x->budgets_ns -= ee->budget_ns;
 	x->urgent -= ee->urgent;
 	x->restricted -= !ee->anywhere;
+	note_simple(x);
 	x->refill_last = x->refill_last == &ee->refill ? &x->refill.end : x->refill_last;
 	list_remove(&ee->link);
 }
@@ -187,6 +196,7 @@ static void place_again(struct sched *s, struct edf_entity *ee, struct sched_out
 	const struct sched_entity *e = ee->entity;
 
 	edf_dequeue(ee);
+	ee->node.key = edf_key(ee);
 	if (edf_is_current(s, ee)) {
 		sched_poke(out, e->slot);
 	} else if (e->runnable && !e->on_slot && e->parked == SCHED_NOT_PARKED) {
@@ -223,6 +233,11 @@ void edf_set_home(struct sched *s, struct edf_entity *ee, unsigned home, struct 
 	}
 }
 
+static void note_special(struct edf_entity *ee)
+{
+	ee->special = ee->urgent || ee->latency_ns > 0 || !ee->extratime;
+}
+
 void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct sched_out *out)
 {
 	if (ee->urgent != urgent) {
@@ -230,7 +245,7 @@ void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct 
 
 		x->urgent += urgent ? 1u : -1u;
 		ee->urgent = urgent;
-		ee->node.key = edf_key(ee);
+		note_special(ee);
 		place_again(s, ee, out);
 	}
 }
@@ -279,6 +294,7 @@ void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity
 	ee->period_ns = want->period_ns, ee->budget_ns = want->budget_ns;
 	ee->weight = want->weight, ee->latency_ns = want->latency_ns, ee->quantum_ns = want->quantum_ns;
 	ee->extratime = want->extratime;
+	note_special(ee);
 	ee->vtime = MIN(ee->vtime, x->vtime + (ee->quantum_ns << 16) / ee->weight);	/* as if it had had that weight */
 	if (ee->budget_ns == 0) {
 		ee->spent = true;

@@ -56,7 +56,7 @@ uint64_t edf_wait_bound_ns(struct sched *s, const struct sched_entity *e)
 {
 	const struct edf *x = s->priv;
 	const struct edf_entity *ee = e->priv;
-	const struct edf_slot *home = x->homes ? edf_home(s, ee) : NULL;
+	const struct edf_slot *home = x->homes ? ee->home_slot : NULL;
 	uint64_t others_ns = (home != NULL ? home->budgets_ns : x->budgets_ns) - ee->budget_ns;
 
 	others_ns /= x->alike && x->slot_count > x->urgent ? x->slot_count - x->urgent : 1;
@@ -254,7 +254,7 @@ bool edf_check(struct sched *s, struct sched_reason *why)
 	}
 	if (!tree_check(&x->ready.anywhere, queued[0]) || !tree_check(&x->extra.anywhere, queued[1]) ||
 	    !tree_check(&x->extra.pinned, queued[2]) || !tree_check(&x->refill, refills) ||
-	    x->refill_ns != (refills == 0 ? NS_NEVER : tree_first(&x->refill)->key) ||
+	    x->refill_ns != (refills == 0 ? NS_NEVER : MAX(tree_first(&x->refill)->key, x->batch_ns)) ||
 	    !tree_check(&x->slots, ranked) ||
 	    !list_check(&x->fresh, fresh)) {
 		return sched_refuse(ERR_STATE, why, "a queue is broken") == ERR_OK;

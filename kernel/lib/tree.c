@@ -130,24 +130,9 @@ static INLINE void link_inside(struct tree *t, struct tree_node *n, bool back)
 	t->end.key = 0;
 }
 
-void tree_insert(struct tree *t, struct tree_node *n)
+static APART void insert_inside(struct tree *t, struct tree_node *n)
 {
-	const uint64_t key = n->key;
-	int l = 0;
-
-	if (n->height == 0) {
-		draw_height(t, n);
-	}
-	n->linked = true;
-	if (key >= t->end.prev[0]->key) {
-		do {
-			link(n, &t->end, l);
-		} while (++l < n->height);
-	} else if (key < t->end.next[0]->key) {
-		do {
-			link(n, t->end.next[l], l);
-		} while (++l < n->height);
-	} else if (t->end.prev[0]->key - key < key - t->end.next[0]->key) {
+	if (t->end.prev[0]->key - n->key < n->key - t->end.next[0]->key) {
 		link_inside(t, n, true);
 	} else {
 		link_inside(t, n, false);
@@ -157,42 +142,69 @@ void tree_insert(struct tree *t, struct tree_node *n)
 	}
 }
 
-/* The lists above the first: n stands behind prev. */
-static APART void link_above(struct tree_node *n, struct tree_node *prev)
+static APART void insert_first_time(struct tree *t, struct tree_node *n)
 {
+	draw_height(t, n);
+	tree_insert(t, n);
+}
+
+void tree_insert(struct tree *t, struct tree_node *n)
+{
+	unsigned l = 0;
+
+	if (RARE(n->height == 0)) {
+		insert_first_time(t, n);
+		return;
+	}
+	n->linked = true;
+	if (n->key >= t->end.prev[0]->key) {
+		do {
+			link(n, &t->end, (int)l);
+		} while (RARE(++l < n->height));
+	} else if (n->key < t->end.next[0]->key) {
+		do {
+			link(n, t->end.next[l], (int)l);
+		} while (RARE(++l < n->height));
+	} else {
+		insert_inside(t, n);
+		return;
+	}
+	if (RARE(t->summed)) {
+		sum_with(n);
+	}
+}
+
+void tree_link_above(struct tree *t, struct tree_node *n, struct tree_node *prev)
+{
+	if (RARE(n->height == 0)) {
+		draw_height(t, n);
+	}
 	for (unsigned l = 1; l < n->height; l++) {
 		prev = up(prev, l);
 		link(n, prev->next[l], (int)l);
 	}
 }
 
-void tree_insert_near(struct tree *t, struct tree_node *n, struct tree_node *near)
+void tree_insert_from(struct tree *t, struct tree_node *n, struct tree_node *near)
 {
 	const uint64_t key = n->key;
-	struct tree_node *next;
-	unsigned steps = 6;
+	unsigned steps = near->linked ? 4 : 1;
 
-	if (RARE(!near->linked) || RARE(n->height == 0)) {
-		tree_insert(t, n);
-		return;
-	}
-	for (; RARE(key < near->key); near = near->prev[0]) {	/* at most to the end, whose key is 0 */
-		if (--steps == 0) {
-			tree_insert(t, n);
+	while (--steps > 0) {
+		struct tree_node *next = near->next[0];
+
+		if (key < near->key) {		/* at most to the end, whose key is 0 */
+			near = near->prev[0];
+		} else if (next->key <= key && next->linked) {
+			near = next;
+		} else {
+			n->linked = true;
+			link(n, next, 0);
+			tree_link_above(t, n, near);
 			return;
 		}
 	}
-	for (; (next = near->next[0])->key <= key && next->linked; near = next) {
-		if (--steps == 0) {
-			tree_insert(t, n);
-			return;
-		}
-	}
-	n->linked = true;
-	link(n, next, 0);
-	if (RARE(n->height > 1)) {
-		link_above(n, near);
-	}
+	tree_insert(t, n);
 }
 
 /* --- Searches. */

@@ -62,19 +62,50 @@ static inline uint64_t tree_masks(const struct tree *t)
 
 void tree_init(struct tree *t, bool summed);
 void tree_insert(struct tree *t, struct tree_node *n);
-/* The same, in a set without sums, and cheaper where n belongs a few places from `near`, which is in t or not linked. */
-void tree_insert_near(struct tree *t, struct tree_node *n, struct tree_node *near);
+/* --- The same, in a set without sums, and cheaper where n belongs a few places from `near`, which is in t or not linked. */
+void tree_insert_from(struct tree *t, struct tree_node *n, struct tree_node *near);
+/* n, which stands behind prev in the first list, comes into the others. */
+void tree_link_above(struct tree *t, struct tree_node *n, struct tree_node *prev);
 
-/* The same where n's set is not summed. */
-static inline void tree_unlink(struct tree_node *n)
+static inline void tree_insert_near(struct tree *t, struct tree_node *n, struct tree_node *near)
 {
-	unsigned l = 0;
+	struct tree_node *next = near->next[0];
 
+	/* Right behind it, most often. */
+	if (near->linked && near->key <= n->key && (n->key < next->key || !next->linked)) {
+		n->linked = true;
+		n->next[0] = next;
+		n->prev[0] = near;
+		near->next[0] = next->prev[0] = n;
+		if (RARE(n->height != 1)) {
+			tree_link_above(t, n, near);
+		}
+	} else {
+		tree_insert_from(t, n, near);
+	}
+}
+
+/* n goes from the first list, and from those above. */
+static inline void tree_unlink_first(struct tree_node *n)
+{
 	n->linked = false;
-	do {
+	n->prev[0]->next[0] = n->next[0];
+	n->next[0]->prev[0] = n->prev[0];
+}
+
+static inline void tree_unlink_above(struct tree_node *n)
+{
+	for (unsigned l = 1; RARE(l < n->height); l++) {
 		n->prev[l]->next[l] = n->next[l];
 		n->next[l]->prev[l] = n->prev[l];
-	} while (RARE(++l < n->height));
+	}
+}
+
+/* n goes; its set is not summed. */
+static inline void tree_unlink(struct tree_node *n)
+{
+	tree_unlink_first(n);
+	tree_unlink_above(n);
 }
 
 /* One of that height went from behind n, in a summed set. */
