@@ -346,10 +346,9 @@ static inline void refill_due(struct sched *s, uint64_t now_ns)
 {
 	struct edf *x = s->priv;
 	struct tree_node *n = x->refill.end.next[0];
-	struct edf_entity *near = NULL;
-	unsigned count = x->restricted > 0;		/* searches by slot cost more */
+	struct edf_entity *near = TREE_ENTRY(n, struct edf_entity, refill);
+	unsigned count = 0;
 
-	x->came[0] = NULL;
 	do {
 		struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, refill);
 
@@ -366,7 +365,7 @@ static inline void refill_due(struct sched *s, uint64_t now_ns)
 			refill_on_slot(s, ee, now_ns);
 		} else {
 			ee->in = ee->ready;
-			if (near != NULL && near->in == ee->in) {
+			if (near->in == ee->in) {		/* also if it is ee */
 				tree_insert_near(ee->in, &ee->node, &near->node);
 			} else {
 				tree_insert(ee->in, &ee->node);
@@ -374,7 +373,7 @@ static inline void refill_due(struct sched *s, uint64_t now_ns)
 			near = ee;
 		}
 		n = x->refill.end.next[0];
-	} while (count < EDF_BATCH && n->key - 1 < now_ns);		/* the end's key is 0 */
+	} while (n->key - 1 < now_ns && count < x->batch);	/* the end's key is 0 */
 	x->batch_ns = now_ns + 1;
 	x->refill_ns = n->linked ? MAX(n->key, now_ns + 1) : NS_NEVER;
 	x->came_count = x->slot_count > 1 ? count : 0;
@@ -528,7 +527,7 @@ static APART void offer_again(struct sched *s, struct sched_out *out)
 
 	while (x->came_count > 0) {
 		struct edf_entity *ee = x->came[--x->came_count];
-		struct edf_slot *es = ee != NULL && ee->in != NULL ? slot_for(s, ee) : NULL;
+		struct edf_slot *es = ee->in != NULL ? slot_for(s, ee) : NULL;
 
 		if (es != NULL) {
 			edf_dequeue(ee);
@@ -626,7 +625,7 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 	}
 	ee->node.key = edf_key(ee);
 	if (!ee->spent && x->simple && edf_slot_of(s, e->slot)->queue == ee->ready &&
-		   edf_slot_of(s, e->slot)->rank.key >= edf_rank(ee)) {
+	    edf_slot_of(s, e->slot)->rank.key >= edf_rank(ee)) {
 		ee->in = ee->ready;
 		tree_insert(ee->in, &ee->node);
 	} else {

@@ -10,7 +10,7 @@ enum { EDF_PERIOD, EDF_BUDGET, EDF_EXTRATIME, EDF_SETTINGS };
 
 /* Periods end here so that a time times a time fits 64 bits. */
 #define EDF_PERIOD_MAX	(4 * NS_PER_S)
-/* Refills in one pick. */
+/* Refills in one pick, at most. */
 #define EDF_BATCH	3u
 /* A utilisation of one slot. */
 #define EDF_ONE		((uint64_t)1 << 32)
@@ -73,6 +73,7 @@ struct edf {
 	struct tree refill;		/* spent and runnable, by deadline */
 	struct tree_node *refill_last;	/* whoever came to it last, and may have left it */
 	uint64_t refill_ns;		/* the first of them, or batch_ns if that is later; NS_NEVER: there is none */
+	unsigned batch;			/* refills in one pick */
 	uint64_t batch_ns;		/* no more of them before then */
 	unsigned carrier;		/* the slot whose `until` has the next refill, at armed_ns */
 	uint64_t armed_ns;

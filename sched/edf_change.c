@@ -28,6 +28,7 @@ static void choose_all_ready(const struct sched *s, unsigned home)
 
 static void note_simple(struct edf *x)
 {
+	x->batch = x->restricted > 0 ? EDF_BATCH - 1 : EDF_BATCH;		/* searches by slot cost more */
 	x->simple = x->homes || (x->slot_count == 1 && x->restricted == 0);
 }
 

@@ -185,28 +185,6 @@ void tree_link_above(struct tree *t, struct tree_node *n, struct tree_node *prev
 	}
 }
 
-void tree_insert_from(struct tree *t, struct tree_node *n, struct tree_node *near)
-{
-	const uint64_t key = n->key;
-	unsigned steps = near->linked ? 4 : 1;
-
-	while (--steps > 0) {
-		struct tree_node *next = near->next[0];
-
-		if (key < near->key) {		/* at most to the end, whose key is 0 */
-			near = near->prev[0];
-		} else if (next->key <= key && next->linked) {
-			near = next;
-		} else {
-			n->linked = true;
-			link(n, next, 0);
-			tree_link_above(t, n, near);
-			return;
-		}
-	}
-	tree_insert(t, n);
-}
-
 /* --- Searches. */
 
 /* Up, passing over what has none of wanted, until there is some before the next; and down from there. */

@@ -62,16 +62,14 @@ static inline uint64_t tree_masks(const struct tree *t)
 
 void tree_init(struct tree *t, bool summed);
 void tree_insert(struct tree *t, struct tree_node *n);
-/* --- The same, in a set without sums, and cheaper where n belongs a few places from `near`, which is in t or not linked. */
-void tree_insert_from(struct tree *t, struct tree_node *n, struct tree_node *near);
 /* n, which stands behind prev in the first list, comes into the others. */
 void tree_link_above(struct tree *t, struct tree_node *n, struct tree_node *prev);
 
+/* tree_insert() into a set without sums, and cheaper where n belongs right behind `near`, which is in t or not linked. */
 static inline void tree_insert_near(struct tree *t, struct tree_node *n, struct tree_node *near)
 {
 	struct tree_node *next = near->next[0];
 
-	/* Right behind it, most often. */
 	if (near->linked && near->key <= n->key && (n->key < next->key || !next->linked)) {
 		n->linked = true;
 		n->next[0] = next;
@@ -81,7 +79,7 @@ static inline void tree_insert_near(struct tree *t, struct tree_node *n, struct 
 			tree_link_above(t, n, near);
 		}
 	} else {
-		tree_insert_from(t, n, near);
+		tree_insert(t, n);
 	}
 }
 
