@@ -47,6 +47,7 @@ void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 		tree_remove(&x->slots, &es->rank);
 	}
 	es->rank.key = rank;
+	es->straight = x->simple && edf_is_due(rank);
 	if (rank <= EDF_RANK_EXTRA) {
 		cpuset_add(&x->low[rank], es->number);
 		x->low_count[rank]++;
@@ -57,7 +58,7 @@ void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 
 static inline void set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 {
-	if (x->simple && edf_is_due(es->rank.key) && edf_is_due(rank)) {
+	if (es->straight && edf_is_due(rank)) {
 		es->rank.key = rank;
 	} else if (es->rank.key != rank) {
 		edf_change_rank(x, es, rank);
@@ -596,7 +597,7 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 	}
 	ee = TREE_ENTRY(es->queue->end.next[0], struct edf_entity, node);
 	last = es->running;
-	if (!x->simple || !edf_is_due(es->rank.key) || !ee->node.linked ||
+	if (!es->straight || !ee->node.linked ||
 	    (last != NULL && !last->spent && last->node.key <= ee->node.key)) {
 		return pick_any(s, es, now_ns, out);
 	}

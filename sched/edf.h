@@ -22,6 +22,7 @@ struct edf_queue {
 
 struct edf_slot {
 	unsigned number;
+	bool straight;			/* it is simple, and what runs has a deadline: a pick has no more to look at than `queue` */
 	struct edf_entity *running;
 	struct edf_entity *promised;	/* for whom it was poked and has not picked yet: he waits nowhere else */
 	struct tree_node rank;		/* in edf.slots, by how urgent is what it runs: EDF_RANK_* */

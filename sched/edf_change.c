@@ -26,10 +26,19 @@ static void choose_all_ready(const struct sched *s, unsigned home)
 	}
 }
 
-static void note_simple(struct edf *x)
+static void note_simple(struct sched *s)
 {
+	struct edf *x = s->priv;
+
 	x->batch = x->restricted > 0 ? EDF_BATCH - 1 : EDF_BATCH;		/* searches by slot cost more */
-	x->simple = x->homes || (x->slot_count == 1 && x->restricted == 0);
+	if (x->simple != (x->homes || (x->slot_count == 1 && x->restricted == 0))) {
+		x->simple = !x->simple;
+		CPUSET_FOREACH(slot, &s->slots) {
+			struct edf_slot *es = edf_slot_of(s, slot);
+
+			edf_change_rank(x, es, es->rank.key);
+		}
+	}
 }
 
 /* --- Slots. */
@@ -66,7 +75,7 @@ unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *plac
 	cpuset_add(&x->low[EDF_RANK_IDLE], slot);
 	x->low_count[EDF_RANK_IDLE]++;
 	x->slot_count++;
-	note_simple(x);
+	note_simple(s);
 	choose_all_ready(s, slot);
 	sched_poke(out, slot);
 	return 0;
@@ -81,7 +90,7 @@ void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out
 
 	(void)now_ns;
 	x->slot_count--;
-	note_simple(x);
+	note_simple(s);
 	edf_change_rank(x, es, EDF_RANK_GONE);		/* nobody is offered to it any more */
 	choose_all_ready(s, slot);
 	while ((n = tree_first(&es->ready)) != NULL) {
@@ -126,7 +135,7 @@ static void note_affinity(struct sched *s, struct edf_entity *ee)
 	x->restricted -= !ee->anywhere;
 	ee->anywhere = all == UINT64_MAX;
 	x->restricted += !ee->anywhere;
-	note_simple(x);
+	note_simple(s);
 	if (!x->homes) {
 		ee->home = first != CPU_NONE && cpuset_next(hard, first + 1) == CPU_NONE ? first : SCHED_NO_SLOT;
 	}
@@ -186,7 +195,7 @@ void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct
 	x->budgets_ns -= ee->budget_ns;
 	x->urgent -= ee->urgent;
 	x->restricted -= !ee->anywhere;
-	note_simple(x);
+	note_simple(s);
 	x->refill_last = x->refill_last == &ee->refill ? &x->refill.end : x->refill_last;
 	list_remove(&ee->link);
 }
