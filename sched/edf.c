@@ -365,12 +365,12 @@ static inline void refill_due(struct sched *s, uint64_t now_ns)
 		if (RARE(ee->entity->on_slot)) {
 			refill_on_slot(s, ee, now_ns);
 		} else {
-			ee->in = ee->ready;
-			if (near->in == ee->in) {		/* also if it is ee */
-				tree_insert_near(ee->in, &ee->node, &near->node);
+			if (near->in == ee->ready) {		/* and so is not ee, which is in none yet */
+				tree_insert_by(ee->ready, &ee->node, &near->node);
 			} else {
-				tree_insert(ee->in, &ee->node);
+				tree_insert(ee->ready, &ee->node);
 			}
+			ee->in = ee->ready;
 			near = ee;
 		}
 		n = x->refill.end.next[0];

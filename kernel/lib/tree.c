@@ -82,7 +82,7 @@ void tree_sum_without(struct tree_node *n, unsigned height)
 
 /* --- Changes. */
 
-static inline void link(struct tree_node *n, struct tree_node *next, int l)
+static inline void link(struct tree_node *n, struct tree_node *next, long l)
 {
 	struct tree_node *prev = next->prev[l];
 
@@ -93,7 +93,7 @@ static inline void link(struct tree_node *n, struct tree_node *next, int l)
 }
 
 /* What is next to at in list l, towards the other end. */
-static INLINE struct tree_node *step(const struct tree_node *at, int l, bool back)
+static INLINE struct tree_node *step(const struct tree_node *at, long l, bool back)
 {
 	return back ? at->prev[l] : at->next[l];
 }
@@ -108,9 +108,9 @@ static INLINE bool passes(uint64_t key, const struct tree_node *n, bool back)
 static INLINE void link_inside(struct tree *t, struct tree_node *n, bool back)
 {
 	const uint64_t key = n->key;
-	const int height = n->height;
+	const long height = n->height;
 	struct tree_node *at = &t->end, *far;
-	int l = 0;
+	long l = 0;
 
 	t->end.key = back ? 0 : UINT64_MAX;	/* nobody passes it: key is neither */
 	while (passes(key, step(at, l + 1, back), back)) {
@@ -150,7 +150,7 @@ static APART void insert_first_time(struct tree *t, struct tree_node *n)
 
 void tree_insert(struct tree *t, struct tree_node *n)
 {
-	unsigned l = 0;
+	long l = 0;
 
 	if (RARE(n->height == 0)) {
 		insert_first_time(t, n);
@@ -159,11 +159,11 @@ void tree_insert(struct tree *t, struct tree_node *n)
 	n->linked = true;
 	if (n->key >= t->end.prev[0]->key) {
 		do {
-			link(n, &t->end, (int)l);
+			link(n, &t->end, l);
 		} while (RARE(++l < n->height));
 	} else if (n->key < t->end.next[0]->key) {
 		do {
-			link(n, t->end.next[l], (int)l);
+			link(n, t->end.next[l], l);
 		} while (RARE(++l < n->height));
 	} else {
 		insert_inside(t, n);
@@ -181,7 +181,7 @@ void tree_link_above(struct tree *t, struct tree_node *n, struct tree_node *prev
 	}
 	for (unsigned l = 1; l < n->height; l++) {
 		prev = up(prev, l);
-		link(n, prev->next[l], (int)l);
+		link(n, prev->next[l], (long)l);
 	}
 }
 

@@ -65,19 +65,29 @@ void tree_insert(struct tree *t, struct tree_node *n);
 /* n, which stands behind prev in the first list, comes into the others. */
 void tree_link_above(struct tree *t, struct tree_node *n, struct tree_node *prev);
 
-/* tree_insert() into a set without sums, and cheaper where n belongs right behind `near`, which is in t or not linked. */
-static inline void tree_insert_near(struct tree *t, struct tree_node *n, struct tree_node *near)
+/* tree_insert() into a set without sums, and cheaper where n belongs right behind `by`, which is in t. */
+static inline void tree_insert_by(struct tree *t, struct tree_node *n, struct tree_node *by)
 {
-	struct tree_node *next = near->next[0];
+	struct tree_node *next = by->next[0];
 
-	if (near->linked && near->key <= n->key && (n->key < next->key || !next->linked)) {
+	if (by->key <= n->key && (n->key < next->key || !next->linked)) {
 		n->linked = true;
 		n->next[0] = next;
-		n->prev[0] = near;
-		near->next[0] = next->prev[0] = n;
+		n->prev[0] = by;
+		by->next[0] = next->prev[0] = n;
 		if (RARE(n->height != 1)) {
-			tree_link_above(t, n, near);
+			tree_link_above(t, n, by);
 		}
+	} else {
+		tree_insert(t, n);
+	}
+}
+
+/* The same where `near` is in t or not linked. */
+static inline void tree_insert_near(struct tree *t, struct tree_node *n, struct tree_node *near)
+{
+	if (near->linked) {
+		tree_insert_by(t, n, near);
 	} else {
 		tree_insert(t, n);
 	}
