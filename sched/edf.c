@@ -328,6 +328,11 @@ static inline void use_up(struct edf *x, struct edf_entity *ee, uint64_t now_ns)
 	expect(x, ee);
 }
 
+static APART void dequeue_other(struct edf_entity *ee)
+{
+	edf_dequeue(ee);
+}
+
 /* The budget of whom an op of a slot was about to be done with has come. */
 static APART void refill_on_slot(struct sched *s, struct edf_entity *ee, uint64_t now_ns)
 {
@@ -354,7 +359,11 @@ static inline void refill_due(struct sched *s, uint64_t now_ns)
 		struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, refill);
 
 		tree_unlink(n);
-		edf_dequeue(ee);
+		if (list_empty(&ee->turn)) {
+			dequeue_other(ee);
+		} else {
+			list_remove(&ee->turn);
+		}
 		if (RARE(ee->special)) {
 			go_on(ee, now_ns);
 			edf_park(ee);
@@ -459,7 +468,7 @@ void edf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64
 	} else if (ran_ns < ee->left_ns) {
 		ee->left_ns -= ran_ns;
 	} else {
-		if (RARE(ran_ns > ee->left_ns)) {
+		if (RARE(ran_ns != ee->left_ns)) {
 			ee->debt_ns += ran_ns - ee->left_ns;
 		}
 		use_up(s->priv, ee, now_ns);
