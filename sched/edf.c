@@ -266,12 +266,17 @@ static APART void pay(struct edf_entity *ee)
 	ee->left_ns -= debt_ns;
 }
 
-static inline void give(struct edf_entity *ee, uint64_t deadline_ns, uint64_t budget_ns)
+static inline void give_all(struct edf_entity *ee, uint64_t deadline_ns, uint64_t budget_ns)
 {
 	ee->left_ns = budget_ns;
 	ee->deadline_ns = deadline_ns;
 	ee->node.key = deadline_ns;
 	ee->spent = false;
+}
+
+static inline void give(struct edf_entity *ee, uint64_t deadline_ns, uint64_t budget_ns)
+{
+	give_all(ee, deadline_ns, budget_ns);
 	if (RARE(ee->debt_ns > 0)) {
 		pay(ee);
 	}
@@ -308,6 +313,7 @@ static APART void go_on(struct edf_entity *ee, uint64_t now_ns)
 		give(ee, MAX(ee->deadline_ns + ee->period_ns, now_ns), ee->budget_ns);
 	}
 	ee->node.key = edf_key(ee);
+	edf_note_special(ee);
 }
 
 /* The budget is used up. */
@@ -368,7 +374,7 @@ static inline void refill_due(struct sched *s, uint64_t now_ns)
 			go_on(ee, now_ns);
 			edf_park(ee);
 		} else {
-			give(ee, MAX(ee->deadline_ns + ee->period_ns, now_ns), ee->budget_ns);
+			give_all(ee, MAX(ee->deadline_ns + ee->period_ns, now_ns), ee->budget_ns);
 		}
 		x->came[count++] = ee;
 		if (RARE(ee->entity->on_slot)) {
@@ -470,6 +476,7 @@ void edf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64
 	} else {
 		if (RARE(ran_ns != ee->left_ns)) {
 			ee->debt_ns += ran_ns - ee->left_ns;
+			ee->special = true;
 		}
 		use_up(s->priv, ee, now_ns);
 	}

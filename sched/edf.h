@@ -43,7 +43,7 @@ struct edf_entity {
 	bool spent;			/* no budget until deadline_ns: runs in extra time, or is parked */
 	bool extratime, anywhere;
 	bool urgent;			/* comes before all deadlines: edf_set_urgent() */
-	bool special;			/* is urgent, has parts, or no extra time: a refill has more to do */
+	bool special;			/* is urgent, has parts, a debt or no extra time: a refill has more to do */
 	unsigned home;			/* the only slot where it runs with budget, or SCHED_NO_SLOT */
 	/* Settings. */
 	uint64_t period_ns, budget_ns, weight, latency_ns, quantum_ns;
@@ -159,6 +159,11 @@ static inline void edf_park(struct edf_entity *ee)
 {
 	ee->entity->parked = ee->spent && !ee->extratime ? SCHED_PARK_BUDGET : SCHED_NOT_PARKED;
 	ee->entity->parked_until_ns = ee->deadline_ns;
+}
+
+static inline void edf_note_special(struct edf_entity *ee)
+{
+	ee->special = ee->urgent || ee->latency_ns > 0 || !ee->extratime || ee->debt_ns > 0;
 }
 
 /* --- edf.c. */

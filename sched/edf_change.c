@@ -243,11 +243,6 @@ void edf_set_home(struct sched *s, struct edf_entity *ee, unsigned home, struct 
 	}
 }
 
-static void note_special(struct edf_entity *ee)
-{
-	ee->special = ee->urgent || ee->latency_ns > 0 || !ee->extratime;
-}
-
 void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct sched_out *out)
 {
 	if (ee->urgent != urgent) {
@@ -255,7 +250,7 @@ void edf_set_urgent(struct sched *s, struct edf_entity *ee, bool urgent, struct 
 
 		x->urgent += urgent ? 1u : -1u;
 		ee->urgent = urgent;
-		note_special(ee);
+		edf_note_special(ee);
 		place_again(s, ee, out);
 	}
 }
@@ -304,7 +299,6 @@ void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity
 	ee->period_ns = want->period_ns, ee->budget_ns = want->budget_ns;
 	ee->weight = want->weight, ee->latency_ns = want->latency_ns, ee->quantum_ns = want->quantum_ns;
 	ee->extratime = want->extratime;
-	note_special(ee);
 	ee->vtime = MIN(ee->vtime, x->vtime + (ee->quantum_ns << 16) / ee->weight);	/* as if it had had that weight */
 	if (ee->budget_ns == 0) {
 		ee->spent = true;
@@ -314,6 +308,7 @@ void edf_reserve(struct sched *s, struct edf_entity *ee, const struct edf_entity
 	} else {
 		edf_retime(ee, use, now_ns);
 	}
+	edf_note_special(ee);
 	if (ee->entity->runnable) {
 		if (ee->spent) {
 			edf_expect_refill(x, ee);

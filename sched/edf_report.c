@@ -40,6 +40,7 @@ void edf_import(struct sched *s, struct sched_entity *e, const struct sched_snap
 	ee->left_ns = from->left_ns;
 	ee->spent = ee->left_ns == 0;
 	edf_retime(ee, from->period_ns > 0 ? edf_use_of(from->budget_ns, from->period_ns) : EDF_ONE, now_ns);
+	edf_note_special(ee);
 	if (ee->spent) {
 		ee->left_ns = ee->quantum_ns;
 		ee->vtime = ((struct edf *)s->priv)->vtime;
