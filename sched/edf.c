@@ -31,7 +31,7 @@
  */
 #include "sched/edf.h"
 
-#define EDF_SORT	3u
+#define EDF_SORT	2u
 
 /* --- Slots. */
 
