@@ -392,7 +392,7 @@ static inline void refill_due(struct sched *s, uint64_t now_ns)
 	} while (n->key - 1 < now_ns && count < x->batch);	/* the end's key is 0 */
 	x->batch_ns = now_ns + 1;
 	x->refill_ns = n->linked ? MAX(n->key, now_ns + 1) : NS_NEVER;
-	x->came_count = x->slot_count > 1 ? count : 0;
+	x->came_count = count;
 }
 
 /* --- Ops. */
@@ -582,13 +582,13 @@ static APART struct sched_pick pick_any(struct sched *s, struct edf_slot *es, ui
 	return (struct sched_pick){ .entity = ee == NULL ? NULL : ee->entity, .until_ns = until_of(x, es, now_ns) };
 }
 
-static APART struct sched_pick refill_and_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+static APART struct sched_pick refill_and_pick(struct sched *s, struct edf_slot *es, uint64_t now_ns, struct sched_out *out)
 {
 	struct sched_pick p;
 
 	refill_due(s, now_ns);
-	p = edf_pick(s, slot, now_ns, out);
-	if (((struct edf *)s->priv)->came_count > 0) {
+	p = edf_pick(s, es->number, now_ns, out);
+	if (((struct edf *)s->priv)->slot_count > 1) {
 		offer_again(s, out);
 	}
 	return p;
@@ -609,7 +609,7 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 	struct sched_pick p;
 
 	if (x->refill_ns <= now_ns) {
-		return refill_and_pick(s, slot, now_ns, out);
+		return refill_and_pick(s, es, now_ns, out);
 	}
 	ee = TREE_ENTRY(es->queue->end.next[0], struct edf_entity, node);
 	last = es->running;
