@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Earliest deadline first with constant-bandwidth servers, for `rtds` (one queue for all slots) and `sedf` (each
- * reservation has a home slot): what happens while entities run and sleep. Slots, entities and settings that change are
- * edf_change.c's; admission and text are edf_report.c's.
+ * reservation has a home slot): what happens while entities run and sleep. What is rare of that is edf_server.c's; slots,
+ * entities and settings that change are edf_change.c's; admission and text are edf_report.c's.
  *
  * An entity has a budget in every period. What differs from Xen is where periods begin. Xen's stand on a grid of their
  * own, so a guest whose jobs are released elsewhere meets a half-used budget. Here (Abeni and Buttazzo 1998) a wake
@@ -28,6 +28,9 @@
  * A slot's rank says how urgent what it runs is: idle, extra time, or the deadline. Whoever comes is promised to the
  * allowed slot of the least rank, if that is less than his own. A slot is poked then, and nobody else is offered to it before it
  * picks: it will take the first due of all anyway, and if that is another, the promised one is offered again.
+ *
+ * Most switches are from one deadline to the next where a slot has but one queue to look at: it is `straight`. Such a pick
+ * calls nothing and saves no registers; charge has moved whoever used up its budget already.
  */
 #include "sched/edf.h"
 
@@ -258,69 +261,11 @@ void edf_drop_refill(struct edf *x, struct edf_entity *ee)
 
 /* --- The server. */
 
-static APART void pay(struct edf_entity *ee)
-{
-	uint64_t debt_ns = MIN(ee->debt_ns, ee->left_ns - 1);
-
-	ee->debt_ns -= debt_ns;
-	ee->left_ns -= debt_ns;
-}
-
-static inline void give_all(struct edf_entity *ee, uint64_t deadline_ns, uint64_t budget_ns)
-{
-	ee->left_ns = budget_ns;
-	ee->deadline_ns = deadline_ns;
-	ee->node.key = deadline_ns;
-	ee->spent = false;
-}
-
-static inline void give(struct edf_entity *ee, uint64_t deadline_ns, uint64_t budget_ns)
-{
-	give_all(ee, deadline_ns, budget_ns);
-	if (RARE(ee->debt_ns > 0)) {
-		pay(ee);
-	}
-}
-
-/* A period begins at from_ns, with `latency` in parts that double, the first that long: the same share, sooner. */
-void edf_begin(struct edf_entity *ee, uint64_t from_ns)
-{
-	ee->part_ns = ee->latency_ns > 0 && ee->latency_ns < ee->period_ns ? ee->latency_ns : ee->period_ns;
-	ee->part_end_ns = from_ns + ee->period_ns;
-	ee->given_ns = MAX(ee->budget_ns * ee->part_ns / ee->period_ns, 1u);
-	give(ee, from_ns + ee->part_ns, ee->given_ns);
-}
-
-/* The next part of a period. */
-static APART void next_part(struct edf_entity *ee, uint64_t now_ns)
-{
-	uint64_t from_ns = ee->deadline_ns, budget_ns;
-
-	ee->part_ns = MIN(2 * ee->part_ns, ee->part_end_ns - from_ns);
-	budget_ns = from_ns + ee->part_ns == ee->part_end_ns ? ns_since(ee->given_ns, ee->budget_ns) :
-							       ee->budget_ns * ee->part_ns / ee->period_ns;
-	budget_ns = MAX(budget_ns, 1u);
-	ee->given_ns += budget_ns;
-	give(ee, MAX(from_ns + ee->part_ns, now_ns), budget_ns);
-}
-
-/* The period, or the part of one, that ended at deadline_ns is followed by the next. Late by a period is late enough. */
-static APART void go_on(struct edf_entity *ee, uint64_t now_ns)
-{
-	if (ee->latency_ns > 0 && ee->deadline_ns < ee->part_end_ns) {
-		next_part(ee, now_ns);
-	} else {
-		give(ee, MAX(ee->deadline_ns + ee->period_ns, now_ns), ee->budget_ns);
-	}
-	ee->node.key = edf_key(ee);
-	edf_note_special(ee);
-}
-
 /* The budget is used up. */
 static inline void use_up(struct edf *x, struct edf_entity *ee, uint64_t now_ns)
 {
 	if (RARE(now_ns >= ee->deadline_ns)) {
-		go_on(ee, now_ns);
+		edf_go_on(ee, now_ns);
 		return;
 	}
 	ee->spent = true;
@@ -371,10 +316,10 @@ static inline void refill_due(struct sched *s, uint64_t now_ns)
 			list_remove(&ee->turn);
 		}
 		if (RARE(ee->special)) {
-			go_on(ee, now_ns);
+			edf_go_on(ee, now_ns);
 			edf_park(ee);
 		} else {
-			give_all(ee, MAX(ee->deadline_ns + ee->period_ns, now_ns), ee->budget_ns);
+			edf_give(ee, MAX(ee->deadline_ns + ee->period_ns, now_ns), ee->budget_ns);
 		}
 		x->came[count++] = ee;
 		if (RARE(ee->entity->on_slot)) {
@@ -397,14 +342,6 @@ static inline void refill_due(struct sched *s, uint64_t now_ns)
 
 /* --- Ops. */
 
-/* What it ran beyond its share it has slept off since, if that was over. */
-static APART void forgive(struct edf_entity *ee, uint64_t now_ns)
-{
-	uint64_t slept_ns = MIN(ns_since(MAX(ee->deadline_ns, ee->slept_ns), now_ns), EDF_PERIOD_MAX);
-
-	ee->debt_ns = ns_since(ee->use * slept_ns >> 32, ee->debt_ns);
-}
-
 void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	struct edf *x = s->priv;
@@ -414,13 +351,11 @@ void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct s
 	if (ee->budget_ns > 0 && slept &&
 	    (now_ns >= ee->deadline_ns ||
 	     (!ee->spent && ee->left_ns * ee->period_ns > (ee->deadline_ns - now_ns) * ee->budget_ns))) {
-		if (RARE(ee->debt_ns > 0)) {
-			forgive(ee, now_ns);
-		}
-		if (ee->latency_ns == 0) {
-			give(ee, now_ns + ee->period_ns, ee->budget_ns);
-		} else {
+		if (RARE(ee->special)) {
+			edf_forgive(ee, now_ns);
 			edf_begin(ee, now_ns);
+		} else {
+			edf_give(ee, now_ns + ee->period_ns, ee->budget_ns);
 		}
 	} else if (ee->spent) {
 		ee->vtime = MAX(ee->vtime, x->vtime);
@@ -600,7 +535,6 @@ static APART struct sched_pick unlink_above(struct tree_node *n, struct sched_pi
 	return p;
 }
 
-/* The usual one, where a deadline follows a deadline and nobody is promised, calls nothing: it jumps to all else. */
 struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct edf *x = s->priv;

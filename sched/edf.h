@@ -166,6 +166,20 @@ static inline void edf_note_special(struct edf_entity *ee)
 	ee->special = ee->urgent || ee->latency_ns > 0 || !ee->extratime || ee->debt_ns > 0;
 }
 
+/* Of whom is not special. */
+static inline void edf_give(struct edf_entity *ee, uint64_t deadline_ns, uint64_t budget_ns)
+{
+	ee->left_ns = budget_ns;
+	ee->deadline_ns = deadline_ns;
+	ee->node.key = deadline_ns;
+	ee->spent = false;
+}
+
+/* --- edf_server.c. */
+void edf_begin(struct edf_entity *ee, uint64_t from_ns);
+void edf_go_on(struct edf_entity *ee, uint64_t now_ns);
+void edf_forgive(struct edf_entity *ee, uint64_t now_ns);
+
 /* --- edf.c. */
 void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank);
 /* Pokes the slot whose `until` has to have a refill that has come. */
@@ -175,7 +189,6 @@ void edf_drop_refill(struct edf *x, struct edf_entity *ee);
 /* ee waits, and is offered to nobody yet. */
 void edf_insert(struct sched *s, struct edf_entity *ee);
 void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out);
-void edf_begin(struct edf_entity *ee, uint64_t from_ns);
 void edf_init(struct sched *s, bool homes);
 unsigned edf_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns, struct sched_out *out);
 void edf_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out);

@@ -218,7 +218,7 @@ static const char *wrong_entity(const struct edf *x, const struct edf_entity *ee
 	       ee->in != NULL && (ee->node.key != edf_key(ee) || extra != ee->spent) ? "is in the wrong place or queue" :
 	       ee->refill.linked != (e->runnable && ee->spent && ee->budget_ns > 0) ? "waits for a budget it has, or for none" :
 	       e->parked != SCHED_NOT_PARKED && (!e->runnable || !ee->spent || ee->extratime) ? "is parked without reason" :
-	       !ee->spent && ee->left_ns > ee->budget_ns ? "has more than its budget" : NULL;
+	       !ee->spent && ee->left_ns - 1 >= ee->budget_ns ? "has more than its budget, or none and is not spent" : NULL;
 }
 
 bool edf_check(struct sched *s, struct sched_reason *why)
@@ -249,6 +249,7 @@ bool edf_check(struct sched *s, struct sched_reason *why)
 		}
 		ranked += es->rank.linked;
 		if (es->rank.linked != (!x->homes && edf_is_due(es->rank.key)) ||
+		    es->straight != (x->simple && edf_is_due(es->rank.key)) ||
 		    (es->promised != NULL && (es->promised->promised_by != es || !es->promised->entity->runnable))) {
 			return sched_refuse(ERR_STATE, why, "slot %u: has the wrong rank or promise", slot) == ERR_OK;
 		}
