@@ -325,7 +325,8 @@ static inline void refill_due(struct sched *s, uint64_t now_ns)
 		if (RARE(ee->entity->on_slot)) {
 			refill_on_slot(s, ee, now_ns);
 		} else {
-			if (near->in == ee->ready) {		/* and so is not ee, which is in none yet */
+			/* In one queue, and so near is not ee, which is in none yet; one with sums takes nobody that way. */
+			if (near->in == ee->ready && !ee->ready->summed) {
 				tree_insert_by(ee->ready, &ee->node, &near->node);
 			} else {
 				tree_insert(ee->ready, &ee->node);

@@ -224,7 +224,7 @@ static const char *wrong_entity(const struct edf *x, const struct edf_entity *ee
 bool edf_check(struct sched *s, struct sched_reason *why)
 {
 	struct edf *x = s->priv;
-	unsigned queued[3] = { 0 }, refills = 0, fresh = 0, ranked = 0;
+	unsigned queued[4] = { 0 }, refills = 0, fresh = 0, ranked = 0;
 
 	LIST_FOREACH(node, &x->entities) {
 		const struct edf_entity *ee = LIST_ENTRY(node, struct edf_entity, link);
@@ -237,6 +237,7 @@ bool edf_check(struct sched *s, struct sched_reason *why)
 		queued[0] += ee->in == &x->ready.anywhere;
 		queued[1] += ee->in == &x->extra.anywhere;
 		queued[2] += ee->in == &x->extra.pinned;
+		queued[3] += ee->in == &x->ready.pinned;
 		refills += ee->refill.linked;
 		fresh += !list_empty(&ee->turn);
 	}
@@ -255,7 +256,8 @@ bool edf_check(struct sched *s, struct sched_reason *why)
 		}
 	}
 	if (!tree_check(&x->ready.anywhere, queued[0]) || !tree_check(&x->extra.anywhere, queued[1]) ||
-	    !tree_check(&x->extra.pinned, queued[2]) || !tree_check(&x->refill, refills) ||
+	    !tree_check(&x->extra.pinned, queued[2]) || !tree_check(&x->ready.pinned, queued[3]) ||
+	    !tree_check(&x->refill, refills) ||
 	    x->refill_ns != (refills == 0 ? NS_NEVER : MAX(tree_first(&x->refill)->key, x->batch_ns)) ||
 	    !tree_check(&x->slots, ranked) ||
 	    !list_check(&x->fresh, fresh)) {

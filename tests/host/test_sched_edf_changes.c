@@ -40,6 +40,22 @@ TEST(slept_off, "who has had too much and sleeps for longer than that is worth h
 	}
 }
 
+TEST(bound_together, "rtds: two bound to two cpus, whose budgets come together while others run there, are both found afterwards")
+{
+	const struct sim_pattern later = { .kind = SIM_BUSY, .phase_ns = 8 * MS };
+	const char *values = "period=10ms budget=4ms extratime=off";
+	const struct cpuset two = sim_cpus(0, 2);
+	struct sim *sim = machine(2);
+	struct sim_pool *p = pool(sim, "rtds", 2);
+
+	CHECK_EQ(sim_pin(one(p, "a", values, &busy), &two, NULL), ERR_OK);
+	CHECK_EQ(sim_pin(one(p, "b", values, &busy), &two, NULL), ERR_OK);
+	one(p, "c", values, &later), one(p, "d", values, &later);
+	run(sim, 17 * MS);
+	CHECK_STR(table, "0 a 0-4000\n1 b 0-4000\n0 c 8000-12000\n1 d 8000-12000\n0 a 12000-16000\n1 b 12000-16000\n");
+	sim_destroy(sim);
+}
+
 /* --- Somebody changes his settings all the time, always to half a cpu. */
 
 struct shopper {
