@@ -232,7 +232,7 @@ static inline void expect(struct edf *x, struct edf_entity *ee)
 	x->refill_last = &ee->refill;
 	ee->refill.key = ee->deadline_ns;
 	if (RARE(ee->deadline_ns < x->refill_ns)) {
-		x->refill_ns = ee->deadline_ns;
+		x->refill_ns = MAX(ee->deadline_ns, x->batch_ns);
 	}
 	tree_insert_near(&x->refill, &ee->refill, last);
 }

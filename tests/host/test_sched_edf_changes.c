@@ -56,6 +56,31 @@ TEST(bound_together, "rtds: two bound to two cpus, whose budgets come together w
 	sim_destroy(sim);
 }
 
+static void pause_and_resume(struct sim *sim, void *arg)
+{
+	(void)sim;
+	sim_pause(sim_entity_group(arg));
+	sim_resume(sim_entity_group(arg));
+}
+
+TEST(same_ns, "who is paused and resumed in the ns when more budgets come than one pick refills has his with the rest of them")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		static const char *const name[] = { "a", "b", "c", "d", "e" };
+		struct sim *sim = machine(1);
+		struct sim_pool *p = pool(sim, both[i], 1);
+		struct sim_entity *last = NULL;
+
+		for (unsigned k = 0; k < ARRAY_SIZE(name); k++) {
+			last = one(p, name[k], "period=10ms budget=1ms extratime=off", &busy);
+		}
+		sim_at(sim, 10 * MS + 1, pause_and_resume, last);
+		run(sim, 20 * MS);
+		CHECK_EQ(sim_figures(last).run_ns, 2 * MS);
+		sim_destroy(sim);
+	}
+}
+
 /* --- Somebody changes his settings all the time, always to half a cpu. */
 
 struct shopper {
