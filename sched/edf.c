@@ -70,15 +70,7 @@ static inline void set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 
 static APART unsigned low_pinned(const struct sched_entity *e, const struct cpuset *low)
 {
-	if (cpuset_has(low, e->slot) && cpuset_has(&e->hard, e->slot)) {
-		return e->slot;
-	}
-	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
-		if ((low->word[i] & e->hard.word[i]) != 0) {
-			return i * 64 + (unsigned)__builtin_ctzl(low->word[i] & e->hard.word[i]);
-		}
-	}
-	return CPU_NONE;
+	return sched_slot_among(low, e);
 }
 
 /* Of the slots in `low` one that ee may run on, its last one before others; CPU_NONE: there is none. */

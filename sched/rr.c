@@ -72,23 +72,10 @@ static void set_idle(struct rr_sched *rr, unsigned slot, bool idle)
 	}
 }
 
-static unsigned idle_for(const struct rr_sched *rr, const struct sched_entity *e)
-{
-	if (cpuset_has(&rr->idle, e->slot) && cpuset_has(&e->hard, e->slot)) {
-		return e->slot;		/* its last one before others */
-	}
-	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
-		if ((rr->idle.word[i] & e->hard.word[i]) != 0) {
-			return i * 64 + (unsigned)__builtin_ctzl(rr->idle.word[i] & e->hard.word[i]);
-		}
-	}
-	return CPU_NONE;
-}
-
 /* Pokes one idle slot that re may run on. */
 static APART void call(struct sched *s, struct rr_entity *re, struct sched_out *out)
 {
-	unsigned slot = idle_for(s->priv, re->entity);
+	unsigned slot = sched_slot_among(&((struct rr_sched *)s->priv)->idle, re->entity);
 
 	if (slot != CPU_NONE) {
 		set_idle(s->priv, slot, false);

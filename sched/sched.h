@@ -158,6 +158,20 @@ static inline void sched_set_slot(struct sched_entity *e, unsigned slot)
 	__atomic_store_n(&e->slot, slot, __ATOMIC_RELAXED);
 }
 
+/* The one of `slots` that e may run on, its last one before others; CPU_NONE: there is none. */
+static inline unsigned sched_slot_among(const struct cpuset *slots, const struct sched_entity *e)
+{
+	if (cpuset_has(slots, e->slot) && cpuset_has(&e->hard, e->slot)) {
+		return e->slot;
+	}
+	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
+		if ((slots->word[i] & e->hard.word[i]) != 0) {
+			return i * 64 + (unsigned)__builtin_ctzl(slots->word[i] & e->hard.word[i]);
+		}
+	}
+	return CPU_NONE;
+}
+
 /* An entity's standing, for another policy, which takes what it knows. Affinity is the entity's. */
 struct sched_snapshot {
 	int64_t weight, cap;		/* group values, 0: unset */

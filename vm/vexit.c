@@ -235,7 +235,6 @@ static unsigned on_io(struct virt_vcpu *v)
 static unsigned on_hlt(struct virt_vcpu *v)
 {
 	struct vcpu *vcpu = vcpu_of(v);
-
 	uint64_t rflags = virt->get_rflags(v);
 
 	vcpu->halted_with_if = (rflags & RFLAGS_IF) != 0;

@@ -5,9 +5,7 @@
 #include "tests/host/vm_fixture.h"
 #include "vm/vmap.h"
 
-#define SCRIPT(name, ...)	static const struct fake_step name[] = { __VA_ARGS__ }
 #define MSR_BASE	0x1bu
-#define END		FAKE_OUT(0xf4, 1, 0)
 #define X2APIC_SVR	0x80fu
 #define X2APIC_ON	FAKE_WRMSR(MSR_BASE, 0xfee00d00ul), FAKE_WRMSR(X2APIC_SVR, 0x1fful)
 

@@ -6,7 +6,6 @@
 #include "tests/host/vm_fixture.h"
 #include "vm/vm_manifest.h"
 
-#define SCRIPT(name, ...)	static const struct fake_step name[] = { __VA_ARGS__ }
 #define MAKE(cpus, script)	fixture_make(cpus, script, ARRAY_SIZE(script))
 
 SCRIPT(spin, { .kind = FAKE_SPIN });

@@ -6,7 +6,6 @@
 #include "vm/vmap.h"
 #include "vm/vmsr.h"
 
-#define SCRIPT(name, ...)	static const struct fake_step name[] = { __VA_ARGS__ }
 #define MAKE(cpus, script)	fixture_make(cpus, script, ARRAY_SIZE(script))
 
 #define LAPIC_SVR	0xf0u
@@ -19,18 +18,8 @@
 #define MSR_BASE	0x1bu
 #define MSR_DEADLINE	0x6e0u
 #define X2APIC_ON	FAKE_WRMSR(MSR_BASE, 0xfee00d00ul), FAKE_WRMSR(X2APIC_SVR, 0x1fful)
-#define END		FAKE_OUT(0xf4, 1, 0)
 
-static struct vm *make(unsigned cpus, const struct fake_step *script, unsigned count)
-{
-	struct vm_config c;
-
-	fixture_make(cpus, script, count);
-	c = fixture_config("v");
-	return fixture_start(&c);
-}
-
-#define START(cpus, script)	make(cpus, script, ARRAY_SIZE(script))
+#define START(cpus, script)	fixture_start_script(cpus, script, ARRAY_SIZE(script))
 
 TEST(registers, "CPUID, RDMSR, WRMSR, IN and a hypercall change the registers they should and go on")
 {
@@ -268,7 +257,7 @@ static void check_deadline(bool halts, uint64_t ticks)
 	script[n++] = (struct fake_step)FAKE_WRMSR(MSR_DEADLINE, ticks);
 	script[n++] = halts ? halt : spin;
 	script[n++] = last;
-	vm = make(1, script, n);
+	vm = fixture_start_script(1, script, n);
 	/* The guest's TSC is 0 at its start, and the clock stands while exits are handled. */
 	due = vm->start_ns + (ticks + FAKE_TSC_PER_NS - 1) / FAKE_TSC_PER_NS;
 	for (unsigned i = 0; i < 20 && fixture_guest(vm)->taken_count == 0; i++) {

@@ -4,21 +4,9 @@
 
 #include "tests/host/vm_fixture.h"
 
-#define SCRIPT(name, ...)	static const struct fake_step name[] = { __VA_ARGS__ }
 #define MAKE(cpus, script)	fixture_make(cpus, script, ARRAY_SIZE(script))
 #define X2APIC_ON	FAKE_WRMSR(0x1b, 0xfee00d00ul), FAKE_WRMSR(0x80f, 0x1fful)
-#define END		FAKE_OUT(0xf4, 1, 0)
-
-static struct vm *make(unsigned cpus, const struct fake_step *script, unsigned count)
-{
-	struct vm_config c;
-
-	fixture_make(cpus, script, count);
-	c = fixture_config("v");
-	return fixture_start(&c);
-}
-
-#define START(cpus, script)	make(cpus, script, ARRAY_SIZE(script))
+#define START(cpus, script)	fixture_start_script(cpus, script, ARRAY_SIZE(script))
 
 TEST(nmi, "an NMI ends any halt, also one with interrupts off")
 {
@@ -39,7 +27,7 @@ TEST(nmi, "an NMI ends any halt, also one with interrupts off")
 /* A guest that is about to execute the script with an NMI requested, in the state given. */
 static struct vm *with_nmi(const struct fake_step *script, unsigned count, bool shadow, bool in_nmi)
 {
-	struct vm *vm = make(1, script, count);
+	struct vm *vm = fixture_start_script(1, script, count);
 	struct fake_virt_vcpu *g = fixture_guest(vm);
 
 	g->interrupts = true;

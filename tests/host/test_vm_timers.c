@@ -21,7 +21,6 @@
 #define STORM_NS (48 * STEP_NS)
 #define SLICE_NS (10 * NS_PER_MS)	/* of rr, which the fixture's pool has */
 
-#define SCRIPT(name, ...)   static const struct fake_step name[] = { __VA_ARGS__ }
 #define RUN(assisted, name) run(assisted, name, ARRAY_SIZE(name))
 
 /* Runs a script from its time 0 past its end. */

@@ -17,6 +17,9 @@
 #include "vm/vcpu.h"
 #include "vm/vm.h"
 
+#define SCRIPT(name, ...)	static const struct fake_step name[] = { __VA_ARGS__ }
+#define END		FAKE_OUT(0xf4, 1, 0)	/* of a guest: with code 0 */
+
 #define FIXTURE_CHUNKS	10u
 #define FIXTURE_RAM	(6 * MIB)
 
@@ -157,6 +160,16 @@ static inline struct vm *fixture_start(const struct vm_config *c)
 	CHECK_EQ(vm_create(c, pool_at(0), &vm, &fixture_why), ERR_OK);
 	CHECK_EQ(vm_start(vm, &fixture_why), ERR_OK);
 	return vm;
+}
+
+/* A machine, and a VM of one vCPU on it that runs the script. */
+static inline struct vm *fixture_start_script(unsigned cpus, const struct fake_step *script, unsigned count)
+{
+	struct vm_config c;
+
+	fixture_make(cpus, script, count);
+	c = fixture_config("v");
+	return fixture_start(&c);
 }
 
 /* A machine of two cpus, which virtualize local APICs, and a VM on it. */
