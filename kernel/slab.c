@@ -19,12 +19,7 @@ _Static_assert(sizeof(struct slab_page) <= SLAB_ALIGN, "header fits before the f
 
 static unsigned class_of(size_t bytes)
 {
-	unsigned class = 0;
-
-	while ((size_t)SLAB_ALIGN << class < bytes) {
-		class++;
-	}
-	return class;
+	return bytes <= SLAB_ALIGN ? 0 : 64 - (unsigned)__builtin_clzl((bytes - 1) / SLAB_ALIGN);
 }
 
 static uint64_t all_free(unsigned class)
@@ -87,7 +82,7 @@ void *slab_alloc(struct slab *s, size_t bytes, unsigned node)
 	if (p->free == 0) {
 		list_remove(&p->link);
 	}
-	return memset((uint8_t *)p + SLAB_ALIGN + ((size_t)i * SLAB_ALIGN << class), 0, (size_t)SLAB_ALIGN << class);
+	return memset((uint8_t *)p + SLAB_ALIGN + ((size_t)i * SLAB_ALIGN << class), 0, bytes);
 }
 
 void slab_free(struct slab *s, void *ptr, size_t bytes)

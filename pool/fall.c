@@ -56,10 +56,11 @@ static size_t block_size(const struct pool *p, enum pool_private what)
 
 bool pool_private_new(const struct pool *p, enum pool_private what, unsigned node, void **to)
 {
-	uint8_t *block = block_size(p, what) > 0 ? heap_alloc(block_size(p, what), node) : NULL;
+	const size_t bytes = block_size(p, what);
+	uint8_t *block = bytes > 0 ? heap_alloc(bytes, node) : NULL;
 
 	*to = block != NULL && p->fallen ? block + spare_at(p, what) : block;
-	return block != NULL || block_size(p, what) == 0;
+	return block != NULL || bytes == 0;
 }
 
 void pool_private_free(const struct pool *p, enum pool_private what, void *ptr)

@@ -121,6 +121,16 @@ void pool_entity_pause(struct sched_entity *e)
 	ASSERT(!e->on_slot && !e->runnable);
 }
 
+void pool_end_pause(struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	if (--e->pauses == 0) {
+		e->blocked_since_ns = now_ns;
+		if (e->awake) {
+			pool_make_runnable(cpu_this(), e, now_ns, out);
+		}
+	}
+}
+
 void pool_entity_resume(struct sched_entity *e)
 {
 	struct sched_out out;
@@ -130,12 +140,7 @@ void pool_entity_resume(struct sched_entity *e)
 	lock = pool_entity_lock(e);
 	ASSERT(lock != NULL && e->pauses > 0);
 	sched_out_init(&out);
-	if (--e->pauses == 0) {
-		e->blocked_since_ns = arch_now_ns();
-		if (e->awake) {
-			pool_make_runnable(cpu_this(), e, e->blocked_since_ns, &out);
-		}
-	}
+	pool_end_pause(e, arch_now_ns(), &out);
 	spin_unlock(lock);
 	pool_send_pokes(&out);
 }

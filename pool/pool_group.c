@@ -20,25 +20,31 @@ struct passage {
 struct memory {
 	void *group;
 	struct passage *entity;			/* [n], for as long as the operation takes */
+	struct passage one;			/* most VMs have 1 vCPU */
 	unsigned n;
 };
+
+static void free_passages(struct memory *m)
+{
+	if (m->entity != &m->one) {
+		heap_free(m->entity, m->n * sizeof(m->entity[0]));
+	}
+}
 
 static void free_memory(const struct pool *p, struct memory *m)
 {
 	for (unsigned i = 0; m->entity != NULL && i < m->n; i++) {
 		pool_private_free(p, POOL_PRIVATE_ENTITY, m->entity[i].priv);
 	}
-	heap_free(m->entity, m->n * sizeof(m->entity[0]));
+	free_passages(m);
 	pool_private_free(p, POOL_PRIVATE_GROUP, m->group);
 }
 
 static enum err allocate(const struct pool *p, unsigned n, struct memory *m, struct sched_reason *why)
 {
 	*m = (struct memory){ .n = n };
-	if (n > 0) {
-		m->entity = heap_alloc(n * sizeof(m->entity[0]), p->node);
-	}
-	if ((n > 0 && m->entity == NULL) || !pool_private_new(p, POOL_PRIVATE_GROUP, p->node, &m->group)) {
+	m->entity = n > 1 ? heap_alloc(n * sizeof(m->entity[0]), p->node) : &m->one;
+	if (m->entity == NULL || !pool_private_new(p, POOL_PRIVATE_GROUP, p->node, &m->group)) {
 		goto fail;
 	}
 	for (unsigned i = 0; i < n; i++) {
@@ -233,7 +239,7 @@ enum err pool_group_add(struct pool *p, struct sched_group *g, struct sched_enti
 		enter(p, e[i], arch_now_ns(), &out);
 	}
 	pool_unlock_all(p);
-	heap_free(m.entity, m.n * sizeof(m.entity[0]));
+	free_passages(&m);
 	pool_send_pokes(&out);
 	return ERR_OK;
 }
@@ -347,6 +353,7 @@ static void enter_pool(struct pool *from, struct pool *to, const struct memory *
 		if (to->sched.ops->import != NULL) {
 			POOL_GUARD(POOL_ASK(cpu_this(), to, import, &to->sched, e, &m->entity[i].standing, now_ns));
 		}
+		pool_end_pause(e, now_ns, &out);
 		i++;
 	}
 	pool_unlock_all(to);
@@ -370,9 +377,6 @@ static void change_hands(struct pool *from, struct pool *to, struct sched_group 
 	unlist_group(g);
 	list_group(to, g);
 	enter_pool(from, to, m, &transit);
-	FOREACH_OF_GROUP(e, to, g) {
-		pool_entity_resume(e);
-	}
 }
 
 /* May g come to `to`, with its values as that policy knows them? */
@@ -417,7 +421,7 @@ enum err pool_group_move(struct sched_group *g, struct pool *to, struct sched_re
 		return err;
 	}
 	change_hands(from, to, g, &m);
-	heap_free(m.entity, m.n * sizeof(m.entity[0]));
+	free_passages(&m);
 	return ERR_OK;
 }
 

@@ -123,6 +123,9 @@ static inline void pool_make_runnable(struct cpu *self, struct sched_entity *e, 
 	POOL_ASK(self, e->pool, wake, &e->pool->sched, e, now_ns, out);
 }
 
+/* One of e's pauses is over: pool_entity_resume(). */
+void pool_end_pause(struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+
 static inline void pool_make_blocked(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	e->runnable = false;

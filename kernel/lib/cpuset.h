@@ -83,12 +83,13 @@ static inline bool cpuset_empty(const struct cpuset *s)
 /* Every cpu that there can be. */
 static inline bool cpuset_full(const struct cpuset *s)
 {
+	uint64_t all = ~0ul;
+
+#pragma GCC unroll 16
 	for (unsigned i = 0; i < CPUSET_WORDS; i++) {
-		if (s->word[i] != ~0ul) {
-			return false;
-		}
+		all &= s->word[i];
 	}
-	return true;
+	return all == ~0ul;
 }
 
 /* Bit n % 64 for each cpu n. */
