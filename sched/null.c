@@ -4,8 +4,9 @@
  * ever interrupts it: no slice, no queue, `until` is never, no watching of other cpus where others can (SCHED_UNDISTURBED). A
  * pool takes no more entities than it has slots.
  *
- * Homes change only when somebody comes or goes: an entity whose slot leaves, or is forbidden to it, goes to a free
- * one. Where affinities leave it none it waits, and takes the first slot that becomes free and that it may use.
+ * Homes change only when somebody comes, goes or is pinned: an entity whose slot leaves, or is forbidden to it, goes to a
+ * free one. Where affinities leave it none, others move over for it, if that gives all of them one: see reach(). Admission
+ * asks the same. Under `admission = warn` there may be more than can have one; those wait for a slot to become free.
  */
 #include "sched/sched.h"
 
@@ -16,6 +17,12 @@ struct null_sched {
 
 struct null_slot {
 	struct sched_entity *owner;
+	/*
+	 * Scratch of admission and of what changes homes, not of check(): whom it would have, by what he may use (NULL: nobody);
+	 * the slot that it was reached from, and the next to look from.
+	 */
+	const struct cpuset *trial;
+	unsigned from, next;
 };
 
 struct null_entity {
@@ -39,38 +46,111 @@ static void give_home(struct sched *s, struct null_entity *ne, unsigned slot, st
 	}
 }
 
-/* Finds ne a free slot, one in its soft set before others. */
-static void find_home(struct sched *s, struct null_entity *ne, struct sched_out *out)
-{
-	unsigned best = SCHED_NO_SLOT;
+/* --- Who would live where: `trial`, while it is decided. */
 
-	CPUSET_FOREACH(slot, &s->slots) {
-		if (slot_of(s, slot)->owner != NULL || !cpuset_has(&ne->entity->hard, slot)) {
-			continue;
-		}
-		if (cpuset_has(&ne->entity->soft, slot)) {
-			best = slot;
-			break;
-		}
-		best = MIN(best, slot);
-	}
-	if (best != SCHED_NO_SLOT) {
-		give_home(s, ne, best, out);
+static void set_trials(struct sched *s, const struct cpuset *slots)
+{
+	CPUSET_FOREACH(slot, slots) {
+		const struct sched_entity *owner = slot_of(s, slot)->owner;
+
+		slot_of(s, slot)->trial = owner != NULL ? &owner->hard : NULL;
 	}
 }
 
-/* slot is free: the first of the homeless that may use it does. */
-static void offer(struct sched *s, unsigned slot, struct sched_out *out)
+/*
+ * A free one of slots, from which owners can move, each to a slot that it may use, until one of hard is free: back along
+ * `from`. The shortest way is found first, so a slot of hard that is free itself. Else SCHED_NO_SLOT, and `left` has the slots
+ * that were not reached: whoever lives on the others may use none of these.
+ */
+static unsigned reach(struct sched *s, const struct cpuset *slots, const struct cpuset *hard, struct cpuset *left)
 {
-	struct null_sched *ns = s->priv;
+	unsigned from = SCHED_NO_SLOT, first = SCHED_NO_SLOT, last = SCHED_NO_SLOT;
+	struct cpuset new = *hard;
 
-	LIST_FOREACH(node, &ns->homeless) {
-		struct null_entity *ne = LIST_ENTRY(node, struct null_entity, link);
+	*left = *slots;
+	for (;;) {
+		cpuset_and(&new, left);
+		cpuset_andnot(left, &new);
+		CPUSET_FOREACH(slot, &new) {
+			struct null_slot *ns = slot_of(s, slot);
 
-		if (cpuset_has(&ne->entity->hard, slot)) {
-			give_home(s, ne, slot, out);
-			return;
+			ns->from = from;
+			ns->next = SCHED_NO_SLOT;
+			if (ns->trial == NULL) {
+				return slot;
+			}
+			*(last == SCHED_NO_SLOT ? &first : &slot_of(s, last)->next) = slot;
+			last = slot;
 		}
+		from = from == SCHED_NO_SLOT ? first : slot_of(s, from)->next;
+		if (from == SCHED_NO_SLOT) {
+			return SCHED_NO_SLOT;
+		}
+		new = *slot_of(s, from)->trial;
+	}
+}
+
+/* Has one who may use hard a slot, if others move over? Then he has it from now on. */
+static bool try(struct sched *s, const struct cpuset *slots, const struct cpuset *hard, struct sched_reason *why)
+{
+	struct cpuset left;
+	unsigned slot = reach(s, slots, hard, &left), reached;
+
+	if (slot == SCHED_NO_SLOT) {
+		reached = cpuset_count(slots) - cpuset_count(&left);
+		(void)sched_refuse(ERR_ADMISSION, why, "null gives each vCPU a cpu: %u vCPUs are bound to %u of the cpus", reached + 1,
+				   reached);
+		return false;
+	}
+	for (unsigned from = slot_of(s, slot)->from; from != SCHED_NO_SLOT; slot = from, from = slot_of(s, slot)->from) {
+		slot_of(s, slot)->trial = slot_of(s, from)->trial;
+	}
+	slot_of(s, slot)->trial = hard;
+	return true;
+}
+
+/* --- Homes. */
+
+/* The owner of `from` lives on `to` from now on, which is free. */
+static void move_over(struct sched *s, unsigned from, unsigned to, struct sched_out *out)
+{
+	struct sched_entity *e = slot_of(s, from)->owner;
+
+	slot_of(s, from)->owner = NULL;
+	give_home(s, e->priv, to, out);
+	sched_poke(out, from);
+}
+
+/* Finds ne, who has none, a slot: a free one in its soft set, any free one, one from which others move over. */
+static void find_home(struct sched *s, struct null_entity *ne, const struct cpuset *slots, struct sched_out *out)
+{
+	const struct sched_entity *e = ne->entity;
+	unsigned home = SCHED_NO_SLOT;
+	struct cpuset left;
+
+	CPUSET_FOREACH(slot, slots) {
+		if (slot_of(s, slot)->owner == NULL && cpuset_has(&e->hard, slot) && cpuset_has(&e->soft, slot)) {
+			home = slot;
+			break;
+		}
+	}
+	if (home == SCHED_NO_SLOT) {
+		set_trials(s, slots);
+		home = reach(s, slots, &e->hard, &left);
+		for (unsigned from; home != SCHED_NO_SLOT && (from = slot_of(s, home)->from) != SCHED_NO_SLOT; home = from) {
+			move_over(s, from, home, out);
+		}
+	}
+	if (home != SCHED_NO_SLOT) {
+		give_home(s, ne, home, out);
+	}
+}
+
+/* Slots or sets have changed: those who wait may have a slot now. */
+static void house_all(struct sched *s, struct sched_out *out)
+{
+	LIST_FOREACH_SAFE(node, &((struct null_sched *)s->priv)->homeless) {
+		find_home(s, LIST_ENTRY(node, struct null_entity, link), &s->slots, out);
 	}
 }
 
@@ -94,21 +174,21 @@ static enum err null_init(struct sched *s)
 static unsigned null_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
 			  struct sched_out *out)
 {
-	(void)place, (void)now_ns;
-	offer(s, slot, out);
+	(void)slot, (void)place, (void)now_ns;
+	house_all(s, out);
 	return 0;
 }
 
 static void null_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct sched_entity *owner = slot_of(s, slot)->owner;
+	struct cpuset rest = s->slots;
 
 	(void)now_ns;
+	cpuset_del(&rest, slot);
 	if (owner != NULL) {
 		take_home(s, owner->priv);
-		slot_of(s, slot)->owner = owner;	/* not free: it leaves */
-		find_home(s, owner->priv, out);
-		slot_of(s, slot)->owner = NULL;
+		find_home(s, owner->priv, &rest, out);
 	}
 }
 
@@ -116,14 +196,30 @@ static enum err null_admit(struct sched *s, const struct sched_group *g, unsigne
 			   const struct cpuset *slots, struct sched_reason *why)
 {
 	const struct null_sched *ns = s->priv;
-	unsigned have = cpuset_count(slots);
+	unsigned have = cpuset_count(slots), wanted = g == NULL ? 0 : g->want_count > 0 ? g->want_count : entities;
+	bool fit = true;
 
-	(void)g;
 	if (ns->entity_count + entities > have) {
 		return sched_refuse(ERR_ADMISSION, why, "null gives each vCPU a cpu: %u there + %u new > %u cpus",
 				    ns->entity_count, entities, have);
 	}
-	return ERR_OK;
+	set_trials(s, &s->slots);
+	for (unsigned i = 0; i < wanted && g->want_count > 0; i++) {
+		const struct sched_entity *e = g->want[i].instead;
+
+		if (e != NULL && ((const struct null_entity *)e->priv)->home != SCHED_NO_SLOT) {
+			slot_of(s, ((const struct null_entity *)e->priv)->home)->trial = NULL;
+		}
+	}
+	CPUSET_FOREACH(slot, &s->slots) {
+		const struct cpuset *hard = slot_of(s, slot)->trial;
+
+		fit = fit && (hard == NULL || cpuset_has(slots, slot) || try(s, slots, hard, why));
+	}
+	for (unsigned i = 0; i < wanted && fit; i++) {
+		fit = try(s, slots, g->want_count > 0 ? g->want[i].hard : slots, why);
+	}
+	return fit ? ERR_OK : ERR_ADMISSION;
 }
 
 static void null_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -136,7 +232,7 @@ static void null_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, s
 	ne->home = SCHED_NO_SLOT;
 	list_push_back(&ns->homeless, &ne->link);
 	ns->entity_count++;
-	find_home(s, ne, out);
+	find_home(s, ne, &s->slots, out);
 }
 
 static void null_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -152,7 +248,7 @@ static void null_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns
 	list_remove(&ne->link);
 	ns->entity_count--;
 	if (home != SCHED_NO_SLOT) {
-		offer(s, home, out);
+		house_all(s, out);
 	}
 }
 
@@ -165,11 +261,8 @@ static void null_set_affinity(struct sched *s, struct sched_entity *e, uint64_t 
 	if (home != SCHED_NO_SLOT && !cpuset_has(&e->hard, home)) {
 		take_home(s, ne);
 		sched_poke(out, home);
-		offer(s, home, out);
 	}
-	if (ne->home == SCHED_NO_SLOT) {
-		find_home(s, ne, out);
-	}
+	house_all(s, out);
 }
 
 /* wake and released: where e waits for its slot, the slot is told. */

@@ -44,6 +44,15 @@ at = 5ms pool cpu-add
 at = 5ms vcpu pin a 1 0
 at = soon
 at = 5ms vm set a wight=4
+at = 5ms vm pause a b
+[machine]
+[vm many]
+copies = 11
+[vm many10]
+[vm many1]
+copies = 2
+[vm many11]
+[vm many01]
 """
 BAD_SAID = """P:1:1: found a key before any section, expected [SECTION]
 P:3:8: cpus: found "5000", expected a number from 1 to 1024
@@ -63,11 +72,16 @@ P:18:2: found a second VM a, expected one
 P:18:2: vm a: found no run, expected one for periodic
 P:18:2: vm a: found no every, expected one for periodic
 P:20:2: found "<b>", expected a name of letters, digits, - _ and .
-P:22:11: found "vm fly", expected a command of `pool`, `vm` or `vcpu`
+P:22:11: found "vm fly", expected one of: KEYS
 P:23:10: found "pool cpu-add", expected pool cpu-add P SET
 P:24:21: found "1", expected the number of a vCPU of a
 P:25:6: found "soon", expected TIME COMMAND, such as 20ms vm pause web
 P:26:19: found "wight", expected a policy's setting or one of: KEYS
+P:27:10: found "vm pause a b", expected vm pause V
+P:28:2: found a second [machine], expected one
+P:31:2: found VM many10 beside copies of many, expected other names
+P:32:2: found VM many1 beside copies of many, expected other names
+P:34:2: found VM many11 beside copies of many1, expected other names
 """
 
 
@@ -265,6 +279,53 @@ def events_that_are_refused_are_told(_):
     need("note: at 5ms vm start c: error: null gives each vCPU a cpu: 2 there + 1 new > 2 cpus" in out, out)
 
 
+EVENTS = """[machine]
+cpus = 4
+until = 50ms
+[pool p]
+sched = rr
+cpus = 0-1
+[pool q]
+sched = rr
+cpus = 2
+[vm a]
+weight = 2
+[vm ba]
+weight = 2
+[events]
+at = 1ms pool cpu-remove p 0-1
+at = 2ms pool cpu-remove p 2
+at = 3ms pool cpu-add q 0-1,3
+at = 4ms vm start a
+at = 5ms vm resume a
+at = 6ms vm pause a
+at = 7ms vm pause a
+at = 8ms vm resume a
+at = 9ms vm destroy a
+at = 10ms vm destroy a
+at = 11ms vm pause a
+at = 60ms vm start a
+"""
+EVENTS_NOTED = """note: at 60ms vm start a: the plan ends before that
+note: a: weight has no effect under rr
+note: ba: weight has no effect under rr
+note: at 1ms pool cpu-remove p 0-1: error: cpu 1 is the last of pool p, which has VMs
+note: at 2ms pool cpu-remove p 2: error: cpu 2 is not in pool p
+note: at 3ms pool cpu-add q 0-1,3: error: cpu 1 is the last of pool p, which has VMs
+note: at 4ms vm start a: error: a is running
+note: at 5ms vm resume a: error: a is running
+note: at 7ms vm pause a: error: a is paused
+note: at 10ms vm destroy a: error: a is not running
+note: at 11ms vm pause a: error: a is not running
+"""
+
+
+def events_that_are_refused_change_nothing(folder):
+    out, _ = run(write(folder, EVENTS))
+    need(sorted(re.findall("^note.*", out, re.M)) == sorted(EVENTS_NOTED.splitlines()), out)
+    need("pool p: rr on cpus 0-1, 1 VMs" in out and "pool q: rr on cpus 2, 0 VMs" in out, out)
+
+
 def runs_repeat(_):
     need(run(DEMO, "--timetable") == run(DEMO, "--timetable"), "two runs differ")
     need(run(DEMO, "--timetable") != run(DEMO, "--timetable", "--seed", "9"), "two seeds do not differ")
@@ -288,7 +349,9 @@ def cost_grows_line_by_line(_):
 def wrong_calls_are_told(_):
     for args, want in ((["--frm"], "one plan"), ([DEMO, "--from"], "found nothing"), ([DEMO, "--compare", "x"], "found x"),
                        ([DEMO, "--grow", "0"], "found 0"), ([], "found nothing"), (["no/such/file"], "no/such/file:"),
-                       ([DEMO, "--seed", "-"], "found -")):
+                       ([DEMO, "--seed", "-"], "found -"), ([DEMO, "--until", "0ms"], "found 0ms"),
+                       ([DEMO, "--timetable", "--from", "5ms", "--to", "5ms"], "--from"),
+                       ([DEMO, "--timetable", "--from", "1s"], "--from"), ([DEMO, "--grow", "1", "--cost"], "--grow")):
         _, err = run(*args, status=2)
         need(want in err, args, err)
     need("--perfetto" in run("--help")[0], "no help")
@@ -307,6 +370,7 @@ TESTS = [
     ("policies are set side by side on one plan, refusals included", policies_stand_side_by_side),
     ("no two policies are the same: each pair differs as docs/schedulers.md says", no_two_policies_are_the_same),
     ("events that are refused are told with the reason", events_that_are_refused_are_told),
+    ("events that are refused change nothing, and each says why", events_that_are_refused_change_nothing),
     ("a run repeats to the byte, and another seed is another run", runs_repeat),
     ("1,024 cpus and 100,000 vCPUs are simulated", the_biggest_plan_runs),
     ("the cost of decisions is told for growing numbers of vCPUs", cost_grows_line_by_line),

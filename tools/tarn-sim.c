@@ -57,11 +57,11 @@ static int wrong(const char *found, const char *expected)
 
 /* --- Options. Each takes what follows it; NULL: it was not given rightly, and that was said. */
 
-static bool take_time(char ***at, uint64_t *ns)
+static bool take_time(char ***at, uint64_t least_ns, uint64_t *ns)
 {
 	const char *value = *++*at;
 
-	if (value == NULL || parse_time(value, ns) != ERR_OK) {
+	if (value == NULL || parse_time(value, ns) != ERR_OK || *ns < least_ns) {
 		wrong(value != NULL ? value : "nothing", PARSE_TIME_FORM);
 		return false;
 	}
@@ -137,11 +137,11 @@ static bool take_option(char ***at, struct options *o)
 	} else if (str_eq(name, "--json")) {
 		return take_file(at, &o->json);
 	} else if (str_eq(name, "--from")) {
-		return take_time(at, &o->from_ns);
+		return take_time(at, 0, &o->from_ns);
 	} else if (str_eq(name, "--to")) {
-		return take_time(at, &o->to_ns);
+		return take_time(at, 1, &o->to_ns);
 	} else if (str_eq(name, "--until")) {
-		return take_time(at, &o->until_ns);
+		return take_time(at, 1, &o->until_ns);
 	} else if (str_eq(name, "--compare")) {
 		return take_policies(at, o);
 	} else if (str_eq(name, "--grow")) {
@@ -277,6 +277,33 @@ static bool go(struct plan_run *run)
 	return good;
 }
 
+static struct window window_of(const struct options *o, const struct plan *plan)
+{
+	const struct plan_machine *m = &plan->machine;
+
+	return (struct window){ o->from_ns != 0 ? o->from_ns : m->warmup_ns,
+				o->to_ns != 0 ? o->to_ns : m->warmup_ns + m->until_ns };
+}
+
+static bool draws_any(const struct options *o)
+{
+	return o->timetable || o->svg != NULL || o->perfetto != NULL;
+}
+
+/* Could what is wanted be had of a plan that is right? Else that was said. */
+static bool can_run(const struct options *o, const struct plan *plan)
+{
+	const struct window w = window_of(o, plan);
+
+	if (o->grows > 0 && (draws_any(o) || o->json != NULL || o->cost)) {
+		return wrong("--grow with a chart, table or --cost", "it without") == 0;
+	}
+	if (draws_any(o) && w.from_ns >= w.to_ns) {
+		return wrong("nothing between --from and --to", "some of the time that the plan takes") == 0;
+	}
+	return true;
+}
+
 /*
  * One run with all that is wanted of it, but its table. ops: instead of the plan's policies, or
  * NULL.
@@ -285,13 +312,8 @@ static bool run_under(const struct options *o, const struct plan *plan, const st
 		      struct report *report)
 {
 	const struct plan_options po = { .ops = ops, .time_ops = o->cost };
-	const struct plan_machine *m = &plan->machine;
-	const struct window w = {
-		o->from_ns != 0 ? o->from_ns : m->warmup_ns,
-		o->to_ns != 0 ? o->to_ns : m->warmup_ns + m->until_ns,
-	};
-	const bool draws =
-		(o->timetable || o->svg != NULL || o->perfetto != NULL) && w.from_ns < w.to_ns;
+	const struct window w = window_of(o, plan);
+	const bool draws = draws_any(o);
 	struct timeline t = { 0 };
 	struct plan_run run;
 	bool good = start(&run, plan, &po);
@@ -426,6 +448,8 @@ int main(int argc, char **argv)
 	plan.machine.seed = o.seeded ? o.seed : plan.machine.seed;
 	if (plan.errors > 0 || o.check) {
 		status = plan.errors > 0;
+	} else if (!can_run(&o, &plan)) {
+		status = 2;
 	} else if (o.grows > 0) {
 		status = grow(&o, &plan);
 	} else {

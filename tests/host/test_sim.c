@@ -265,6 +265,42 @@ TEST(moves, "cpus and groups move between pools at once, and what ran goes on")
 	sim_destroy(sim);
 }
 
+static void remove_group(struct sim *sim, void *arg)
+{
+	(void)sim;
+	sim_remove(arg);
+}
+
+static void start_group(struct sim *sim, void *arg)
+{
+	(void)sim;
+	answer = sim_start(arg);
+}
+
+TEST(restart, "a VM that went in the middle of a job begins anew when it comes again, with deadlines of its own")
+{
+	const struct sim_pattern lax = { .kind = SIM_INTERACTIVE, .run_ns = 3 * NS_PER_MS, .every_ns = 10 * NS_PER_MS };
+	const struct sim_pattern tight = {
+		.kind = SIM_PERIODIC, .run_ns = 6 * NS_PER_MS, .every_ns = 10 * NS_PER_MS, .deadline_ns = 5 * NS_PER_MS,
+	};
+	struct sim *sim = machine(2);
+	struct sim_pool *p = sim_pool(sim, "p", "null", NULL, sim_cpus(0, 2));
+	struct sim_entity *e[] = { one(p, "a", &lax), one(p, "b", &tight) };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(e); i++) {
+		sim_at(sim, NS_PER_MS, remove_group, sim_entity_group(e[i]));
+		sim_at(sim, 4 * NS_PER_MS, start_group, sim_entity_group(e[i]));
+	}
+	/* From 4 on every 10 ms: 3 ms each, done; 6 ms each, a ms too late. */
+	CHECK(sim_run(sim, 34 * NS_PER_MS));
+	CHECK(sim_figures(e[0]).jobs == 3 && sim_figures(e[0]).lost == 0);
+	CHECK(sim_figures(e[1]).jobs == 3 && sim_figures(e[1]).misses == 3);
+	CHECK_EQ(sim_figures(e[1]).run_ns, (1 + 3 * 6) * NS_PER_MS);
+	CHECK_EQ(sim_start(sim_entity_group(e[0])), ERR_STATE);
+	CHECK_STR(sim_why(sim), "a is there already");
+	sim_destroy(sim);
+}
+
 TEST(policy_change, "a pool changes its policy live; one that refuses leaves all as it was")
 {
 	struct sim *sim = machine(2);

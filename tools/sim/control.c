@@ -275,8 +275,12 @@ void sim_go(struct sim_pool *p, struct sim_group *g, struct sched_snapshot *stan
 
 enum err sim_start(struct sim_group *g)
 {
-	enum err err = g->started ? ERR_STATE : sim_may_enter(g, g->pool);
+	enum err err;
 
+	if (g->started) {
+		return sched_refuse(ERR_STATE, &g->sim->why, "%s is there already", g->g.name);
+	}
+	err = sim_may_enter(g, g->pool);
 	g->refused = err != ERR_OK;
 	if (err != ERR_OK) {
 		return err;
@@ -316,7 +320,7 @@ void sim_remove(struct sim_group *g)
 	}
 	sim_pause(g);
 	SIM_FOREACH_ENTITY(se, g) {
-		heap_set(&g->sim->heap, &se->arrival, NS_NEVER);
+		sim_pattern_end(se);
 	}
 	sim_go(g->pool, g, NULL);
 	g->started = false;

@@ -167,6 +167,7 @@ void sim_slot_event(struct sim *sim, unsigned slot);
 /* --- pattern.c */
 enum sim_turn { SIM_RUN_ON, SIM_BLOCK, SIM_YIELD };
 void sim_pattern_start(struct sim_entity *se);
+void sim_pattern_end(struct sim_entity *se);
 void sim_pattern_arrival(struct sim_entity *se);	/* its timer went off */
 enum sim_turn sim_pattern_done(struct sim_entity *se);	/* its run is over */
 uint64_t sim_pattern_act_ns(const struct sim_entity *se, uint64_t from_ns, uint64_t until_ns);

@@ -33,6 +33,14 @@ void sim_pattern_start(struct sim_entity *se)
 	set_arrival(se, se->first_ns);
 }
 
+/* Its VM goes. What it had not done is of no job of the VM that may come in its place. */
+void sim_pattern_end(struct sim_entity *se)
+{
+	set_arrival(se, NS_NEVER);
+	se->misses += sim_pattern_overdue(se);
+	se->released = se->pending = 0;
+}
+
 /* The length of the next run of those that draw it. */
 static uint64_t draw_run_ns(struct sim_entity *se)
 {

@@ -60,6 +60,11 @@ static void open_section(struct reader *r, const struct ini_line *line)
 	} else {
 		s.kind = (enum kind)kind;
 	}
+	for (unsigned i = 0; s.kind == KIND_MACHINE && i < r->sections; i++) {
+		if (r->section[i].kind == KIND_MACHINE) {
+			plan_fault(r, s.line, s.column, "found a second [machine], expected one");
+		}
+	}
 	free(head);
 	SIM_PUSH(r->section, r->sections, r->room, s);
 }
@@ -430,21 +435,6 @@ static void read_section(struct reader *r, const struct section *sec, void *obje
 
 /* --- The sections, kind by kind. */
 
-#define NAME_CHARS	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
-
-static void read_name(struct reader *r, const struct section *sec, char *to, size_t size)
-{
-	if (!str_copy(to, size, sec->name)) {
-		plan_fault(r, sec->line, sec->column,
-			   "found a name of %zu characters, expected at most %zu",
-			   strlen(sec->name), size - 1);
-	}
-	if (sec->name[strspn(sec->name, NAME_CHARS)] != '\0') {
-		plan_fault(r, sec->line, sec->column,
-			   "found \"%s\", expected a name of letters, digits, - _ and .", to);
-	}
-}
-
 static bool has_key(const struct section *sec, const char *key)
 {
 	for (unsigned i = 0; i < sec->sets; i++) {
@@ -460,7 +450,7 @@ static void read_pool(struct reader *r, const struct section *sec)
 	struct plan_pool p = { .ops = NULL };
 	struct cpuset all;
 
-	read_name(r, sec, p.name, sizeof(p.name));
+	plan_read_name(r, sec, p.name, sizeof(p.name));
 	for (unsigned i = 0; i < r->plan->pools; i++) {
 		if (str_eq(r->plan->pool[i].name, p.name)) {
 			plan_fault(r, sec->line, sec->column,
@@ -488,16 +478,11 @@ static void read_vm(struct reader *r, const struct section *sec)
 	struct plan_vm vm = { .vcpus = 1, .copies = 1, .autostart = 1 };
 	struct sim_pattern *t = &vm.pattern;
 
-	read_name(r, sec, vm.name, sizeof(vm.name));
-	for (unsigned i = 0; i < r->plan->vms; i++) {
-		if (str_eq(r->plan->vm[i].name, vm.name)) {
-			plan_fault(r, sec->line, sec->column, "found a second VM %s, expected one",
-				   vm.name);
-		}
-	}
+	plan_read_name(r, sec, vm.name, sizeof(vm.name));
 	cpuset_fill(&vm.hard, CPU_MAX);
 	cpuset_fill(&vm.soft, CPU_MAX);
 	read_section(r, sec, &vm, &vm.values);
+	plan_check_name(r, sec, &vm);
 	if (t->kind != SIM_BUSY && t->run_ns == 0) {
 		plan_fault(r, sec->line, sec->column, "vm %s: found no run, expected one for %s",
 			   vm.name, pattern_words[t->kind]);

@@ -15,25 +15,25 @@ struct word {
 	unsigned column;
 };
 
+#define WORDS_MAX	320u	/* a whole table and some */
+
 static const struct command {
 	const char *name;
-	unsigned least;			/* words behind the name */
+	unsigned least, most;		/* words behind the name */
 	const char *form;
 } commands[] = {
-	[PLAN_CPU_ADD] = { "pool cpu-add", 2, "pool cpu-add P SET" },
-	[PLAN_CPU_REMOVE] = { "pool cpu-remove", 2, "pool cpu-remove P SET" },
-	[PLAN_POOL_SET] = { "pool set", 2, "pool set P KEY=VALUE..." },
-	[PLAN_POOL_SCHED] = { "pool sched", 2, "pool sched P POLICY [KEY=VALUE...]" },
-	[PLAN_VM_MIGRATE] = { "vm migrate", 2, "vm migrate V P" },
-	[PLAN_VM_SET] = { "vm set", 2, "vm set V KEY=VALUE..." },
-	[PLAN_VM_PAUSE] = { "vm pause", 1, "vm pause V" },
-	[PLAN_VM_RESUME] = { "vm resume", 1, "vm resume V" },
-	[PLAN_VM_START] = { "vm start", 1, "vm start V" },
-	[PLAN_VM_DESTROY] = { "vm destroy", 1, "vm destroy V" },
-	[PLAN_VCPU_PIN] = { "vcpu pin", 3, "vcpu pin V N HARD [SOFT]" },
+	[PLAN_CPU_ADD] = { "pool cpu-add", 2, 2, "pool cpu-add P SET" },
+	[PLAN_CPU_REMOVE] = { "pool cpu-remove", 2, 2, "pool cpu-remove P SET" },
+	[PLAN_POOL_SET] = { "pool set", 2, WORDS_MAX, "pool set P KEY=VALUE..." },
+	[PLAN_POOL_SCHED] = { "pool sched", 2, WORDS_MAX, "pool sched P POLICY [KEY=VALUE...]" },
+	[PLAN_VM_MIGRATE] = { "vm migrate", 2, 2, "vm migrate V P" },
+	[PLAN_VM_SET] = { "vm set", 2, WORDS_MAX, "vm set V KEY=VALUE..." },
+	[PLAN_VM_PAUSE] = { "vm pause", 1, 1, "vm pause V" },
+	[PLAN_VM_RESUME] = { "vm resume", 1, 1, "vm resume V" },
+	[PLAN_VM_START] = { "vm start", 1, 1, "vm start V" },
+	[PLAN_VM_DESTROY] = { "vm destroy", 1, 1, "vm destroy V" },
+	[PLAN_VCPU_PIN] = { "vcpu pin", 3, 4, "vcpu pin V N HARD [SOFT]" },
 };
-
-#define WORDS_MAX	320u	/* a whole table and some */
 
 static unsigned split(char *text, unsigned column, struct word *word)
 {
@@ -123,6 +123,17 @@ static const char *rest_of(const struct plan_event *e, const char *split_text, c
 	return from < n ? e->words + (w[from].at - split_text) : "";
 }
 
+static void fault_command(struct reader *r, unsigned line, unsigned column, const char *found)
+{
+	char words[192];
+	struct text t = text_make(words, sizeof(words));
+
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+		text_printf(&t, "%s %s", i > 0 ? "," : "", commands[i].name);
+	}
+	plan_fault(r, line, column, "found \"%.48s\", expected one of:%s", found, words);
+}
+
 void plan_read_event(struct reader *r, const struct setting *s)
 {
 	struct plan_event e = { 0 };
@@ -150,7 +161,7 @@ void plan_read_event(struct reader *r, const struct setting *s)
 		if (!str_eq(commands[i].name, name)) {
 			continue;
 		}
-		if (n - 3 < commands[i].least) {
+		if (n - 3 < commands[i].least || n - 3 > commands[i].most) {
 			plan_fault(r, s->line, w[1].column, "found \"%.48s\", expected %s",
 				   rest_of(&e, text, w, n, 1), commands[i].form);
 			return;
@@ -161,6 +172,5 @@ void plan_read_event(struct reader *r, const struct setting *s)
 		r->plan->event[r->plan->events - 1] = e;
 		return;
 	}
-	plan_fault(r, s->line, w[1].column,
-		   "found \"%.48s\", expected a command of `pool`, `vm` or `vcpu`", name);
+	fault_command(r, s->line, w[1].column, name);
 }

@@ -42,4 +42,7 @@ unsigned plan_find_vm(struct reader *r, const char *name, unsigned line, unsigne
 bool plan_check_tunable(struct reader *r, const struct sched_ops *ops, bool of_pool,
 			const char *key, const char *value, unsigned line, unsigned key_column,
 			unsigned column);
+void plan_read_name(struct reader *r, const struct section *sec, char *to, size_t size);
+/* Has no other VM, nor a copy of one, the name of vm, or of a copy of it? */
+void plan_check_name(struct reader *r, const struct section *sec, const struct plan_vm *vm);
 void plan_read_event(struct reader *r, const struct setting *s);

@@ -26,8 +26,26 @@ static unsigned copies(const struct plan_run *run, const struct plan_vm *vm)
 
 /* --- Events. */
 
+/* What a VM has to be for a command: as it is on the console. */
+static enum err may_do(const struct plan_run *run, enum plan_verb verb, const struct sim_group *g)
+{
+	static const char *const states[] = { "not running", "running", "paused" };
+	const unsigned is = !g->started ? 0 : g->entity[0]->e.pauses == 0 ? 1 : 2;
+	const bool good = verb == PLAN_VM_START ? is == 0 :
+			  verb == PLAN_VM_PAUSE ? is == 1 :
+			  verb == PLAN_VM_RESUME ? is == 2 :
+			  verb == PLAN_VM_DESTROY ? is != 0 : true;
+
+	return good ? ERR_OK : sched_refuse(ERR_STATE, &run->sim->why, "%s is %s", g->g.name, states[is]);
+}
+
 static enum err for_group(struct plan_run *run, const struct plan_event *e, struct sim_group *g)
 {
+	enum err err = may_do(run, e->verb, g);
+
+	if (err != ERR_OK) {
+		return err;
+	}
 	switch (e->verb) {
 	case PLAN_VM_MIGRATE:
 		return sim_move_group(g, run->pool[e->pool]);
@@ -40,10 +58,6 @@ static enum err for_group(struct plan_run *run, const struct plan_event *e, stru
 		return ERR_OK;
 	case PLAN_VM_PAUSE:
 	case PLAN_VM_RESUME:
-		if (!g->started || (e->verb == PLAN_VM_RESUME && g->entity[0]->e.pauses == 0)) {
-			return sched_refuse(ERR_STATE, &run->sim->why, "%s is not %s", g->g.name,
-					    g->started ? "paused" : "running");
-		}
 		(e->verb == PLAN_VM_PAUSE ? sim_pause : sim_resume)(g);
 		return ERR_OK;
 	case PLAN_VCPU_PIN:
@@ -53,10 +67,34 @@ static enum err for_group(struct plan_run *run, const struct plan_event *e, stru
 	}
 }
 
+/* All of set, or none. from: whose they have to be; NULL: anybody's. */
+static enum err move_all(struct plan_run *run, struct sim_pool *from, struct sim_pool *to, const struct cpuset *set)
+{
+	struct sim_pool *was[CPU_MAX];
+	struct sched_reason why;
+
+	CPUSET_FOREACH(cpu, set) {
+		enum err err;
+
+		was[cpu] = sim_pool_of_cpu(run->sim, cpu);
+		err = from == NULL || from == was[cpu] ? sim_move_cpu(run->sim, cpu, to) :
+			sched_refuse(ERR_NOENT, &run->sim->why, "cpu %u is not in pool %s", cpu, from->name);
+		if (err == ERR_OK) {
+			continue;
+		}
+		why = run->sim->why;
+		for (unsigned back = cpuset_first(set); back != cpu; back = cpuset_next(set, back + 1)) {
+			(void)sim_move_cpu(run->sim, back, was[back]);
+		}
+		run->sim->why = why;
+		return err;
+	}
+	return ERR_OK;
+}
+
 static enum err for_pool(struct plan_run *run, const struct plan_event *e)
 {
 	struct sim_pool *p = run->pool[e->pool];
-	enum err err = ERR_OK;
 
 	if (e->verb == PLAN_POOL_SET) {
 		return sim_tune_pool(p, e->values);
@@ -64,12 +102,7 @@ static enum err for_pool(struct plan_run *run, const struct plan_event *e)
 	if (e->verb == PLAN_POOL_SCHED) {
 		return sim_change_policy(p, e->ops, e->values);
 	}
-	CPUSET_FOREACH(cpu, &e->hard) {
-		if (err == ERR_OK) {
-			err = sim_move_cpu(run->sim, cpu, e->verb == PLAN_CPU_ADD ? p : NULL);
-		}
-	}
-	return err;
+	return move_all(run, e->verb == PLAN_CPU_ADD ? NULL : p, e->verb == PLAN_CPU_ADD ? p : NULL, &e->hard);
 }
 
 static void happen(struct sim *sim, void *arg)
@@ -151,6 +184,9 @@ bool plan_start(struct plan_run *run, const struct plan *plan, const struct plan
 	for (unsigned i = 0; i < plan->events; i++) {
 		run->due[i] = (struct plan_due){ run, &plan->event[i] };
 		sim_at(run->sim, plan->event[i].at_ns, happen, &run->due[i]);
+		if (plan->event[i].at_ns > m->warmup_ns + m->until_ns) {
+			sim_note(run->sim, "at %s: the plan ends before that", plan->event[i].words);
+		}
 	}
 	return true;
 }

@@ -36,6 +36,17 @@ void sim_give_up(struct sim *sim, void *p)
 	}
 }
 
+/* line ends in a newline. */
+static bool is_noted(const struct sim *sim, const char *line)
+{
+	const char *at = strstr(sim->notes, line);
+
+	while (at != NULL && at != sim->notes && at[-1] != '\n') {
+		at = strstr(at + 1, line);	/* the end of a longer one */
+	}
+	return at != NULL;
+}
+
 void sim_note(struct sim *sim, const char *fmt, ...)
 {
 	char line[512];
@@ -46,7 +57,7 @@ void sim_note(struct sim *sim, const char *fmt, ...)
 	vsnprintf(line, sizeof(line) - 1, fmt, args);
 	va_end(args);
 	strcat(line, "\n");
-	if (len < NOTES_MAX && strstr(sim->notes, line) == NULL) {
+	if (len < NOTES_MAX && !is_noted(sim, line)) {
 		sim->notes = sim_realloc(sim->notes, len + strlen(line) + 1);
 		strcpy(sim->notes + len, line);
 	}
