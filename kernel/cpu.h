@@ -74,6 +74,8 @@ struct cpu {
 	bool in_run;				/* inside dispatch_ops.run(): current cannot be taken off */
 	bool in_chore;				/* in calls, housekeeping or timers: what they do must not be abandoned */
 	bool again;				/* poked by itself since its last pick, not in run() */
+	unsigned agains;			/* so often in a row since */
+	uint64_t again_after_ns;		/* the run or halt that began then */
 	uint64_t turn_end_ns;			/* when current will likely be replaced, by how it went before; NS_NEVER: who knows */
 	unsigned op;				/* enum pool_op: what its policy was asked last, */
 	struct pool *asked;			/* and the pool whose domain was locked last */

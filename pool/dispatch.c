@@ -27,6 +27,8 @@
 #include "kernel/log.h"
 #include "pool/pool_internal.h"
 
+#define AGAINS_MAX	1000u
+
 static struct dispatch_ops guest;
 static void (*housekeeping)(void);
 static uint64_t (*housekeeping_wait_ns)(bool busy);
@@ -131,16 +133,18 @@ static __attribute__((noinline)) void release(struct cpu *self, struct sched_ent
 static __attribute__((noinline, cold)) struct sched_pick pull_and_pick(struct cpu *self, struct pool *p, unsigned from,
 								       uint64_t now_ns, struct sched_out *out)
 {
-	struct spinlock *own = self->domain, *other;
+	struct spinlock *own = self->domain, *other = pool_lock_of(p, from);
 	struct sched_pick again;
 
-	ASSERT(p->sched.ops->pull != NULL && from < p->width);
+	if (pool_ops(p)->pull == NULL || from >= p->width) {
+		pool_condemn(p, POOL_OP_pick, NULL, "it asks to pull from slot %u", from);
+		return (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
+	}
 	unlock_domain(self);
-	other = &p->domain[__atomic_load_n(&p->slot_domain[from], __ATOMIC_RELAXED)].lock;
 	spin_lock(MIN(own, other));
 	if (other != own) {
 		spin_lock_next(MAX(own, other));
-		if (cpuset_has(&p->sched.slots, from) && other == &p->domain[p->slot_domain[from]].lock) {
+		if (cpuset_has(&p->sched.slots, from) && other == pool_lock_of(p, from)) {
 			POOL_ASK(self, p, pull, &p->sched, from, self->id, now_ns, out);
 		}
 		spin_unlock(other);
@@ -149,14 +153,15 @@ static __attribute__((noinline, cold)) struct sched_pick pull_and_pick(struct cp
 	return again.entity != SCHED_PULL ? again : (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 }
 
-/* What pick() promises: runnable, not parked, ours, on no other slot, allowed here; and until is later. */
+/* What pick() promises: runnable, not parked, ours, on no other slot, covered by our lock, allowed here; and until is later. */
 ALWAYS_INLINE bool is_sound(const struct cpu *self, const struct pool *p, struct sched_pick next, uint64_t now_ns)
 {
 	const struct sched_entity *e = next.entity;
 
 	return next.until_ns > now_ns &&
 	       (e == NULL || (e->pool == p && e->runnable && e->parked == SCHED_NOT_PARKED &&
-			      e->on_slot == (e == self->current) && cpuset_test(&e->hard, self->id)));
+			      e->on_slot == (e == self->current) && cpuset_test(&e->hard, self->id) &&
+			      (e->slot == self->id || pool_lock_of(p, e->slot) == self->domain)));
 }
 
 /* Whom p's policy picks; nobody if that cannot be. The domain is held. */
@@ -318,6 +323,19 @@ static __attribute__((noinline)) bool run_timers(struct cpu *self, uint64_t now_
 	return any;
 }
 
+/* The policy poked the cpu that was asking it. Once is right where a slice became shorter; a thousand times in a row nobody runs. */
+static __attribute__((noinline)) void ask_again(struct cpu *self)
+{
+	if (self->again_after_ns != self->run_start_ns) {
+		self->again_after_ns = self->run_start_ns;
+		self->agains = 0;
+	}
+	if (++self->agains == AGAINS_MAX) {
+		pool_condemn(self->pool, POOL_OP_pick, self->current, "%u times in a row cpu %u was poked to pick again", AGAINS_MAX,
+			     self->id);
+	}
+}
+
 ALWAYS_INLINE void round_of(struct cpu *self)
 {
 	bool worked = cpu_is_poked(self) && answer(self);
@@ -344,6 +362,7 @@ ALWAYS_INLINE void round_of(struct cpu *self)
 		next = schedule(self, last, false, now_ns);
 	}
 	if (self->again) {
+		ask_again(self);
 		return;
 	}
 

@@ -7,7 +7,7 @@
  * Limbo is an op table that does nothing and picks nobody. Taking the policy's place costs one store, on the cpu that found it
  * out and at once: ops run under a domain's lock and look at the table anew in each hold, so from that store on no op of the
  * policy is called again; one that runs on another cpu, under another domain, is the last of that cpu. The pool's cpus idle
- * meanwhile. Only the core's own fields of an entity change in limbo (awake, runnable, pauses), and they stay true.
+ * meanwhile. Only the core's own fields of an entity change in limbo (awake, pauses, and by these runnable), and they stay true.
  *
  * The housekeeping cpu then makes each cpu of the pool pass a safe point by a call: its entity comes off, and its domain is 0
  * from there on, since rr has one. When all are through nothing is on a slot and all go by domain 0; what a waker still does
@@ -214,8 +214,10 @@ void pool_condemn_pick(struct cpu *self, struct pool *p, const struct sched_pick
 		pool_condemn(p, POOL_OP_pick, e, "parked");
 	} else if (!cpuset_has(&e->hard, self->id)) {
 		pool_condemn(p, POOL_OP_pick, e, "may not run on cpu %u", self->id);
-	} else {
+	} else if (e->on_slot) {
 		pool_condemn(p, POOL_OP_pick, e, "still on cpu %u", e->slot);
+	} else {
+		pool_condemn(p, POOL_OP_pick, e, "in the lock domain of slot %u, not in that of cpu %u", e->slot, self->id);
 	}
 }
 
@@ -240,12 +242,11 @@ static void give_entities(struct pool *p, const struct sched_ops *from, uint64_t
 	}
 	LIST_FOREACH(node, &p->entities) {
 		struct sched_entity *e = LIST_ENTRY(node, struct sched_entity, link);
-		bool runnable = e->runnable;
+		bool runnable = e->awake && e->pauses == 0;	/* whatever the policy made of it */
 
-		ASSERT(!e->on_slot);
 		e->priv = spare_of(p, POOL_PRIVATE_ENTITY, e->priv);
 		pool_translate(from, &sched_rr, &e->values);
-		e->runnable = false;
+		e->runnable = e->on_slot = false;
 		e->parked = SCHED_NOT_PARKED;
 		e->parked_until_ns = e->late_ns = 0;
 		__atomic_store_n(&e->slot, SCHED_NO_SLOT, __ATOMIC_RELAXED);
@@ -330,10 +331,10 @@ void pool_fall_all(void)
 {
 	struct pool *p;
 
-	if (!atomic_load_explicit(&any_condemned, memory_order_relaxed)) {
+	/* Exchanged, so that no look at a pool below comes before it: who is condemned after its look sets the flag anew. */
+	if (!atomic_load_explicit(&any_condemned, memory_order_relaxed) || !atomic_exchange(&any_condemned, false)) {
 		return;
 	}
-	atomic_store_explicit(&any_condemned, false, memory_order_relaxed);
 	pool_assert_control();
 	for (unsigned i = 0; (p = pool_at(i)) != NULL; i++) {
 		if (atomic_load_explicit(&p->trust, memory_order_acquire) == POOL_CONDEMNED) {

@@ -176,8 +176,9 @@ static struct pool *allocate(const struct sched_ops *ops, unsigned node)
 	return p;
 }
 
-void pool_question_begin(struct pool *p)
+void pool_question_begin(struct pool *p, struct sched_reason *why)
 {
+	why->words[0] = '\0';
 	spin_lock(&pool_asking);
 	cpu_this()->asked = p;
 }
@@ -188,6 +189,8 @@ void pool_question_end(struct pool *p, enum err e, struct sched_reason *why)
 	if (e == ERR_TIMEOUT) {
 		(void)sched_refuse(e, why, "scheduler %s did not come back from its op %s", pool_ops(p)->name,
 				   pool_op_name(p->fault.op));
+	} else if (e != ERR_OK && why->words[0] == '\0') {
+		(void)sched_refuse(e, why, "scheduler %s: %s", pool_ops(p)->name, err_words(e));
 	}
 }
 
@@ -237,7 +240,6 @@ enum err pool_create(const char *name, const struct sched_ops *ops, const struct
 	e = check_values(p, &p->sched.values, why);
 	if (e == ERR_OK) {
 		e = POOL_QUESTION(p, why, init, &p->sched);
-		e = e == ERR_OK || e == ERR_TIMEOUT ? e : sched_refuse(e, why, "%s: %s", ops->name, err_words(e));
 	}
 	if (e != ERR_OK) {
 		pool_watch_forget(p);

@@ -102,7 +102,10 @@ static void join(struct move *m, struct cpu *self, struct sched_out *out)
 	cpuset_add(&p->cpus, self->id);
 	p->changed_ns = arch_now_ns();
 	domain = POOL_TRY(p, join, 0u, &p->sched, self->id, &place, p->changed_ns, out);
-	ASSERT(domain < p->width);
+	if (domain >= p->width) {
+		pool_condemn(p, POOL_OP_join, NULL, "it was given lock domain %u of %u", domain, p->width);
+		domain = 0;
+	}
 	__atomic_store_n(&p->slot_domain[self->id], domain, __ATOMIC_RELAXED);
 	self->domain = &p->domain[domain].lock;
 	/* Release: the pool's data is complete for whoever finds the pool through this cpu. */

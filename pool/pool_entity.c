@@ -16,11 +16,6 @@
 #include "kernel/log.h"
 #include "pool/dispatch.h"
 
-static unsigned domain_of(const struct pool *p, unsigned slot)
-{
-	return slot == SCHED_NO_SLOT ? 0 : __atomic_load_n(&p->slot_domain[slot], __ATOMIC_RELAXED);
-}
-
 static inline struct spinlock *lock_of(struct sched_entity *e, struct cpu *self)
 {
 	for (;;) {
@@ -32,13 +27,10 @@ static inline struct spinlock *lock_of(struct sched_entity *e, struct cpu *self)
 		if (p == NULL) {
 			return NULL;
 		}
-		if (slot != SCHED_NO_SLOT && slot >= p->width) {
-			continue;	/* slot of one pool, width of another */
-		}
-		lock = &p->domain[domain_of(p, slot)].lock;
+		lock = pool_lock_of(p, slot);
 		spin_lock_rank(lock, SPIN_RANK_DOMAIN, &self->held, self->id + 1);
 		/* The slot may have left and come back with another domain. */
-		if (e->pool == p && e->slot == slot && lock == &p->domain[domain_of(p, slot)].lock) {
+		if (e->pool == p && e->slot == slot && lock == pool_lock_of(p, slot)) {
 			self->asked = p;
 			return lock;
 		}

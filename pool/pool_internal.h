@@ -5,6 +5,12 @@
 #include "kernel/cpu.h"
 #include "pool/pool.h"
 
+/* What covers an entity of p whose slot this is; domain 0 where there is no such slot: none yet, or one that a policy made up. */
+static inline struct spinlock *pool_lock_of(const struct pool *p, unsigned slot)
+{
+	return &p->domain[slot < p->width ? __atomic_load_n(&p->slot_domain[slot], __ATOMIC_RELAXED) : 0].lock;
+}
+
 /* All domains of p, in index order. */
 void pool_lock_all(struct pool *p);
 void pool_unlock_all(struct pool *p);
@@ -72,13 +78,13 @@ static inline const struct sched_ops *pool_ops(const struct pool *p)
 #define POOL_QUESTION(p, why, op_, ...) \
 	({ \
 		enum err err_; \
-		pool_question_begin(p); \
+		pool_question_begin(p, why); \
 		err_ = POOL_TRY(p, op_, ERR_TIMEOUT, __VA_ARGS__); \
 		pool_question_end(p, err_, why); \
 		err_; \
 	})
 extern struct spinlock pool_asking;
-void pool_question_begin(struct pool *p);
+void pool_question_begin(struct pool *p, struct sched_reason *why);
 void pool_question_end(struct pool *p, enum err e, struct sched_reason *why);
 /* validate(), where there is one. */
 enum err pool_validate(struct pool *p, const struct sched_values *values, enum sched_scope scope, struct sched_reason *why);

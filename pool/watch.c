@@ -3,8 +3,11 @@
  * The watchdog of the policies. What it finds, and who looks:
  *
  *      pick() answers what it may not          the cpu that asked, at once (dispatch.c)
- *      an entity waits beyond its bound        the housekeeping cpu, once a second
- *      check() says no                         the housekeeping cpu, every ten
+ *      a cpu is poked to pick without end      that cpu, after a thousand times (dispatch.c)
+ *      an entity waits beyond its bound,       the housekeeping cpu, once a second
+ *      or is parked beyond its time
+ *      check() says no, or what is the core's  the housekeeping cpu, every ten
+ *      to write is not as the core wrote it
  *      an op does not come back                whoever waits for the domain; the housekeeping cpu, which looks at all of them;
  *                                              and for that one a neighbour, which a timer has look at it once a second
  *
@@ -176,7 +179,9 @@ static bool waits_too_long(struct pool *p, struct sched_entity *e, uint64_t now_
 {
 	uint64_t since_ns = MAX(e->runnable_since_ns, p->changed_ns), bound_ns;
 
-	if (!e->runnable || e->on_slot || e->parked != SCHED_NOT_PARKED) {
+	/* Parked beyond its time is forgotten; but a window may be on a cpu that its pins forbid. */
+	if (!e->runnable || e->on_slot || e->parked == SCHED_PARK_WINDOW ||
+	    (e->parked != SCHED_NOT_PARKED && e->parked_until_ns > now_ns)) {
 		e->late_ns = 0;
 		return false;
 	}
@@ -215,15 +220,14 @@ static void look_at_waits(struct pool *p)
 	}
 }
 
+/* Also the core's own, of what a policy reads and must not write. */
 static void look_at_invariants(struct pool *p)
 {
 	struct sched_reason why = { "" };
 
-	pool_lock_all(p);
-	if (!POOL_TRY(p, check, false, &p->sched, &why)) {
+	if (!pool_check(p, &why)) {
 		pool_condemn(p, POOL_OP_check, NULL, "%s", why.words);
 	}
-	pool_unlock_all(p);
 }
 
 static void look_at_pools(uint64_t now_ns)

@@ -1,109 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pool/watch, pool/fall, kernel/stuck: policies that break the contract are caught, and their pool goes on with rr. */
-#include "tests/host/test.h"
+#include "tests/host/watch_fixture.h"
 
-#include <stdio.h>
-
-#include "kernel/lib/string.h"
-#include "kernel/log.h"
-#include "kernel/stuck.h"
-#include "pool/pool_internal.h"
-#include "tests/fake/guest.h"
-#include "tests/fake/machine.h"
-#include "tests/policies/faulty.c"
-
-extern const struct sched_ops sched_null, sched_rr;
-
-static struct sched_reason why;
 static unsigned spins;
 static bool others_spin;		/* an op that loops: other cpus come to wait for the domain */
 static struct pool *watched;		/* a control operation asks it: others look at what is held meanwhile */
 
-static void watch_house(void)
+static void begin(unsigned cpus)
 {
-	pool_watch();
-}
-
-static uint64_t house_wait_ns(bool busy)
-{
-	return 10 * NS_PER_MS;
-}
-
-static void reset(unsigned cpus)
-{
-	fake_machine_init(cpus);
-	fake_guest_init();
-	dispatch_set_housekeeping(watch_house, house_wait_ns);
-	pool_watch_init();
+	reset(cpus);
 	spins = 0;
 	others_spin = false;
 	watched = NULL;
-}
-
-static struct pool *new_pool(const char *name, const struct sched_ops *ops, unsigned first, unsigned last)
-{
-	struct pool *p;
-
-	CHECK_EQ(pool_create(name, ops, NULL, 0, &p, &why), ERR_OK);
-	for (unsigned id = first; id <= last; id++) {
-		CHECK_EQ(pool_add_cpu(p, id, &why), ERR_OK);
-	}
-	return p;
-}
-
-/* Where tune() is to loop it does so in here. */
-static void set_fault(struct pool *p, enum fault fault)
-{
-	struct sched_values v = p->sched.values;
-
-	v.v[FAULTY_FAULT] = fault;
-	CHECK_EQ(pool_tune(p, &v, &why), ERR_OK);
-}
-
-static bool log_says(const char *words)
-{
-	char line[LOG_LINE_MAX + 1];
-	uint64_t at = 0;
-	size_t len;
-
-	while (log_read(&at, line, &len)) {
-		line[len] = '\0';
-		if (strstr(line, words) != NULL) {
-			return true;
-		}
-	}
-	return false;
-}
-
-static void end(struct fake_vm *vm)
-{
-	struct pool *p = vm->g.pool;
-
-	CHECK(pool_check(p, &why));
-	pool_group_remove(&vm->g);
-	CHECK_EQ(pool_destroy(p, &why), ERR_OK);
-	CHECK_EQ(fake.heap_blocks, 0);
-	fake_machine_fini();
-}
-
-/* Each of vm's busy vCPUs runs its share under rr. */
-static void check_goes_on(struct fake_vm *vm, unsigned busy)
-{
-	uint64_t before[FAKE_VCPUS_MAX];
-	struct pool *p = vm->g.pool;
-
-	CHECK_STR(p->sched.ops->name, "rr");
-	for (unsigned i = 0; i < vm->count; i++) {
-		before[i] = vm->v[i].e.used_ns;
-	}
-	fake_guest_run(2 * NS_PER_S, NS_PER_MS);
-	for (unsigned i = 0; i < busy; i++) {
-		uint64_t ran_ns = vm->v[i].e.used_ns - before[i];
-		uint64_t fair_ns = 2 * NS_PER_S * cpuset_count(&p->cpus) / busy;
-
-		CHECK(ran_ns >= fair_ns * 9 / 10 && ran_ns <= fair_ns * 11 / 10);
-	}
-	CHECK(pool_check(p, &why));
 }
 
 /* join() as if every other slot had a queue of its own: so cpus of the pool go by different locks. */
@@ -114,15 +22,21 @@ static unsigned join_two_domains(struct sched *s, unsigned slot, const struct sc
 	return slot % 2;
 }
 
-/* A VM of so many busy vCPUs in a pool of cpus first to last under the policy that can be made to misbehave. */
-static struct pool *start_faulty(struct fake_vm *vm, unsigned vcpus, unsigned first, unsigned last)
+/* Each vCPU is to stay in one of them: pinned, and with a slot there from the start. */
+static void add_pinned(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
-	struct pool *p;
+	faulty_add(s, e, now_ns, out);
+	sched_set_slot(e, cpuset_first(&e->hard));
+}
 
-	fake_vm_init(vm, "a", vcpus);
-	p = new_pool("p", &sched_faulty, first, last);
-	fake_vm_start(vm, p);
-	return p;
+static void pin_to_domains(struct fake_vm *vm)
+{
+	for (unsigned i = 0; i < vm->count; i++) {
+		cpuset_add(&vm->v[i].e.hard, 2 - i % 2);
+		if (i % 2 != 0) {
+			cpuset_add(&vm->v[i].e.hard, 3);
+		}
+	}
 }
 
 static void wrong_pick(enum fault fault, const char *words, bool two_domains)
@@ -132,9 +46,13 @@ static void wrong_pick(enum fault fault, const char *words, bool two_domains)
 	struct pool *p, *q;
 	long blocks;
 
-	reset(5);
-	ops.join = two_domains ? join_two_domains : ops.join;
+	begin(5);
 	fake_vm_init(&vm, "a", 6);
+	if (two_domains) {
+		ops.join = join_two_domains;
+		ops.add = add_pinned;
+		pin_to_domains(&vm);
+	}
 	vm.v[5].act = fake_act_server;
 	p = new_pool("p", &ops, 1, 3);
 	fake_vm_start(&vm, p);
@@ -174,7 +92,39 @@ TEST(picks, "a pick of whom it may not pick is caught at once: rr takes over wit
 		wrong_pick(FAULT_ELSEWHERE, "still on cpu", domains);
 		wrong_pick(FAULT_FORBIDDEN, "may not run on cpu", domains);
 		wrong_pick(FAULT_UNTIL, "which is not later than now", domains);
+		wrong_pick(FAULT_PULL, "it asks to pull from slot 1000000", domains);
+		wrong_pick(FAULT_POKES, "1000 times in a row cpu", domains);
 	}
+}
+
+TEST(domains, "a pick of whom another lock covers is caught, and so is a slot in a lock domain that is none")
+{
+	struct sched_ops ops = sched_faulty;
+	struct sched_values values;
+	struct fake_vm vm;
+	struct pool *p;
+
+	begin(4);
+	ops.join = join_two_domains;
+	fake_vm_init(&vm, "a", 4);
+	p = new_pool("p", &ops, 1, 2);
+	fake_vm_start(&vm, p);
+	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
+	CHECK(log_says(", not in that of cpu"));
+	check_goes_on(&vm, 4);
+	end(&vm);
+
+	begin(3);
+	sched_values_default(&sched_faulty, &values);
+	values.v[FAULTY_FAULT] = FAULT_DOMAIN;
+	CHECK_EQ(pool_create("p", &sched_faulty, &values, 0, &p, &why), ERR_OK);
+	CHECK_EQ(pool_add_cpu(p, 1, &why), ERR_OK);
+	fake_vm_init(&vm, "a", 2);
+	fake_guest_run(10 * NS_PER_MS, NS_PER_MS);
+	CHECK(log_says("join on cpu 1: it was given lock domain 1000000 of 3"));
+	fake_vm_start(&vm, p);
+	check_goes_on(&vm, 2);
+	end(&vm);
 }
 
 TEST(words, "a pool is said to have failed once what is said of it is written, not while another cpu writes it")
@@ -182,7 +132,7 @@ TEST(words, "a pool is said to have failed once what is said of it is written, n
 	struct fake_vm vm;
 	struct pool *p;
 
-	reset(2);
+	begin(2);
 	fake_vm_init(&vm, "a", 1);
 	p = new_pool("p", &sched_faulty, 0, 1);
 	fake_vm_start(&vm, p);
@@ -199,7 +149,7 @@ TEST(forgotten, "an entity that waits beyond its policy's bound is found within 
 	struct fake_vm vm;
 	struct pool *p;
 
-	reset(3);
+	begin(3);
 	p = start_faulty(&vm, 5, 1, 2);
 	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
 	set_fault(p, FAULT_FORGETS);
@@ -209,12 +159,45 @@ TEST(forgotten, "an entity that waits beyond its policy's bound is found within 
 	end(&vm);
 }
 
+static void neglect(enum fault fault, const char *words)
+{
+	struct fake_vm vm;
+	struct pool *p;
+
+	begin(3);
+	fake_vm_init(&vm, "a", 6);
+	vm.v[5].act = fake_act_server;
+	p = new_pool("p", &sched_faulty, 1, 2);
+	fake_vm_start(&vm, p);
+	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
+	set_fault(p, fault);
+	fake_event(&vm.v[5], 0);
+	fake_guest_run(11 * NS_PER_S, NS_PER_MS);
+	CHECK(log_says(words));
+	check_goes_on(&vm, 5);
+	CHECK_EQ(vm.v[5].handled, 1);
+	end(&vm);
+}
+
+TEST(neglected, "so is one that stays parked beyond its time, is not queued when it wakes, or waits beside cpus told to idle")
+{
+	neglect(FAULT_PARKS, "and 60 ms is the longest");
+	neglect(FAULT_WAKE_FORGETS, "a.5: it waits for");
+	neglect(FAULT_IDLES, "and 60 ms is the longest");
+}
+
+TEST(written, "what a policy writes that is the core's to write is found within ten seconds, and put right")
+{
+	neglect(FAULT_SLEEPS, ": forgotten");
+	neglect(FAULT_SLOT, ": on a slot not ours");
+}
+
 TEST(check, "a policy whose check() says no is replaced within ten seconds, with what it said")
 {
 	struct fake_vm vm;
 	struct pool *p;
 
-	reset(2);
+	begin(2);
 	p = start_faulty(&vm, 3, 0, 1);
 	set_fault(p, FAULT_CHECK);
 	fake_guest_run(11 * NS_PER_S, NS_PER_MS);
@@ -261,7 +244,7 @@ static void looping(enum fault fault, unsigned first, unsigned last, const char 
 	struct pool *p;
 	uint64_t start_ns;
 
-	reset(4);
+	begin(4);
 	fake_vm_init(&vm, "a", 5);
 	vm.v[4].act = fake_act_server;
 	p = new_pool("p", &sched_faulty, first, last);
@@ -299,6 +282,14 @@ static enum err operate(struct fake_vm *other, struct pool *p, enum fault fault)
 		return pool_group_move(&other->g, p, &why);
 	case FAULT_CHECK_LOOPS:
 		return pool_check(p, &why) ? ERR_OK : ERR_STATE;
+	case FAULT_JOIN_LOOPS:
+		return pool_add_cpu(p, 4, &why);
+	case FAULT_PIN_LOOPS:
+		return pool_entity_pin(LIST_ENTRY(list_first(&p->entities), struct sched_entity, link), &p->cpus, &p->cpus, &why);
+	case FAULT_BOUND_LOOPS:
+		fake.now_ns += 2 * NS_PER_S;
+		pool_watch();
+		return ERR_OK;
 	default:
 		return ERR_OK;		/* set_fault() was it */
 	}
@@ -309,7 +300,7 @@ static void operating(enum fault fault, enum err want, const char *op, const cha
 	struct fake_vm vm, other;
 	struct pool *p, *q;
 
-	reset(4);
+	begin(5);
 	p = start_faulty(&vm, 4, 1, 2);
 	fake_vm_init(&other, "b", 1);
 	q = new_pool("q", &sched_rr, 3, 3);
@@ -347,6 +338,25 @@ TEST(control, "an op that loops in a control operation is abandoned: what asks i
 	operating(FAULT_LEAVE_LOOPS, ERR_OK, "leave on cpu 2: it did not", "");
 	operating(FAULT_CHECK_LOOPS, ERR_STATE, "check on cpu 0: it did not", "check did not come back");
 	operating(FAULT_TUNE_LOOPS, ERR_OK, "tune on cpu 0: it did not", "");
+	operating(FAULT_JOIN_LOOPS, ERR_OK, "join on cpu 4: it did not", "");
+	operating(FAULT_PIN_LOOPS, ERR_OK, "set_affinity on cpu 0: it did not", "");
+	operating(FAULT_BOUND_LOOPS, ERR_OK, "wait_bound_ns on cpu 0: it did not", "");
+}
+
+TEST(wordless, "a policy that refuses without a word is quoted by name, with what its error means")
+{
+	struct fake_vm vm, other;
+	struct pool *p;
+
+	begin(2);
+	p = start_faulty(&vm, 1, 1, 1);
+	set_fault(p, FAULT_WORDLESS);
+	fake_vm_init(&other, "b", 1);
+	fake_vm_defaults(&other, p);
+	memset(why.words, 'x', sizeof(why.words));
+	CHECK_EQ(pool_group_add(p, &other.g, other.list, 1, &why), ERR_ADMISSION);
+	CHECK_STR(why.words, "scheduler faulty: does not fit");
+	end(&vm);
 }
 
 TEST(waiters, "one who waits for the domain sees that its holder loops")
@@ -354,7 +364,7 @@ TEST(waiters, "one who waits for the domain sees that its holder loops")
 	struct fake_vm vm;
 	struct pool *p;
 
-	reset(3);
+	begin(3);
 	p = start_faulty(&vm, 2, 1, 1);
 	waited_for = &p->domain[0].lock;
 	waiter = (struct stuck_seen){ 0 };
@@ -373,7 +383,7 @@ TEST(house, "a neighbour finds the housekeeping cpu in an op that loops")
 	struct fake_vm vm;
 	struct pool *p;
 
-	reset(2);
+	begin(2);
 	p = start_faulty(&vm, 2, 0, 0);
 	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
 	set_fault(p, FAULT_PICK_LOOPS);
@@ -407,7 +417,7 @@ TEST(undisturbed, "who watches the housekeeping cpu is of a null pool only where
 {
 	struct pool *own, *null, *other;
 
-	reset(4);
+	begin(4);
 	own = new_pool("own", &sched_rr, 0, 0);
 	null = new_pool("null", &sched_null, 1, 1);
 	other = new_pool("other", &sched_rr, 2, 2);
@@ -432,7 +442,7 @@ TEST(innocent, "a cpu that holds its domain often but not long, or waits for one
 	struct stuck_seen seen = { 0 };
 	struct cpu *self;
 
-	reset(2);
+	begin(2);
 	spin_init(&l, SPIN_RANK_DOMAIN);
 	self = cpu_get(1);
 	for (unsigned i = 0; i < 100; i++) {	/* another hold each time */
@@ -475,7 +485,7 @@ TEST(right, "policies that keep the contract keep their pool, however long it is
 		struct fake_vm vm;
 		struct pool *p;
 
-		reset(4);
+		begin(4);
 		fake_vm_init(&vm, "a", 2);
 		vm.v[1].act = fake_act_server;
 		p = new_pool("p", ops[i], 2, 3);
@@ -500,7 +510,7 @@ TEST(stops, "an op that loops in the middle of something else stops the machine,
 	struct pool *p;
 	const char *words;
 
-	reset(2);
+	begin(2);
 	fake_vm_init(&vm, "a", 1);
 	vm.v[0].act = fake_act_server;
 	p = new_pool("p", &sched_faulty, 1, 1);
@@ -522,7 +532,7 @@ TEST(twice, "rr that takes over and fails too leaves its VMs held; they can move
 	struct fake_vm vm;
 	struct pool *p, *q;
 
-	reset(3);
+	begin(3);
 	fake_vm_init(&vm, "a", 2);
 	p = new_pool("p", &sched_faulty, 1, 1);
 	q = new_pool("q", &sched_rr, 2, 2);

@@ -25,8 +25,10 @@ struct faulty {
 static struct sched_entity *stranger;	/* the last that was added anywhere */
 
 static const char *const faults[] = {
-	"none", "blocked", "foreign", "elsewhere", "forbidden", "until", "forgets", "check", "pick-loops", "released-loops",
-	"block-loops", "wake-loops", "admit-loops", "add-loops", "tune-loops", "leave-loops", "check-loops", NULL,
+	"none", "blocked", "foreign", "elsewhere", "forbidden", "until", "pull", "pokes",
+	"forgets", "parks", "idles", "wake-forgets", "sleeps", "slot", "twice", "check", "domain", "wordless",
+	"pick-loops", "released-loops", "block-loops", "wake-loops", "admit-loops", "add-loops", "tune-loops", "leave-loops",
+	"check-loops", "join-loops", "pin-loops", "bound-loops", NULL,
 };
 
 enum { FAULTY_FAULT = RR_TIMESLICE + 1 };
@@ -59,7 +61,27 @@ static enum err faulty_admit(struct sched *s, const struct sched_group *g, unsig
 {
 	(void)g, (void)entities, (void)slots, (void)why;
 	loop_if(s, FAULT_ADMIT_LOOPS);
-	return ERR_OK;
+	return has(s, FAULT_WORDLESS) ? ERR_ADMISSION : ERR_OK;
+}
+
+static unsigned faulty_join(struct sched *s, unsigned slot, const struct sched_place *place, uint64_t now_ns,
+			    struct sched_out *out)
+{
+	loop_if(s, FAULT_JOIN_LOOPS);
+	rr_join(s, slot, place, now_ns, out);
+	return has(s, FAULT_DOMAIN) ? 1000000 : 0;
+}
+
+static void faulty_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	loop_if(s, FAULT_PIN_LOOPS);
+	rr_set_affinity(s, e, now_ns, out);
+}
+
+static uint64_t faulty_wait_bound_ns(struct sched *s, const struct sched_entity *e)
+{
+	loop_if(s, FAULT_BOUND_LOOPS);
+	return rr_wait_bound_ns(s, e);
 }
 
 static void faulty_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
@@ -84,7 +106,9 @@ static void faulty_add(struct sched *s, struct sched_entity *e, uint64_t now_ns,
 static void faulty_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	loop_if(s, FAULT_WAKE_LOOPS);
-	rr_ready(s, e, now_ns, out);
+	if (!has(s, FAULT_WAKE_FORGETS)) {
+		rr_ready(s, e, now_ns, out);
+	}
 }
 
 static void faulty_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -98,8 +122,21 @@ static void faulty_block(struct sched *s, struct sched_entity *e, uint64_t now_n
 
 static void faulty_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
+	struct rr_entity *re = e->priv;
+
 	loop_if(s, FAULT_RELEASED_LOOPS);
-	if (!has(s, FAULT_FORGETS)) {
+	if (has(s, FAULT_PARKS)) {
+		e->parked = SCHED_PARK_CAP;
+		e->parked_until_ns = now_ns + NS_PER_MS;
+	}
+	e->runnable &= !has(s, FAULT_SLEEPS);
+	if (has(s, FAULT_SLOT)) {
+		sched_set_slot(e, 1000000);
+	}
+	if (has(s, FAULT_TWICE) && e->runnable && re->anywhere) {
+		list_push_back(&((struct rr_sched *)s->priv)->queue, &re->link);
+	}
+	if (!has(s, FAULT_FORGETS) && !has(s, FAULT_PARKS)) {
 		rr_ready(s, e, now_ns, out);
 	}
 }
@@ -116,6 +153,15 @@ static struct sched_pick faulty_pick(struct sched *s, unsigned slot, uint64_t no
 		wrong.entity = stranger;
 	} else if (has(s, FAULT_ELSEWHERE) && f->running != NULL && f->running->on_slot && f->running->slot != slot) {
 		wrong.entity = f->running;
+	}
+	if (has(s, FAULT_PULL)) {
+		return (struct sched_pick){ .entity = SCHED_PULL, .until_ns = 1000000 };
+	}
+	if (has(s, FAULT_IDLES)) {
+		return (struct sched_pick){ .until_ns = NS_NEVER };
+	}
+	if (has(s, FAULT_POKES)) {
+		sched_poke(out, slot);
 	}
 	p = wrong.entity != NULL ? wrong : rr_pick(s, slot, now_ns, out);
 	if (p.entity != NULL) {
@@ -144,9 +190,9 @@ SCHED_POLICY(sched_faulty,
 	.tunables = faulty_tunables, .tunable_count = ARRAY_SIZE(faulty_tunables),
 	.object_size = sizeof(struct faulty), .slot_size = sizeof(struct rr_slot),
 	.entity_size = sizeof(struct rr_entity),
-	.init = rr_init, .join = rr_join, .leave = faulty_leave, .admit = faulty_admit,
-	.add = faulty_add, .remove = rr_remove, .set_affinity = rr_set_affinity,
+	.init = rr_init, .join = faulty_join, .leave = faulty_leave, .admit = faulty_admit,
+	.add = faulty_add, .remove = rr_remove, .set_affinity = faulty_set_affinity,
 	.wake = faulty_wake, .block = faulty_block, .yield = rr_yield, .pick = faulty_pick,
-	.released = faulty_released, .tune = faulty_tune, .describe = rr_describe, .check = faulty_check,
-	.wait_bound_ns = rr_wait_bound_ns,
+	.released = faulty_released, .tune = faulty_tune, .describe = rr_describe,
+	.check = faulty_check, .wait_bound_ns = faulty_wait_bound_ns,
 );
