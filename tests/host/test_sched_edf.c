@@ -314,6 +314,24 @@ TEST(extra, "extra time goes by weight under sedf, by budget under rtds; no cpu 
 	sim_destroy(sim);
 }
 
+TEST(extra_after_sleep, "who did without extra time for long has no more of it afterwards, whether it slept or had its budget")
+{
+	const struct sim_pattern rare = { .kind = SIM_PERIODIC, .run_ns = 30 * MS, .every_ns = 1000 * MS, .phase_ns = 500 * MS };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct sim *sim = machine(1);
+		struct sim_pool *p = pool(sim, both[i], 1);
+		struct sim_entity *a = one(p, "a", "period=10ms budget=1ms", &busy);
+
+		one(p, "b", i == 1 ? "slice=0ms" : "period=10ms budget=1ms", &rare);
+		one(p, "r", "period=10ms budget=1ms", &rare);
+		run(sim, 4 * NS_PER_S);
+		/* Behind a budget of each and a turn of each, which is half a ms under sedf, a budget under rtds. */
+		CHECK(sim_figures(a).longest_wait_ns <= 4 * MS);
+		sim_destroy(sim);
+	}
+}
+
 /* --- Mutants that are wrong about time; test_sched_mutants.c has those that the model catches. */
 
 static bool blind(struct sched *s, struct sched_reason *why)
