@@ -227,3 +227,27 @@ TEST(overload, "where admission only warns, nobody waits longer than the stated 
 		sim_destroy(sim);
 	}
 }
+
+TEST(overload_worst, "a wait under overload comes near to the bound: a period without budget, one to the deadline, and the others")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const struct sim_pattern then = { .kind = SIM_BUSY, .phase_ns = 10 * MS };
+		struct sim *sim = machine(1);
+		struct sim_pool *p = pool(sim, both[i], 1);
+		struct sim_entity *a;
+
+		sim_pool_warn(p, true);
+		a = one(p, "a", "period=100ms budget=10ms", &busy);
+		for (unsigned k = 0; k < 3; k++) {
+			one(p, "c", "period=50ms budget=45ms extratime=off", &then);
+		}
+		run(sim, 350 * MS);
+		/*
+		 * a has used up its budget at 10, and is due at 200 from 100 on. The three are due at 60, and again a period later or,
+		 * if that is over, at once: at 145 and 110 twice, at 190: 7 turns of 45 ms from 10 to 325.
+		 */
+		CHECK_EQ(sim_figures(a).longest_wait_ns, 315 * MS);
+		CHECK_EQ(sim_sched(p)->ops->wait_bound_ns(sim_sched(p), sim_sched_entity(a)), (2 * 100 + 3 * 45) * MS);
+		sim_destroy(sim);
+	}
+}

@@ -25,9 +25,10 @@ TEST(shorter, "a shorter period holds from now on, also for who has used up its 
 	}
 }
 
-TEST(slept_off, "who has had too much and sleeps for longer than that is worth has a whole budget for his next job")
+TEST(slept_off, "who has had too much and sleeps for longer than that is worth has a whole budget for his next job, else less")
 {
 	const struct sim_pattern job = { .kind = SIM_PERIODIC, .run_ns = 10 * MS, .every_ns = 100 * MS };
+	const struct sim_pattern soon = { .kind = SIM_PERIODIC, .run_ns = 10 * MS, .every_ns = 20 * MS };
 
 	for (unsigned i = 0; i < 2; i++) {
 		struct sim *sim = machine(1);
@@ -36,6 +37,14 @@ TEST(slept_off, "who has had too much and sleeps for longer than that is worth h
 		sim_at(sim, 12 * MS, shorten, a);	/* 3 ms too much, as above */
 		run(sim, 120 * MS);
 		CHECK_STR(table, "0 a 0-10000\n0 a 100000-104000\n0 a 105000-109000\n0 a 110000-112000\n");
+		sim_destroy(sim);
+
+		sim = machine(1);
+		a = one(pool(sim, both[i], 1), "a", "period=40ms budget=10ms extratime=off", &soon);
+		sim_at(sim, 12 * MS, shorten, a);
+		run(sim, 25 * MS);
+		/* Its period was over at 17; the 3 ms to 20 are worth 2.4, so 0.6 of 4 is taken off, to a ns. */
+		CHECK(fabs((double)sim_figures(a).run_ns - 13.4 * MS) <= 1);
 		sim_destroy(sim);
 	}
 }
