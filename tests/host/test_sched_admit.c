@@ -97,6 +97,23 @@ TEST(pinned, "who is pinned is judged by the cpus that are left to him, and miss
 	}
 }
 
+TEST(pinned_full, "rtds: cpus may be filled by who is bound to them and who is not, where each has one that is left to him")
+{
+	const struct cpuset cpu0 = sim_cpus(0, 1), cpu1 = sim_cpus(1, 1);
+	struct sim *sim = machine(2);
+	struct sim_pool *p = pool(sim, "rtds", 2);
+
+	sim_pin(one(p, "a", "period=10ms budget=9ms", &busy), &cpu0, NULL);
+	sim_pin(one(p, "b", "period=10ms budget=9ms", &busy), &cpu1, NULL);
+	one(p, "c", "period=10ms budget=1ms", &busy);
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK_EQ(sim_start(sim_group_at(sim, i)), ERR_OK);
+	}
+	add(sim, "d", "period=10ms budget=1ms", ERR_ADMISSION);
+	CHECK_STR(sim_why(sim), "budgets take 1.000 there + 0.100 new = 1.100 of 1 cpu");
+	sim_destroy(sim);
+}
+
 /* Tasks of a random set that may run on random cpus, one after the other: those that are let in, with jobs of a whole budget. */
 static unsigned try_pinned(const char *policy, struct test_rng *rng, uint64_t *jobs)
 {
