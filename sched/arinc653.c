@@ -17,7 +17,8 @@
  *
  * Against Xen's: every slot of the pool is used, not one; VMs have several vCPUs; a table is swapped at a frame's boundary, not
  * in the middle; the time left over in a frame is at its end on each slot, or where `idle` rows put it; hard affinity still
- * holds: where it forbids a window, that window idles. A vCPU without a window never runs, and admission says so.
+ * holds: where it forbids a window, that window idles. A vCPU without a window never runs, and admission says so; but a
+ * table may leave out one that is there, which then has to wait for a table with it.
  */
 #include "sched/sched.h"
 
@@ -331,7 +332,18 @@ static const struct sched_row *row_on(const struct sched_table *t, const struct 
 	return NULL;
 }
 
-/* A vCPU without a window would never run, and neither would one whose slot goes. */
+/* Has a vCPU a window in t that it may use? hard: its cpus, or NULL: all. */
+static bool has_window(const struct sched_table *t, const char *group, unsigned number, const struct cpuset *hard)
+{
+	for (unsigned i = 0; t != NULL && i < t->count; i++) {
+		if (same(&t->row[i], group, number) && (hard == NULL || cpuset_has(hard, t->row[i].slot))) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A vCPU without a window that it may use would never run, and neither would one whose slot goes. */
 static enum err arinc_admit(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
 			    struct sched_reason *why)
 {
@@ -342,15 +354,18 @@ static enum err arinc_admit(struct sched *s, const struct sched_group *g, unsign
 		return sched_refuse(ERR_ADMISSION, why, "slot %u has a window of %s.%u, %lu us long", lost->slot, lost->group,
 				    lost->number, lost->length_ns / NS_PER_US);
 	}
-	for (unsigned number = 0; number < entities; number++) {
-		unsigned i = 0;
+	for (unsigned i = 0; g != NULL && i < MAX(entities, g->want_count); i++) {
+		const struct sched_entity *there = g->want_count > 0 ? g->want[i].instead : NULL;
+		const char *name = there != NULL ? there->group->name : g->name;
+		unsigned number = there != NULL ? there->number : i;
 
-		while (t != NULL && i < t->count && !same(&t->row[i], g->name, number)) {
-			i++;
-		}
-		if (t == NULL || i == t->count) {
+		if (there == NULL && !has_window(t, name, number, NULL)) {
 			return sched_refuse(ERR_ADMISSION, why, "none of the %u windows is for %s.%u: it would never run",
-					    t != NULL ? t->count : 0, g->name, number);
+					    t != NULL ? t->count : 0, name, number);
+		}
+		if (g->want_count > 0 && !has_window(t, name, number, g->want[i].hard) && has_window(t, name, number, NULL)) {
+			return sched_refuse(ERR_ADMISSION, why,
+					    "no window of %s.%u is on a cpu that it is bound to: it would never run", name, number);
 		}
 	}
 	return ERR_OK;

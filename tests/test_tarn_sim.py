@@ -169,6 +169,17 @@ def all_errors_are_told(folder):
     need(run(path, status=1)[0] == "", "a plan with errors was run")
 
 
+def tables_are_judged(folder):
+    plan = "[machine]\ncpus = 1\nuntil = 1ms\n[pool p]\nsched = arinc653\nframe = %dus\nwindow = %s\n[vm a]\nvcpus = 2\n"
+    windows = "; ".join(f"0 a.{i % 2} 10us" for i in range(60))
+    out, _ = run(write(folder, plan % (600, windows)))
+    need([rows(out)[vm, "arinc653"]["share%"] for vm in ("a.0", "a.1")] == [50, 50], out)
+    path = write(folder, plan % (599, windows))
+    for how in ("--check", "--timetable"):
+        _, err = run(path, how, status=1)
+        need(err == "error: pool p: slot 0: its windows up to that of a.1 last 600 us, the frame 599 us\n", err)
+
+
 def charts_are_right(folder):
     path = os.path.join(folder, "c.svg")
     run(DEMO, "--svg", path, "--from", "10ms", "--to", "60ms", "--compare", "rr")
@@ -364,6 +375,7 @@ TESTS = [
     ("the page has every key that a plan may have, and no other", keys_are_documented),
     ("timetables are those worked out by hand", timetables_are_as_expected),
     ("every error of a plan is told, with its place and what was expected", all_errors_are_told),
+    ("a table may be as long as a line, and one that does not fit its frame is told", tables_are_judged),
     ("a Gantt chart is well-formed, in its bounds, and without overlaps", charts_are_right),
     ("a Perfetto trace is JSON, names its tracks, and agrees with the table", traces_are_right),
     ("the table is there as JSON, with the same figures", tables_are_for_programs_too),

@@ -266,6 +266,17 @@ static bool start(struct plan_run *run, const struct plan *plan, const struct pl
 	return good;
 }
 
+/* What only its policy knows of a pool: whether a table fits its frame. */
+static bool check_pools(const struct plan *plan)
+{
+	const struct plan_options po = { .ops = NULL };
+	struct plan_run run;
+	bool good = start(&run, plan, &po);
+
+	plan_end(&run);
+	return good;
+}
+
 static bool go(struct plan_run *run)
 {
 	bool good = plan_go(run);
@@ -446,8 +457,10 @@ int main(int argc, char **argv)
 	}
 	plan.machine.until_ns = o.until_ns != 0 ? o.until_ns : plan.machine.until_ns;
 	plan.machine.seed = o.seeded ? o.seed : plan.machine.seed;
-	if (plan.errors > 0 || o.check) {
-		status = plan.errors > 0;
+	if (plan.errors > 0) {
+		status = 1;
+	} else if (o.check) {
+		status = !check_pools(&plan);
 	} else if (!can_run(&o, &plan)) {
 		status = 2;
 	} else if (o.grows > 0) {

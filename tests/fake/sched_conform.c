@@ -210,6 +210,25 @@ static void live(struct core *c, unsigned events, bool still)
 	}
 }
 
+/* The pool's own values. A table stays, for a policy that has one. */
+static void tune_to_defaults(struct core *c)
+{
+	const struct sched_ops *ops = c->s.ops;
+	struct sched_out out;
+
+	if (ops->tune == NULL || ops->check_table != NULL) {
+		return;
+	}
+	for (unsigned i = 0; i < ops->tunable_count; i++) {
+		if (ops->tunables[i].scope == SCHED_POOL && ops->tunables[i].live) {
+			c->s.values.v[i] = ops->tunables[i].def;
+		}
+	}
+	sched_out_init(&out);
+	ops->tune(&c->s, NULL, NULL, c->now_ns, &out);
+	take_pokes(c, &out);
+}
+
 /* With defaults, allowed everywhere: whoever wants to run does so again and again. */
 static void check_progress(struct core *c, unsigned events)
 {
@@ -230,7 +249,7 @@ static void check_progress(struct core *c, unsigned events)
 		if (!c->added[i]) {
 			continue;
 		}
-		cpuset_fill(&c->e[i].hard, SLOTS);
+		cpuset_fill(&c->e[i].hard, i % 2 ? CPU_MAX : SLOTS);	/* all the same, but not to look at */
 		sched_out_init(&out);
 		c->s.ops->set_affinity(&c->s, &c->e[i], c->now_ns, &out);
 		take_pokes(c, &out);
@@ -239,6 +258,7 @@ static void check_progress(struct core *c, unsigned events)
 		model_full_table(c);
 	}
 	live(c, events, false);
+	tune_to_defaults(c);		/* in the middle of slices of other lengths */
 	live(c, events, true);
 }
 
@@ -280,6 +300,7 @@ const char *sched_conform_of(const struct sched_conform *how)
 	c->slots = how->slots;
 	c->entities = how->entities;
 	c->check_every = MAX(how->check_every, 1u);
+	c->llc_log2 = dice(c, 7);
 	c->s.slot_priv = c->slot_priv;
 	for (unsigned i = 0; i < GROUPS; i++) {
 		snprintf(c->g[i].name, sizeof(c->g[i].name), "g%u", i);

@@ -179,7 +179,8 @@ static bool warned(struct core *c)
 
 void model_join_or_leave(struct core *c, unsigned slot)
 {
-	const struct sched_place place = { .core = slot / 2, .llc = slot / 2 };
+	const unsigned llc = slot >> c->llc_log2;
+	const struct sched_place place = { .core = slot / 2, .llc = llc, .package = llc / 2, .node = llc / 2 };
 	struct cpuset rest = c->s.slots;
 	struct sched_reason why;
 	struct sched_out out;
@@ -239,7 +240,8 @@ static bool admits(struct core *c, const struct sched_entity *e, const struct sc
 	return c->s.ops->admit == NULL || c->s.ops->admit(&c->s, &probe, !there, &c->s.slots, &why) == ERR_OK || warned(c);
 }
 
-static struct sched_values random_values(struct core *c, const struct sched_values *now, enum sched_scope scope)
+/* made: it is, now; what is not live may be anything, too. */
+static struct sched_values random_values(struct core *c, const struct sched_values *now, enum sched_scope scope, bool made)
 {
 	struct sched_values set = *now;
 	struct sched_reason why;
@@ -247,7 +249,7 @@ static struct sched_values random_values(struct core *c, const struct sched_valu
 	for (unsigned i = 0; i < c->s.ops->tunable_count; i++) {
 		const struct sched_tunable *t = &c->s.ops->tunables[i];
 
-		if (t->scope == scope && t->live) {
+		if (t->scope == scope && (t->live || made)) {
 			uint64_t span = (uint64_t)t->max - (uint64_t)t->min + 1, size = 1ul << dice(c, 64);
 
 			set.v[i] = dice(c, 2) ? t->def : t->min + (int64_t)test_rand_below(&c->rng, MIN(span, size));
@@ -267,7 +269,7 @@ void model_add_or_remove(struct core *c, unsigned i)
 		e->hard = random_hard(c);
 		e->soft = random_hard(c);
 		sched_values_default(c->s.ops, &e->values);
-		e->values = random_values(c, &e->values, SCHED_ENTITY);
+		e->values = random_values(c, &e->values, SCHED_ENTITY, false);
 		if (!admits(c, e, &e->values, &e->hard)) {
 			return;
 		}
@@ -313,7 +315,7 @@ void model_tune(struct core *c)
 	struct sched_out out;
 
 	if (c->s.ops->check_table != NULL) {
-		model_random_table(c, random_values(c, &c->s.values, SCHED_POOL));
+		model_random_table(c, random_values(c, &c->s.values, SCHED_POOL, false));
 		return;
 	}
 	sched_out_init(&out);
@@ -322,15 +324,15 @@ void model_tune(struct core *c)
 			return;
 		}
 		g = e->group;
-		set = random_values(c, &e->values, SCHED_ENTITY);
+		set = random_values(c, &e->values, SCHED_ENTITY, false);
 		if (!admits(c, e, &set, &e->hard)) {
 			return;
 		}
 		e->values = set;
 	} else if (g != NULL) {
-		g->values = random_values(c, &g->values, SCHED_GROUP);
+		g->values = random_values(c, &g->values, SCHED_GROUP, false);
 	} else {
-		c->s.values = random_values(c, &c->s.values, SCHED_POOL);
+		c->s.values = random_values(c, &c->s.values, SCHED_POOL, false);
 	}
 	if (c->s.ops->tune != NULL) {
 		c->s.ops->tune(&c->s, g, e, c->now_ns, &out);
@@ -346,6 +348,9 @@ void model_make_object(struct core *c, const struct sched_ops *ops)
 	c->s.ops = ops;
 	c->s.priv = calloc(1, ops->object_size + 1);
 	sched_values_default(ops, &c->s.values);
+	if (ops->check_table == NULL) {
+		c->s.values = random_values(c, &c->s.values, SCHED_POOL, true);
+	}
 	for (unsigned i = 0; i < GROUPS; i++) {
 		sched_values_default(ops, &c->g[i].values);
 		c->g[i].priv = calloc(1, ops->group_size + 1);

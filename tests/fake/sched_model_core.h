@@ -23,6 +23,7 @@ struct core {
 	const struct sched_ops *other;	/* the policy to change to, and back; NULL: the same */
 	struct sched_table *old_table;
 	unsigned slots, entities, check_every, checks;
+	unsigned llc_log2;		/* slots of an LLC; a core has two */
 	void *slot_priv[SCHED_MODEL_SLOTS_MAX];
 	struct slot slot[SCHED_MODEL_SLOTS_MAX];
 	struct sched_group g[GROUPS];

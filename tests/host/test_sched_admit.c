@@ -97,6 +97,23 @@ TEST(pinned, "who is pinned is judged by the cpus that are left to him, and miss
 	}
 }
 
+TEST(pinned_full, "rtds: cpus may be filled by who is bound to them and who is not, where each has one that is left to him")
+{
+	const struct cpuset cpu0 = sim_cpus(0, 1), cpu1 = sim_cpus(1, 1);
+	struct sim *sim = machine(2);
+	struct sim_pool *p = pool(sim, "rtds", 2);
+
+	sim_pin(one(p, "a", "period=10ms budget=9ms", &busy), &cpu0, NULL);
+	sim_pin(one(p, "b", "period=10ms budget=9ms", &busy), &cpu1, NULL);
+	one(p, "c", "period=10ms budget=1ms", &busy);
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK_EQ(sim_start(sim_group_at(sim, i)), ERR_OK);
+	}
+	add(sim, "d", "period=10ms budget=1ms", ERR_ADMISSION);
+	CHECK_STR(sim_why(sim), "budgets take 1.000 there + 0.100 new = 1.100 of 1 cpu");
+	sim_destroy(sim);
+}
+
 /* Tasks of a random set that may run on random cpus, one after the other: those that are let in, with jobs of a whole budget. */
 static unsigned try_pinned(const char *policy, struct test_rng *rng, uint64_t *jobs)
 {
@@ -224,6 +241,30 @@ TEST(overload, "where admission only warns, nobody waits longer than the stated 
 		}
 		printf("  %s: 6 cpus' worth on 2: longest wait %lu ms, least share %.1f%%\n", both[i], worst_ns / MS,
 		       (double)least_ns / (0.1 * NS_PER_S));
+		sim_destroy(sim);
+	}
+}
+
+TEST(overload_worst, "a wait under overload comes near to the bound: a period without budget, one to the deadline, and the others")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const struct sim_pattern then = { .kind = SIM_BUSY, .phase_ns = 10 * MS };
+		struct sim *sim = machine(1);
+		struct sim_pool *p = pool(sim, both[i], 1);
+		struct sim_entity *a;
+
+		sim_pool_warn(p, true);
+		a = one(p, "a", "period=100ms budget=10ms", &busy);
+		for (unsigned k = 0; k < 3; k++) {
+			one(p, "c", "period=50ms budget=45ms extratime=off", &then);
+		}
+		run(sim, 350 * MS);
+		/*
+		 * a has used up its budget at 10, and is due at 200 from 100 on. The three are due at 60, and again a period later or,
+		 * if that is over, at once: at 145 and 110 twice, at 190: 7 turns of 45 ms from 10 to 325.
+		 */
+		CHECK_EQ(sim_figures(a).longest_wait_ns, 315 * MS);
+		CHECK_EQ(sim_sched(p)->ops->wait_bound_ns(sim_sched(p), sim_sched_entity(a)), (2 * 100 + 3 * 45) * MS);
 		sim_destroy(sim);
 	}
 }

@@ -140,6 +140,25 @@ TEST(swap, "another table and frame are taken up by all slots where the frame en
 	sim_destroy(sim);
 }
 
+TEST(late, "a cpu that comes late to a change of tables, for the last switch took until then, moves no window")
+{
+	struct sim *sim = sim_create(&(struct sim_options){ .check_every = 1, .switch_ns = 100 * NS_PER_US });
+	char then[] = "window=0,a.0,5ms;0,b.0,5ms";
+	struct sim_pool *p;
+
+	sim_machine(sim, 1, 1, 1, 1);
+	recording = text_make(table, sizeof(table));
+	sim_record(sim, write_down, &recording);
+	p = pool(sim, 1, "frame=10ms window=0,a.0,9950us;0,b.0,50us");
+	vm(p, "a", 1);
+	vm(p, "b", 1);
+	sim_at(sim, 12 * MS, retune, then);
+	run(sim, 31 * MS);
+	CHECK_STR(table, "0 a.0 0-9950\n0 b.0 9950-10050\n0 a.0 10050-19950\n0 b.0 19950-20050\n0 a.0 20050-25000\n"
+			 "0 b.0 25000-30000\n0 a.0 30000-31000\n");
+	sim_destroy(sim);
+}
+
 TEST(exact, "over 100,000 frames of an odd length each window has every ns of its time, and starts where it should: no drift")
 {
 	struct sim *sim = sim_create(NULL);
@@ -155,6 +174,9 @@ TEST(exact, "over 100,000 frames of an odd length each window has every ns of it
 	CHECK_EQ(sim_figures(sim_entity_at(sim, 0)).run_ns, (frames + 1) * 333331);
 	CHECK_EQ(sim_figures(sim_entity_at(sim, 1)).run_ns, frames * 111113);
 	CHECK_EQ(sim_figures(sim_entity_at(sim, 1)).wake_max_ns, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(sim_figures(sim_entity_at(sim, i)).wait_ns, 0);	/* parked until its window, and told so */
+	}
 	printf("  windows over 100,000 frames: 0 ns off (Xen until 2025: 3.5 ms after 21 frames)\n");
 	(void)a, (void)b;
 	sim_destroy(sim);
@@ -216,6 +238,26 @@ TEST(admission, "a vCPU without a window is refused, and so is taking a cpu that
 	CHECK_EQ(sim_start(more), ERR_OK);	/* it comes in, and never runs */
 	run(sim, 20 * MS);
 	CHECK_STR(table, "0 a.0 0-5000\n1 a.1 0-5000\n0 a.0 10000-15000\n1 a.1 10000-15000\n");
+	sim_destroy(sim);
+}
+
+TEST(pinned_away, "a vCPU that is bound to cpus where it has no window would never run: that is refused, coming and changed")
+{
+	const struct cpuset cpu0 = sim_cpus(0, 1), cpu1 = sim_cpus(1, 1);
+	struct sim *sim = machine(2);
+	struct sim_pool *p = pool(sim, 2, "frame=10ms window=0,a.0,5ms window=0,b.0,5ms window=1,b.0,5ms");
+	struct sim_group *a = vm(p, "a", 1), *b = vm(p, "b", 1);
+
+	CHECK_EQ(sim_pin(sim_entity_at(sim, 0), &cpu1, NULL), ERR_OK);
+	CHECK_EQ(sim_start(a), ERR_ADMISSION);
+	CHECK_STR(sim_why(sim), "no window of a.0 is on a cpu that it is bound to: it would never run");
+	CHECK_EQ(sim_pin(sim_entity_at(sim, 0), &cpu0, NULL), ERR_OK);
+	CHECK_EQ(sim_start(a), ERR_OK);
+	CHECK_EQ(sim_start(b), ERR_OK);
+	CHECK_EQ(sim_pin(sim_entity_at(sim, 0), &cpu1, NULL), ERR_ADMISSION);
+	CHECK_EQ(sim_pin(sim_entity_at(sim, 1), &cpu1, NULL), ERR_OK);	/* it keeps one of two */
+	run(sim, 11 * MS);
+	CHECK_STR(table, "0 a.0 0-5000\n1 b.0 0-5000\n0 a.0 10000-11000\n1 b.0 10000-11000\n");
 	sim_destroy(sim);
 }
 

@@ -439,6 +439,28 @@ TEST(asked_in_vain, "a slot that asked another queue in vain, and then runs one 
 	sim_destroy(sim);
 }
 
+TEST(whole_core, "who wakes has a core that idles as a whole before a thread beside a busy one, though it ran there last")
+{
+	const struct sim_pattern brief = { .kind = SIM_PERIODIC, .run_ns = NS_PER_MS, .every_ns = 10 * NS_PER_MS, .phase_ns = NS_PER_MS };
+	const struct cpuset cpu0 = { .word = { 1 } }, cpu1 = { .word = { 2 } };
+	struct sim *sim = sim_create(&(struct sim_options){ .check_every = 1 });
+	struct sim_pool *p;
+	struct sim_entity *e;
+
+	sim_machine(sim, 4, 2, 2, 1);
+	p = sim_pool(sim, "p", "credit2", NULL, sim_cpus(0, 4));
+	e = sim_entity(sim_group(p, "a", NULL), &brief);
+	sim_pin(e, &cpu1, NULL);
+	sim_pin(sim_entity(sim_group(p, "b", NULL), &busy), &cpu0, NULL);
+	sim_run(sim, 5 * NS_PER_MS);
+	CHECK_EQ(sim_sched_entity(e)->slot, 1);
+	CHECK_EQ(sim_pin(e, NULL, NULL), ERR_OK);
+	sim_run(sim, 35 * NS_PER_MS);
+	CHECK_STR(sim_wrong(sim), "");
+	CHECK(sim_sched_entity(e)->slot / 2 == 1 && sim_figures(e).migrations == 1);
+	sim_destroy(sim);
+}
+
 static void change(struct sim *sim, void *arg)
 {
 	CHECK_EQ(sim_move_cpu(sim, 0, NULL), ERR_OK);

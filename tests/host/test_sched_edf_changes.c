@@ -25,9 +25,10 @@ TEST(shorter, "a shorter period holds from now on, also for who has used up its 
 	}
 }
 
-TEST(slept_off, "who has had too much and sleeps for longer than that is worth has a whole budget for his next job")
+TEST(slept_off, "who has had too much and sleeps for longer than that is worth has a whole budget for his next job, else less")
 {
 	const struct sim_pattern job = { .kind = SIM_PERIODIC, .run_ns = 10 * MS, .every_ns = 100 * MS };
+	const struct sim_pattern soon = { .kind = SIM_PERIODIC, .run_ns = 10 * MS, .every_ns = 20 * MS };
 
 	for (unsigned i = 0; i < 2; i++) {
 		struct sim *sim = machine(1);
@@ -36,6 +37,14 @@ TEST(slept_off, "who has had too much and sleeps for longer than that is worth h
 		sim_at(sim, 12 * MS, shorten, a);	/* 3 ms too much, as above */
 		run(sim, 120 * MS);
 		CHECK_STR(table, "0 a 0-10000\n0 a 100000-104000\n0 a 105000-109000\n0 a 110000-112000\n");
+		sim_destroy(sim);
+
+		sim = machine(1);
+		a = one(pool(sim, both[i], 1), "a", "period=40ms budget=10ms extratime=off", &soon);
+		sim_at(sim, 12 * MS, shorten, a);
+		run(sim, 25 * MS);
+		/* Its period was over at 17; the 3 ms to 20 are worth 2.4, so 0.6 of 4 is taken off, to a ns. */
+		CHECK(fabs((double)sim_figures(a).run_ns - 13.4 * MS) <= 1);
 		sim_destroy(sim);
 	}
 }
@@ -223,4 +232,58 @@ TEST(each_vcpu, "two vCPUs of one VM have what each was given, and the others of
 		CHECK(fabs(share_of(e[0], 10 * NS_PER_S) - 0.1) < 0.001 && fabs(share_of(e[1], 10 * NS_PER_S) - 0.3) < 0.002);
 		sim_destroy(sim);
 	}
+}
+
+static void leave(struct sim *sim, void *arg)
+{
+	CHECK_EQ(sim_move_cpu(sim, (unsigned)(uintptr_t)arg, NULL), ERR_OK);
+}
+
+/* budget of period, in us, and as much work as that. */
+static void task(struct sim_pool *p, unsigned period_us, unsigned budget_us)
+{
+	const struct sim_pattern job = { .kind = SIM_PERIODIC, .run_ns = budget_us * NS_PER_US, .every_ns = period_us * NS_PER_US };
+	char values[96];
+
+	snprintf(values, sizeof(values), "period=%uus budget=%uus extratime=off", period_us, budget_us);
+	CHECK_EQ(sim_start(sim_entity_group(one(p, "t", values, &job))), ERR_OK);
+}
+
+/* Whichever cpu leaves at leave_ns (0: none does), no deadline is missed. */
+static void misses_nothing(const char *policy, unsigned cpus, const unsigned (*of)[2], unsigned n, uint64_t leave_ns)
+{
+	for (unsigned cpu = 0; cpu < (leave_ns > 0 ? cpus : 1); cpu++) {
+		struct sim *sim = machine(cpus);
+		struct sim_pool *p = pool(sim, policy, cpus);
+
+		for (unsigned i = 0; i < n; i++) {
+			task(p, of[i][0], of[i][1]);
+		}
+		if (leave_ns > 0) {
+			sim_at(sim, leave_ns, leave, (void *)(uintptr_t)cpu);
+		}
+		run(sim, NS_PER_S);
+		for (unsigned i = 0; i < n; i++) {
+			CHECK(sim_figures(sim_entity_at(sim, i)).jobs > 90 && sim_figures(sim_entity_at(sim, i)).misses == 0);
+		}
+		sim_destroy(sim);
+	}
+}
+
+TEST(leaves, "where the others have room, no deadline is missed when a cpu leaves in the middle of a job")
+{
+	static const unsigned halves[][2] = { { 10000, 5000 }, { 10000, 5000 } };
+	/* On 3 cpus by deadline alone; on 2 the first misses, behind the two others, unless it goes first: EDF(1). */
+	static const unsigned large[][2] = { { 10100, 6060 }, { 10000, 5000 }, { 10000, 5000 } };
+
+	misses_nothing("rtds", 2, halves, 2, 53 * MS);
+	misses_nothing("sedf", 2, halves, 2, 53 * MS);
+	misses_nothing("rtds", 3, large, 3, 50 * MS);
+}
+
+TEST(largest, "rtds: two that are as large as to need a cpu each go before the small ones, on 3 cpus: EDF(2)")
+{
+	static const unsigned of[][2] = { { 10100, 9090 }, { 10100, 9090 }, { 10000, 5000 }, { 10000, 5000 } };
+
+	misses_nothing("rtds", 3, of, 4, 0);
 }

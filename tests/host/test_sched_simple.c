@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* rr and null in the simulator: what they promise beside the contract. And soft affinity, under all that honour it. */
+/*
+ * rr and null in the simulator: what they promise beside the contract. And promises that every policy is held to which says
+ * that it honours something.
+ */
 #include "tests/host/test.h"
 
 #include <stdio.h>
@@ -188,7 +191,7 @@ TEST(null_all, "null: whatever vCPUs are pinned to, they come in if each can hav
 	CHECK(came > 500 && refused > 500);
 }
 
-/* --- Soft affinity. */
+/* --- Every policy that honours it. */
 
 TEST(soft, "who wakes has an idle cpu of its soft set, under every policy that honours one, and else runs elsewhere at once")
 {
@@ -221,4 +224,61 @@ TEST(soft, "who wakes has an idle cpu of its soft set, under every policy that h
 		tried++;
 	}
 	CHECK(tried >= 4);
+}
+
+TEST(yields, "who yields gives way to whoever waits, under every policy that honours it, however much it is owed")
+{
+	const struct sim_pattern yielder = { .kind = SIM_YIELDER, .run_ns = 300 * NS_PER_US };
+	unsigned tried = 0;
+
+	for (unsigned i = 0; i < sched_policy_count(); i++) {
+		struct sim_entity *b;
+		struct sim_pool *p;
+		struct sim *sim;
+
+		if ((sched_policy_at(i)->honours & SCHED_HONOURS_YIELD) == 0) {
+			continue;
+		}
+		sim = machine(1, sched_policy_at(i)->name, NULL, &p);
+		sim_entity(sim_group(p, "a", "weight=1000"), &yielder);
+		b = sim_entity(sim_group(p, "b", "weight=10"), &yielder);
+		CHECK(sim_run(sim, 60 * NS_PER_MS));
+		/* b has its turn each time, be it short. */
+		CHECK_EQ(sim_figures(b).longest_wait_ns, 300 * NS_PER_US);
+		sim_destroy(sim);
+		tried++;
+	}
+	CHECK(tried >= 4);
+}
+
+static void leave(struct sim *sim, void *arg)
+{
+	CHECK_EQ(sim_move_cpu(sim, (unsigned)(uintptr_t)arg, NULL), ERR_OK);
+}
+
+TEST(parked, "who is parked goes on in time though any cpu leaves meanwhile, under every policy with caps or reservations")
+{
+	unsigned tried = 0;
+
+	for (unsigned i = 0; i < 2 * sched_policy_count(); i++) {
+		const struct sched_ops *ops = sched_policy_at(i / 2);
+		struct sim_entity *e;
+		struct sim_pool *p;
+		struct sim *sim;
+
+		if ((ops->honours & (SCHED_HONOURS_CAP | SCHED_HONOURS_RESERVATION)) == 0) {
+			continue;
+		}
+		/* 50 ms of each 100, whatever the policy calls that. At 60 it is parked. */
+		sim = machine(2, ops->name, "cap-period=100ms", &p);
+		e = sim_entity(sim_group(p, "a", "cap=50% period=100ms budget=50ms extratime=no"), &busy);
+		sim_at(sim, 60 * NS_PER_MS, leave, (void *)(uintptr_t)(i % 2));
+		CHECK(sim_run(sim, 95 * NS_PER_MS));
+		CHECK_EQ(sim_figures(e).run_ns, 50 * NS_PER_MS);
+		CHECK(sim_run(sim, NS_PER_S));
+		CHECK(sim_figures(e).run_ns == 500 * NS_PER_MS && sim_figures(e).wait_ns == 0);
+		sim_destroy(sim);
+		tried++;
+	}
+	CHECK(tried >= 10);
 }

@@ -419,16 +419,18 @@ static void read_section(struct reader *r, const struct section *sec, void *obje
 						      ((struct plan_pool *)object)->ops :
 					      r->plan->pools > 0 ? r->plan->pool[vm->pool].ops :
 								   NULL;
-		char pair[256];
+		char *pair;
 
 		if (find_key(sec->kind, s->key) == NULL &&
 		    plan_check_tunable(r, ops, sec->kind == KIND_POOL, s->key, s->value, s->line,
 				       s->key_column, s->column)) {
-			snprintf(pair, sizeof(pair), "%s=%s", s->key, s->value);
+			pair = sim_alloc(strlen(s->key) + strlen(s->value) + 2);
+			sprintf(pair, "%s=%s", s->key, s->value);
 			for (char *c = strpbrk(pair, " \t"); c != NULL; c = strpbrk(c, " \t")) {
 				*c = ',';		/* a row of a table is one word here */
 			}
 			sim_values_append(values, pair);
+			free(pair);
 		}
 	}
 }

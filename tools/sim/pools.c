@@ -147,8 +147,10 @@ static enum err refill(struct sim_pool *p, const struct sched_ops *ops,
 	for (unsigned i = 0; i < n; i++) {
 		err = sim_may_enter(group[i], p);
 		if (err != ERR_OK) {
+			const struct sched_reason why = p->sim->why;
+
 			empty(p, group, i, NULL);
-			return err;
+			return sched_refuse(err, &p->sim->why, "%s: %s", group[i]->g.name, why.words);
 		}
 		sim_enter(p, group[i], standing[i]);
 	}

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Settings of a policy as people write them: "weight=512 cap=50%". */
+#include "kernel/lib/ini.h"
 #include "tools/sim/internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define WORD_MAX	128u
+#define WORD_MAX	(INI_LINE_MAX + 1)
 
 /* The next word of *text; false: there is none, or it is too long or no key=value. */
 static bool next_pair(const char **text, char *word, char **value)
