@@ -331,7 +331,22 @@ static const struct sched_row *row_on(const struct sched_table *t, const struct 
 	return NULL;
 }
 
-/* A vCPU without a window would never run, and neither would one whose slot goes. */
+/* Has vCPU number of that group a window in t; has it one on a slot that it may use? */
+static bool has_window(const struct sched_table *t, const char *group, unsigned number, const struct cpuset *hard, bool *usable)
+{
+	bool any = false;
+
+	*usable = false;
+	for (unsigned i = 0; t != NULL && i < t->count; i++) {
+		if (same(&t->row[i], group, number)) {
+			any = true;
+			*usable |= hard == NULL || cpuset_has(hard, t->row[i].slot);
+		}
+	}
+	return any;
+}
+
+/* A vCPU without a window, or with none on a slot that it may use, would never run, and neither would one whose slot goes. */
 static enum err arinc_admit(struct sched *s, const struct sched_group *g, unsigned entities, const struct cpuset *slots,
 			    struct sched_reason *why)
 {
@@ -342,15 +357,18 @@ static enum err arinc_admit(struct sched *s, const struct sched_group *g, unsign
 		return sched_refuse(ERR_ADMISSION, why, "slot %u has a window of %s.%u, %lu us long", lost->slot, lost->group,
 				    lost->number, lost->length_ns / NS_PER_US);
 	}
-	for (unsigned number = 0; number < entities; number++) {
-		unsigned i = 0;
+	for (unsigned i = 0; g != NULL && i < MAX(entities, g->want_count); i++) {
+		const struct sched_want *want = i < g->want_count ? &g->want[i] : NULL;
+		unsigned number = want != NULL && want->instead != NULL ? want->instead->number : i;
+		bool usable;
 
-		while (t != NULL && i < t->count && !same(&t->row[i], g->name, number)) {
-			i++;
-		}
-		if (t == NULL || i == t->count) {
+		if (!has_window(t, g->name, number, want != NULL ? want->hard : NULL, &usable)) {
 			return sched_refuse(ERR_ADMISSION, why, "none of the %u windows is for %s.%u: it would never run",
 					    t != NULL ? t->count : 0, g->name, number);
+		}
+		if (!usable) {
+			return sched_refuse(ERR_ADMISSION, why, "%s.%u may run on no slot that it has a window on: it would never run",
+					    g->name, number);
 		}
 	}
 	return ERR_OK;
@@ -458,8 +476,9 @@ static void arinc_describe(struct sched *s, uint64_t now_ns, struct text *to)
 
 	text_puts(to, "frame ");
 	text_ns(to, a->frame_ns);
-	text_printf(to, ", %lu ns of it over%s\n", (now_ns - a->origin_ns) % a->frame_ns,
-		    a->switch_ns != NS_NEVER ? "; then a new table" : "");
+	text_puts(to, ", over ");
+	text_ns(to, (now_ns - a->origin_ns) % a->frame_ns);
+	text_puts(to, a->switch_ns != NS_NEVER ? "; then a new table\n" : "\n");
 	CPUSET_FOREACH(slot, &s->slots) {
 		const struct arinc_slot *as = slot_of(s, slot);
 
