@@ -55,21 +55,6 @@ static const struct sched_ops *find_policy(struct checking *c, const struct mani
 	return ops;
 }
 
-/* Does a policy other than the section's have a value of that name for that kind of section? */
-static bool other_policy_has(const char *key, enum manifest_section section)
-{
-	const struct sched_tunable *t;
-	unsigned index;
-
-	for (unsigned i = 0; i < sched_policy_count(); i++) {
-		t = sched_tunable_find(sched_policy_at(i), key, &index);
-		if (t != NULL && (t->scope == SCHED_POOL) == (section == MANIFEST_POOL)) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static void unknown_tunable(struct checking *c, const struct sched_ops *ops, enum manifest_section section,
 			    const struct manifest_tunable *t, bool *usable)
 {
@@ -77,13 +62,18 @@ static void unknown_tunable(struct checking *c, const struct sched_ops *ops, enu
 	struct text k = text_make(keys, sizeof(keys)), u = text_make(tunables, sizeof(tunables));
 	const struct manifest_text at = { t->key, t->value.line, t->key_column };
 
-	if (other_policy_has(t->key, section)) {
+	if (sched_tunable_known(t->key, section == MANIFEST_POOL)) {
 		manifest_report(c->errors, true, at.line, at.column, "key %s: scheduler %s does not have it, ignored",
 				t->key, ops->name);
 		return;
 	}
 	if (manifest_key_find(section, t->key) != NULL) {
 		manifest_report(c->errors, true, at.line, at.column, "key %s: not built yet, ignored", t->key);
+		return;
+	}
+	if (sched_tunable_known(t->key, section != MANIFEST_POOL)) {
+		FAULT(c, usable, &at, "found key \"%s\" here, expected it in a section [%s NAME]", t->key,
+		      section == MANIFEST_POOL ? "vm" : "pool");
 		return;
 	}
 	manifest_key_names(section, &k);
@@ -97,15 +87,11 @@ static void check_tunable(struct checking *c, const struct sched_ops *ops, enum 
 {
 	unsigned index;
 	const struct sched_tunable *known = sched_tunable_find(ops, t->key, &index);
-	const struct manifest_text at = { t->key, t->value.line, t->key_column };
 	struct sched_reason why = { "" };
 	int64_t value;
 
-	if (known == NULL) {
+	if (known == NULL || (known->scope == SCHED_POOL) != (section == MANIFEST_POOL)) {
 		unknown_tunable(c, ops, section, t, usable);
-	} else if ((known->scope == SCHED_POOL) != (section == MANIFEST_POOL)) {
-		FAULT(c, usable, &at, "found key \"%s\" here, expected it in a section [%s NAME]", t->key,
-		      known->scope == SCHED_POOL ? "pool" : "vm");
 	} else if (sched_value_parse(known, t->value.text, &value, &why) != ERR_OK) {
 		FAULT(c, usable, &t->value, "%s", why.words);	/* begins with the key */
 	} else {

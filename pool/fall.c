@@ -168,10 +168,9 @@ const char *pool_op_name(unsigned op)
 void pool_condemn(struct pool *p, enum pool_op op, const struct sched_entity *e, const char *fmt, ...)
 {
 	struct pool_fault *f = &p->fault;
-	struct text name = text_make(f->entity, sizeof(f->entity));
-	struct text words = text_make(f->words, sizeof(f->words));
 	unsigned trusted = POOL_TRUSTED;
 	struct cpu *self = cpu_this();
+	struct text name, words;
 	va_list args;
 
 	if (!atomic_compare_exchange_strong(&p->trust, &trusted, POOL_ACCUSED)) {
@@ -183,10 +182,10 @@ void pool_condemn(struct pool *p, enum pool_op op, const struct sched_entity *e,
 	f->op = op;
 	f->cpu = self->id;
 	f->at_ns = arch_now_ns();
+	name = text_make(f->entity, sizeof(f->entity));		/* not before: these empty what is there */
+	words = text_make(f->words, sizeof(f->words));
 	if (e != NULL) {
 		text_printf(&name, "%s.%u", e->group != NULL ? e->group->name : "?", e->number);
-	} else {
-		text_puts(&name, "");
 	}
 	va_start(args, fmt);
 	text_vprintf(&words, fmt, args);

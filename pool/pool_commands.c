@@ -41,6 +41,16 @@ static enum err parse_admission(const char *word, const char *value, bool *warn)
 /* What else one may hope to set: keys of the manifest's [pool NAME]. */
 static enum err unknown_value(const char *word, const struct wish *w)
 {
+	const char *equals = strchr(word, '=');
+	char name[MANIFEST_NAME_MAX];
+
+	(void)str_copy(name, MIN(sizeof(name), equals != NULL ? (size_t)(equals - word) + 1 : sizeof(name)), word);
+	if (sched_tunable_known(name, true)) {
+		return shell_fail(ERR_INVAL, word, "scheduler %s does not have it", w->ops->name);
+	}
+	if (sched_tunable_known(name, false)) {
+		return shell_fail(ERR_INVAL, word, "belongs to a VM: use `vm set`");
+	}
 	for (unsigned i = 0; i < manifest_key_count; i++) {
 		const struct manifest_key *key = &manifest_keys[i];
 
@@ -447,6 +457,20 @@ static enum err numa_split(const struct shell_args *args)
 	return e;
 }
 
+/* Another table may have nothing for a VM that is there. Its own values are asked for once more: then admission looks. */
+static void warn_of_table(struct pool *p, const struct sched_table *table)
+{
+	struct sched_reason why;
+
+	for (struct list *node = p->groups.next; table != NULL && node != &p->groups; node = node->next) {
+		struct sched_group *g = LIST_ENTRY(node, struct sched_group, link);
+
+		if (pool_group_tune(g, &g->values, &why) != ERR_OK) {
+			con_printf("warning: %s\n", why.words);
+		}
+	}
+}
+
 static enum err set(const struct shell_args *args)
 {
 	struct wish w;
@@ -466,6 +490,7 @@ static enum err set(const struct shell_args *args)
 	}
 	if (e == ERR_OK) {
 		pool_set_warn(p, w.warn);
+		warn_of_table(p, w.table);
 	}
 	pool_table_free(w.table);
 	return e;

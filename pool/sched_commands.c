@@ -30,7 +30,14 @@ static void show_tunable(const struct sched_tunable *t)
 	if (t->type == SCHED_INT || t->type == SCHED_TIME) {
 		con_printf(", %s to %s", print_value(t, t->min, min, sizeof(min)), print_value(t, t->max, max, sizeof(max)));
 	}
-	con_printf("%s: %s\n", t->live ? ", live" : "", t->help);
+	for (unsigned i = 0; t->type == SCHED_ENUM && t->words[i] != NULL; i++) {
+		con_printf("%s%s", i == 0 ? ", of " : "|", t->words[i]);
+	}
+	con_printf("%s: %s", t->live ? ", live" : "", t->help);
+	if (t->also != NULL) {
+		con_printf(" (or %s)", t->also);
+	}
+	con_printf("\n");
 }
 
 static void tunable_json(struct json *j, const struct sched_tunable *t)
@@ -46,8 +53,21 @@ static void tunable_json(struct json *j, const struct sched_tunable *t)
 		json_string(j, "min", print_value(t, t->min, buf, sizeof(buf)));
 		json_string(j, "max", print_value(t, t->max, buf, sizeof(buf)));
 	}
+	if (t->type == SCHED_ENUM) {
+		json_array(j, "words");
+		for (unsigned i = 0; t->words[i] != NULL; i++) {
+			json_string(j, NULL, t->words[i]);
+		}
+		json_end(j);
+	}
 	json_bool(j, "live", t->live);
+	json_string(j, "help", t->help);
 	json_end(j);
+}
+
+static bool honours(const struct sched_ops *ops, enum sched_honours what)
+{
+	return (ops->honours & what) != 0;
 }
 
 static bool policy(const struct shell_args *args, unsigned i, struct json *j)
@@ -55,7 +75,10 @@ static bool policy(const struct shell_args *args, unsigned i, struct json *j)
 	const struct sched_ops *ops = sched_policy_at(i);
 
 	if (j == NULL) {
-		con_printf("%-10s %s\n", ops->name, ops->summary);
+		con_printf("%-10s %s\n    honours %s%s%s\n", ops->name, ops->summary,
+			   honours(ops, SCHED_HONOURS_HARD_AFFINITY) ? "affinity" : "no affinity",
+			   honours(ops, SCHED_HONOURS_SOFT_AFFINITY) ? ", soft-affinity" : "",
+			   honours(ops, SCHED_HONOURS_YIELD) ? ", yield" : "");
 		for (unsigned k = 0; k < ops->tunable_count; k++) {
 			show_tunable(&ops->tunables[k]);
 		}
@@ -64,6 +87,9 @@ static bool policy(const struct shell_args *args, unsigned i, struct json *j)
 	json_object(j, NULL);
 	json_string(j, "name", ops->name);
 	json_string(j, "summary", ops->summary);
+	json_bool(j, "affinity", honours(ops, SCHED_HONOURS_HARD_AFFINITY));
+	json_bool(j, "soft_affinity", honours(ops, SCHED_HONOURS_SOFT_AFFINITY));
+	json_bool(j, "yield", honours(ops, SCHED_HONOURS_YIELD));
 	json_array(j, "tunables");
 	for (unsigned k = 0; k < ops->tunable_count; k++) {
 		tunable_json(j, &ops->tunables[k]);
@@ -91,7 +117,11 @@ static void show_parked(const struct pool *p, uint64_t now_ns, struct text *to)
 
 		if (e->runnable && e->parked != SCHED_NOT_PARKED) {
 			text_printf(to, "parked: %s.%u, %s, for ", e->group->name, e->number, why[e->parked]);
-			text_ns(to, ns_since(now_ns, e->parked_until_ns));
+			if (e->parked_until_ns == NS_NEVER) {
+				text_puts(to, "ever");
+			} else {
+				text_ns(to, ns_since(now_ns, e->parked_until_ns));
+			}
 			text_puts(to, "\n");
 		}
 	}

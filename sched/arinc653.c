@@ -473,8 +473,9 @@ static void arinc_describe(struct sched *s, uint64_t now_ns, struct text *to)
 
 	text_puts(to, "frame ");
 	text_ns(to, a->frame_ns);
-	text_printf(to, ", %lu ns of it over%s\n", (now_ns - a->origin_ns) % a->frame_ns,
-		    a->switch_ns != NS_NEVER ? "; then a new table" : "");
+	text_puts(to, ", over ");
+	text_ns(to, (now_ns - a->origin_ns) % a->frame_ns);
+	text_puts(to, a->switch_ns != NS_NEVER ? "; then a new table\n" : "\n");
 	CPUSET_FOREACH(slot, &s->slots) {
 		const struct arinc_slot *as = slot_of(s, slot);
 

@@ -40,6 +40,20 @@ const struct sched_tunable *sched_tunable_find(const struct sched_ops *ops, cons
 	return NULL;
 }
 
+bool sched_tunable_known(const char *name, bool of_pool)
+{
+	unsigned index;
+
+	for (unsigned i = 0; i < sched_policy_count(); i++) {
+		const struct sched_tunable *t = sched_tunable_find(sched_policy_at(i), name, &index);
+
+		if (t != NULL && (t->scope == SCHED_POOL) == of_pool) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void sched_values_default(const struct sched_ops *ops, struct sched_values *values)
 {
 	*values = (struct sched_values){ 0 };

@@ -382,6 +382,8 @@ const struct sched_ops *sched_policy_find(const char *name);	/* NULL: none of th
 
 /* The tunable of that name, or NULL; *index is its place in values. */
 const struct sched_tunable *sched_tunable_find(const struct sched_ops *ops, const char *name, unsigned *index);
+/* Has any policy one of that name, of the pool's scope, or else of a group's or entity's? */
+bool sched_tunable_known(const char *name, bool of_pool);
 /* Fills defaults of all scopes. */
 void sched_values_default(const struct sched_ops *ops, struct sched_values *values);
 /* Text to a value with type and range checked; why names what was found and expected. */

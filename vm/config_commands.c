@@ -226,7 +226,7 @@ static enum err set_fixed(const struct change *c, const char *name, const char *
 	if (str_eq(name, "affinity") || str_eq(name, "soft-affinity")) {
 		return shell_fail(ERR_INVAL, word, "use `vcpu pin %s N HARD SOFT`", c->vm->config.name);
 	}
-	if (manifest_key_find(MANIFEST_VM, name) != NULL && manifest_key_find(MANIFEST_VM, name)->type == MANIFEST_TUNABLE) {
+	if (sched_tunable_known(name, false)) {
 		return shell_fail(ERR_INVAL, word, "scheduler %s of pool %s does not have it", c->vm->pool->sched.ops->name,
 				  c->vm->pool->name);
 	}
@@ -342,9 +342,47 @@ SHELL_COMMAND(vm_set, .name = "vm set", .usage = "V key=value...", .least = 2, .
 
 /* --- vm migrate */
 
+/* What a VM had of its own under another scheduler: values of the VM, and, which are alike, of its vCPUs. */
+struct standing {
+	const struct sched_ops *ops;
+	struct sched_values group, entity;
+};
+
+static struct standing standing_of(const struct vm *vm)
+{
+	return (struct standing){ vm->pool->sched.ops, vm->group.values, vm->vcpu[0]->entity.values };
+}
+
+/* Says which of them its new pool's scheduler has not, or not like that. */
+static void report_lost(const struct standing *was, const struct standing *is)
+{
+	for (unsigned i = 0; i < was->ops->tunable_count; i++) {
+		const struct sched_tunable *t = &was->ops->tunables[i], *now;
+		int64_t value = (t->scope == SCHED_GROUP ? &was->group : &was->entity)->v[i];
+		char words[80];
+		struct text text = text_make(words, sizeof(words));
+		unsigned k = 0;
+
+		if (t->scope == SCHED_POOL || value == t->def) {
+			continue;
+		}
+		now = sched_tunable_find(is->ops, t->name, &k);
+		text_printf(&text, "%s ", t->name);
+		sched_value_print(t, value, &text);
+		if (now == NULL || now->scope == SCHED_POOL) {
+			con_printf("warning: %s is lost: scheduler %s does not have it\n", words, is->ops->name);
+		} else if ((now->scope == SCHED_GROUP ? &is->group : &is->entity)->v[k] != value) {
+			text_puts(&text, " becomes ");
+			sched_value_print(now, (now->scope == SCHED_GROUP ? &is->group : &is->entity)->v[k], &text);
+			con_printf("warning: %s under scheduler %s\n", words, is->ops->name);
+		}
+	}
+}
+
 static enum err migrate(const struct shell_args *args)
 {
 	struct sched_reason why = { "" };
+	struct standing was, is;
 	struct pool *to;
 	struct vm *vm;
 	enum err e;
@@ -361,10 +399,13 @@ static enum err migrate(const struct shell_args *args)
 	if (to == vm->pool) {
 		return shell_fail(ERR_STATE, args->word[0], "it is in pool %s already", to->name);
 	}
+	was = standing_of(vm);
 	e = vm_move(vm, to, &why);
 	if (e != ERR_OK) {
 		return shell_result(e, args->word[0], &why);
 	}
+	is = standing_of(vm);
+	report_lost(&was, &is);
 	if (!vm_memory_is_near(vm)) {
 		con_printf("its memory stays on node %u, where pool %s has no cpu\n", vm->node, to->name);
 	}

@@ -105,7 +105,11 @@ static enum err pin(const struct shell_args *args)
 	if (e != ERR_OK) {
 		return e;
 	}
-	return shell_result(pool_entity_pin(&vm->vcpu[n]->entity, &hard, &soft, &why), args->word[0], &why);
+	e = pool_entity_pin(&vm->vcpu[n]->entity, &hard, &soft, &why);
+	if (e == ERR_OK && args->count == 4 && (vm->pool->sched.ops->honours & SCHED_HONOURS_SOFT_AFFINITY) == 0) {
+		con_printf("warning: soft-affinity: scheduler %s does not honour it\n", vm->pool->sched.ops->name);
+	}
+	return shell_result(e, args->word[0], &why);
 }
 
 SHELL_COMMAND(vcpu_pin, .name = "vcpu pin", .usage = "V N HARD [SOFT]", .least = 3, .most = 4, .run = pin, .complete = SHELL_VM,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Commands about VMs: vm list, show, start, pause, resume, stop, destroy, console. */
 #include "kernel/console.h"
+#include "kernel/cpusetexpr.h"
 #include "kernel/json.h"
 #include "kernel/lib/string.h"
 #include "kernel/log.h"
@@ -73,6 +74,40 @@ static void show_exits(const struct vcpu *v)
 	}
 }
 
+/* The values of that scope that a VM's pool has for it, as `vm set` takes them. */
+static void put_values(const struct vm *vm, const struct sched_values *values, enum sched_scope scope, struct text *to)
+{
+	const struct sched_ops *ops = vm->pool->sched.ops;
+
+	for (unsigned i = 0; i < ops->tunable_count; i++) {
+		if (ops->tunables[i].scope == scope) {
+			text_printf(to, ", %s ", ops->tunables[i].name);
+			sched_value_print(&ops->tunables[i], values->v[i], to);
+		}
+	}
+}
+
+static void put_cpus(const char *what, const struct cpuset *cpus, struct text *to)
+{
+	text_puts(to, what);
+	if (cpuset_full(cpus)) {
+		text_puts(to, "all");
+	} else {
+		cpusetexpr_print(cpus, to);
+	}
+}
+
+static void show_sched(const struct vm *vm, const struct sched_entity *e)
+{
+	char words[400];
+	struct text t = text_make(words, sizeof(words));
+
+	put_cpus("affinity ", &e->hard, &t);
+	put_cpus(", soft-affinity ", &e->soft, &t);
+	put_values(vm, &e->values, SCHED_ENTITY, &t);
+	con_printf("    %s\n", words);
+}
+
 static const char *action_words(enum manifest_action action)
 {
 	return manifest_key_find(MANIFEST_VM, "on-crash")->words[action];
@@ -81,8 +116,8 @@ static const char *action_words(enum manifest_action action)
 static enum err vm_show(const struct shell_args *args)
 {
 	const struct vm *vm = vm_named(args->word[0]);
-	char nodes_words[32];
-	struct text nodes = text_make(nodes_words, sizeof(nodes_words));
+	char nodes_words[32], values_words[128];
+	struct text nodes = text_make(nodes_words, sizeof(nodes_words)), values = text_make(values_words, sizeof(values_words));
 
 	if (vm == NULL) {
 		return ERR_NOENT;
@@ -100,6 +135,8 @@ static enum err vm_show(const struct shell_args *args)
 	}
 	con_printf("  on-poweroff %s, on-reboot %s, on-crash %s\n", action_words(vm->config.on_poweroff),
 		   action_words(vm->config.on_reboot), action_words(vm->config.on_crash));
+	put_values(vm, &vm->group.values, SCHED_GROUP, &values);
+	con_printf("  scheduler %s%s\n", vm->pool->sched.ops->name, values_words);
 	con_printf("  console: %lu bytes written, %lu dropped; %lu typed bytes dropped; unknown MSRs: %lu\n",
 		   atomic_load(&vm->console->written), vm->console->dropped, vm->console->in_dropped,
 		   atomic_load(&vm->unknown_msrs));
@@ -109,6 +146,7 @@ static enum err vm_show(const struct shell_args *args)
 		con_printf("  vCPU %u: ran %lu ms, waited %lu ms, blocked %lu ms, %lu switches, %lu interrupts\n", i,
 			   s.run_ns / NS_PER_MS, s.wait_ns / NS_PER_MS, s.blocked_ns / NS_PER_MS, s.switches,
 			   vm->vcpu[i]->injected);
+		show_sched(vm, &vm->vcpu[i]->entity);
 		show_exits(vm->vcpu[i]);
 	}
 	return ERR_OK;

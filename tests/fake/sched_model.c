@@ -237,6 +237,7 @@ static bool admits(struct core *c, const struct sched_entity *e, const struct sc
 	struct sched_group probe = { .values = e->group->values, .want = &want, .want_count = 1 };
 	struct sched_reason why;
 
+	memcpy(probe.name, e->group->name, sizeof(probe.name));
 	return c->s.ops->admit == NULL || c->s.ops->admit(&c->s, &probe, !there, &c->s.slots, &why) == ERR_OK || warned(c);
 }
 

@@ -133,6 +133,8 @@ TEST(admission, "pool create and pool set take admission: what does not fit is r
 
 TEST(table, "windows are given with a pool, replaced as a whole, refused with the arithmetic, and shown; no table is leaked")
 {
+	struct fake_vm vm;
+
 	reset();
 	CHECK_STR(says("pool create t sched=arinc653 cpus=1-2 frame=20ms window=\"1 a.0 15ms; 2 a.0 5ms\""),
 		  "error: t: a.0 has slots 1 and 2 at once, from 0 us of the frame on\n");
@@ -149,8 +151,16 @@ TEST(table, "windows are given with a pool, replaced as a whole, refused with th
 	}
 	CHECK(strstr(says("pool show t"), "frame        10ms\nwindow       1 a.0 9ms\nVMs") != NULL);
 	CHECK(strstr(says("sched dump t"), "1 a.0 9ms (not there)") != NULL);
+	fake_vm_init(&vm, "a", 1);
+	fake_vm_start(&vm, pool_find("t"));
+	CHECK_STR(says("pool set t window=1,b.0,9ms"), "warning: none of the 1 windows is for a.0: it would never run\nok\n");
+	fake.now_ns += 10 * NS_PER_MS;
+	fake_run_all();
+	CHECK(strstr(says("sched dump t"), "frame 10ms, over ") != NULL);
+	CHECK(strstr(says("sched dump t"), "parked: a.0, outside its windows, for ever\n") != NULL);
+	pool_group_remove(&vm.g);
 	CHECK_STR(says("pool create u sched=rr window=1,a.0,9ms"),
-		  "error: window=1,a.0,9ms: rr knows no such pool setting; expected key=value, see `sched list`\n");
+		  "error: window=1,a.0,9ms: scheduler rr does not have it\n");
 	end();
 }
 
@@ -163,7 +173,9 @@ TEST(create, "pool create makes the whole pool or nothing, and says what was wro
 	CHECK_STR(says("pool create b sched=cfs"), "error: cfs: there is no scheduler of that name, see `sched list`\n");
 	CHECK_STR(says("pool create b sched=rr timeslice=5s"),
 		  "error: timeslice=5s: timeslice: found 5s, expected 100us to 1s\n");
-	CHECK(strstr(says("pool create b sched=null timeslice=5ms"), "error: timeslice=5ms: null knows no") != NULL);
+	CHECK(strstr(says("pool create b sched=null timeslice=5ms"), "error: timeslice=5ms: scheduler null does not have it") != NULL);
+	CHECK(strstr(says("pool create b sched=credit2 weight=5"), "error: weight=5: belongs to a VM: use `vm set`") != NULL);
+	CHECK(strstr(says("pool create b sched=null colour"), "error: colour: null knows no such pool setting; expected key=") != NULL);
 	CHECK(strstr(says("pool create b cpus=9"), "error: 9: column 1") != NULL);
 	CHECK(strstr(says("pool create b cpus="), "error: \"\": column 1: found the end") != NULL);
 	CHECK_STR(says("pool create b granularity=core"), "error: granularity=core: not built yet\n");
@@ -342,6 +354,10 @@ TEST(scheds, "sched list shows every policy with its settings, defaults and rang
 {
 	reset();
 	CHECK(strstr(says("sched list"), "timeslice      pool   time   default 10ms, 100us to 1s, live: ") != NULL);
+	CHECK(strstr(says("sched list"), "runqueue       pool   word   default llc, of cpu|core|llc|node|all: which ") != NULL);
+	CHECK(strstr(says("sched list"), "\n    honours affinity, soft-affinity\nrr ") != NULL);
+	CHECK(strstr(says("sched list"), "each period; 0: extra time only (or budget)\n") != NULL);
 	CHECK(strstr(says("sched list -j"), "{\"name\":\"null\",\"summary\":") != NULL);
+	CHECK(strstr(says("sched list -j"), "\"words\":[\"cpu\",\"core\",\"llc\",\"node\",\"all\"],\"live\":false,\"help\":\"which") != NULL);
 	end();
 }

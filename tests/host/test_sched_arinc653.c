@@ -228,12 +228,16 @@ TEST(admission, "a vCPU without a window is refused, and so is taking a cpu that
 	struct sim *sim = machine(2);
 	struct sim_pool *p = pool(sim, 2, "frame=10ms window=0,a.0,5ms window=1,a.1,5ms");
 	struct sim_group *a = vm(p, "a", 2), *b = vm(p, "b", 1), *more = vm(p, "more", 1);
+	const struct cpuset zero = sim_cpus(0, 1), one = sim_cpus(1, 1), both = sim_cpus(0, 2);
 
 	CHECK_EQ(sim_start(b), ERR_ADMISSION);
 	CHECK_STR(sim_why(sim), "none of the 2 windows is for b.0: it would never run");
 	CHECK_EQ(sim_start(a), ERR_OK);
 	CHECK_EQ(sim_move_cpu(sim, 1, NULL), ERR_ADMISSION);
 	CHECK_STR(sim_why(sim), "slot 1 has a window of a.1, 5000 us long");
+	CHECK_EQ(sim_pin(sim_entity_at(sim, 1), &zero, &both), ERR_ADMISSION);
+	CHECK_STR(sim_why(sim), "no window of a.1 is on a cpu that it is bound to: it would never run");
+	CHECK_EQ(sim_pin(sim_entity_at(sim, 1), &one, &both), ERR_OK);
 	sim_pool_warn(p, true);
 	CHECK_EQ(sim_start(more), ERR_OK);	/* it comes in, and never runs */
 	run(sim, 20 * MS);

@@ -194,6 +194,34 @@ TEST(migrate, "a running VM moves to another pool and goes on there; its memory 
 	fixture_end();
 }
 
+TEST(values, "vm show has a VM's scheduler values; what another pool's scheduler does not take is said by vm migrate")
+{
+	struct pool *c, *s;
+	struct vm_config config;
+
+	MAKE(3, spin);
+	CHECK_EQ(pool_create("c", sched_policy_find("credit2"), NULL, 0, &c, &fixture_why), ERR_OK);
+	CHECK_EQ(pool_create("s", sched_policy_find("sedf"), NULL, 0, &s, &fixture_why), ERR_OK);
+	CHECK_EQ(pool_move_cpu(pool_find("p"), c, 1, &fixture_why), ERR_OK);
+	CHECK_EQ(pool_move_cpu(pool_find("p"), s, 2, &fixture_why), ERR_OK);
+	config = fixture_config("v");
+	(void)fixture_start(&config);
+	CHECK_STR(says("vm migrate v c"), "ok\r\n");
+	CHECK_STR(says("vm set v weight=512 cap=50"), "ok\r\n");
+	CHECK(strstr(says("vm show v"), "\n  scheduler credit2, weight 512, cap 50%\r\n") != NULL);
+	CHECK(strstr(says("vm set v latency-nice=3"), "error: latency-nice=3: scheduler credit2 of pool c does not have it\r\n") != NULL);
+	CHECK_STR(says("vm migrate v s"), "warning: cap 50% is lost: scheduler sedf does not have it\r\nok\r\n");
+	CHECK(strstr(says("vm show v"), "affinity all, soft-affinity all, period 100ms, slice 0ns, extratime yes, latency 0ns, weight 512\r\n")
+	      != NULL);
+	CHECK_STR(says("vm migrate v p"), "warning: weight 512 is lost: scheduler rr does not have it\r\nok\r\n");
+	CHECK(strstr(says("vm show v"), "\n  scheduler rr\r\n") != NULL);
+	CHECK_EQ(pool_destroy(c, &fixture_why), ERR_OK);
+	CHECK_EQ(pool_destroy(s, &fixture_why), ERR_OK);
+	CHECK_EQ(pool_add_cpu(pool_find("p"), 1, &fixture_why), ERR_OK);
+	CHECK_EQ(pool_add_cpu(pool_find("p"), 2, &fixture_why), ERR_OK);
+	fixture_end();
+}
+
 TEST(pin, "vcpu pin names the cpus a vCPU may run on, and it goes there")
 {
 	struct vm_config c;
@@ -202,7 +230,8 @@ TEST(pin, "vcpu pin names the cpus a vCPU may run on, and it goes there")
 	MAKE(3, spin);
 	c = fixture_config("v");
 	vm = fixture_start(&c);
-	CHECK_STR(says("vcpu pin v 0 2 1-2"), "ok\r\n");
+	CHECK_STR(says("vcpu pin v 0 2 1-2"), "warning: soft-affinity: scheduler rr does not honour it\r\nok\r\n");
+	CHECK(strstr(says("vm show v"), "\n    affinity 2, soft-affinity 1-2\r\n") != NULL);
 	fixture_run(4);
 	CHECK_EQ(fixture_guest(vm)->on_cpu, 2);
 	CHECK_EQ(cpuset_count(&vm->vcpu[0]->entity.hard), 1);

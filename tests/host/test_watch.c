@@ -127,7 +127,7 @@ TEST(domains, "a pick of whom another lock covers is caught, and so is a slot in
 	end(&vm);
 }
 
-TEST(words, "a pool is said to have failed once what is said of it is written, not while another cpu writes it")
+TEST(words, "a pool is said to have failed once what is said of it is written, and nobody writes it over")
 {
 	struct fake_vm vm;
 	struct pool *p;
@@ -141,6 +141,10 @@ TEST(words, "a pool is said to have failed once what is said of it is written, n
 	p->trust = POOL_CONDEMNED;
 	CHECK_STR(pool_failed(p), "faulty");
 	p->trust = POOL_TRUSTED;
+	pool_condemn(p, POOL_OP_check, &vm.v[0].e, "the first word");
+	pool_condemn(p, POOL_OP_pick, NULL, "another");
+	fake_guest_run(10 * NS_PER_MS, NS_PER_MS);
+	CHECK(log_says("check on cpu 0, a.0: the first word; rr takes over"));
 	end(&vm);
 }
 
