@@ -43,11 +43,11 @@ static unsigned ordinary(const struct sched_entity *e)
 static void woken(struct fair *f, struct fair_entity *fe)
 {
 	if (fe->v <= f->clock + f->request / 2) {
-		fe->class = BOOST;
+		fe->class = &f->class[BOOST];
 		fe->start = f->wakes++;		/* as they come, and always eligible */
 		fe->due = fe->v - 2 * FAIR_BEHIND * f->request;	/* before anybody's; so it is over as soon as can be */
 	} else {
-		fair_ask(f, fe, OTHERS);
+		fair_ask(f, fe, fe->ordinary);
 	}
 }
 

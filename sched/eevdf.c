@@ -37,15 +37,15 @@ static unsigned ordinary(const struct sched_entity *e)
 
 static void woken(struct fair *f, struct fair_entity *fe)
 {
-	unsigned class = fe->ordinary % FAIR_BRIEF;
-	uint64_t length = f->request << class >> 4, times;
+	unsigned most = fe->ordinary->shift;
+	uint64_t length = f->request << most >> 4, times;
 
 	if (fe->burst > length) {
 		fair_ask(f, fe, fe->ordinary);
 		return;
 	}
 	times = length / (2 * fe->burst + 1) | 1;
-	fair_ask(f, fe, class - MIN(63 - (unsigned)__builtin_clzl(times), class));
+	fair_ask(f, fe, &f->class[most - MIN(63 - (unsigned)__builtin_clzl(times), most)]);
 }
 
 static const struct fair_policy policy = {

@@ -17,121 +17,105 @@ static inline bool may_run(const struct fair_entity *fe, unsigned slot)
 
 /* --- Waiting. */
 
-/* In a pool of up to 64 slots the first found may run there. */
-static APART struct fair_entity *search(const struct fair_queue *q, unsigned slot)
+/* The first of that class that may run on slot, who is not the first of all; or NULL. */
+static APART struct fair_entity *search(const struct fair_class *class, unsigned slot)
 {
 	const uint64_t wanted = 1ul << slot % 64;
-	struct tree_node *n = tree_first_fit(&q->tree, wanted);
+	struct tree_node *n = tree_first_fit(&class->tree, wanted);
+	struct fair_entity *a = fair_line_first(&class->line), *b;
 
-	while (n != NULL && !may_run(fair_of(n), slot)) {
+	while (n != NULL && !may_run(fair_of(n), slot)) {	/* in a pool of up to 64 slots the first found may */
 		n = tree_next_fit(n, wanted);
 	}
-	return fair_of(n);
-}
-
-/* The first in q that may run on slot, or NULL. */
-static inline struct fair_entity *queue_first(const struct fair_queue *q, unsigned slot)
-{
-	struct fair_entity *a = fair_line_first(q), *b = fair_of(tree_first(&q->tree));
-
-	if (b == NULL) {
-		return a;
-	}
-	if (!may_run(b, slot)) {
-		b = search(q, slot);
-	}
+	b = fair_of(n);
 	return a == NULL || (b != NULL && b->start < a->start) ? b : a;
 }
 
-static inline struct fair_entity *line_last(const struct fair_queue *q)
+/* The first of that class, of which some wait, that may run on slot; or NULL. */
+static inline struct fair_entity *first_for(const struct fair *f, unsigned class, unsigned slot)
 {
-	return LIST_ENTRY(q->line.prev, struct fair_entity, line);
+	return may_run(f->first[class], slot) ? f->first[class] : search(&f->class[class], slot);
 }
 
-static inline void insert(struct fair_queue *q, struct fair_entity *fe)
+static inline void line_up(struct fair_entity *fe, struct list *prev, struct list *next)
 {
-	fe->place = FAIR_TREE;
-	fe->node.key = fe->start;
-	tree_insert(&q->tree, &fe->node);
+	fe->place = FAIR_LINE;
+	fe->line.next = next;
+	fe->line.prev = prev;
+	prev->next = next->prev = &fe->line;
 }
 
 /*
- * Not at the end of the line. Those in a class of wakers are served as they came, though the clock, and so their start,
- * goes back a little with each that wakes.
+ * fe may run everywhere. ran: it comes off a slot. Those in a class of wakers are served as they came, though the clock, and so
+ * their start, goes back a little with each that wakes. Whose turn was cut short goes on before the others, or if it is over,
+ * waits till after them: so a tree is seldom needed.
  */
-static APART void enqueue_amid(struct fair *f, struct fair_queue *q, struct fair_entity *fe)
+static INLINE void enqueue(struct fair *f, struct fair_entity *fe, const bool ran)
 {
-	if (fe->full && fe->class != fe->ordinary && line_last(q)->start <= f->clock) {
-		fe->due += line_last(q)->start - fe->start;
-		fe->start = line_last(q)->start;
-		fe->place = FAIR_LINE;
-		list_push_back(&q->line, &fe->line);
+	struct fair_class *class = fe->class;
+	struct list *line = &class->line, *last = line->prev;
+	uint64_t start = fe->start, behind;
+
+	if (last == line) {
+		if ((f->waiting & class->bit) == 0 || start <= f->first[class->number]->start) {
+			f->first[class->number] = fe;
+			f->waiting |= class->bit;
+		}
+		line_up(fe, line, line);
+		return;
+	}
+	behind = LIST_ENTRY(last, struct fair_entity, line)->start;
+	if (start >= behind) {
+		line_up(fe, last, line);
+	} else if (start <= f->first[class->number]->start && (ran || class == fe->ordinary || behind > f->clock)) {
+		f->first[class->number] = fe;
+		line_up(fe, line, line->next);
+	} else if (ran ? behind - start <= f->request / 4 : class != fe->ordinary && behind <= f->clock) {
+		fe->due += behind - start;
+		fe->start = behind;
+		line_up(fe, last, line);
 	} else {
-		insert(q, fe);
+		fair_insert(f, fe);
 	}
 }
 
-static inline void enqueue(struct fair *f, struct fair_entity *fe)
+static APART void enqueue_any(struct fair *f, struct fair_entity *fe, bool ran)
 {
-	struct fair_queue *q = &f->queue[fe->class];
-
-	f->waiting |= 1u << fe->class;
-	if (fe->full && (list_empty(&q->line) || line_last(q)->start <= fe->start)) {
-		fe->place = FAIR_LINE;
-		list_push_back(&q->line, &fe->line);
+	if (fe->full) {
+		enqueue(f, fe, ran);
 	} else {
-		enqueue_amid(f, q, fe);
+		fair_insert(f, fe);
 	}
-}
-
-static inline void dequeue(struct fair *f, struct fair_entity *fe)
-{
-	struct fair_queue *q = &f->queue[fe->class];
-
-	if (fe->place == FAIR_LINE) {
-		list_remove(&fe->line);
-	} else {
-		tree_remove(&q->tree, &fe->node);
-	}
-	fe->place = FAIR_OUT;
-	if (list_empty(&q->line) && tree_first(&q->tree) == NULL) {
-		f->waiting &= ~(1u << fe->class);
-	}
-}
-
-void fair_dequeue(struct fair *f, struct fair_entity *fe)
-{
-	dequeue(f, fe);
 }
 
 /* --- Slots, by what they run. */
 
 static inline void unlist(struct fair *f, struct fair_slot *fs)
 {
-	list_remove(&fs->link);
-	if (list_empty(&f->slots[fs->class])) {
-		f->running &= ~(1u << fs->class);
+	struct list *next = fs->link.next, *prev = fs->link.prev;
+
+	next->prev = prev;
+	prev->next = next;
+	if (next == prev) {
+		f->running ^= fs->class->bit;
 	}
-	fs->class = FAIR_CLASSES;
+	fs->class = NULL;
 }
 
-static void list_as(struct fair *f, struct fair_slot *fs, unsigned class)
+static inline void list_as(struct fair *f, struct fair_slot *fs, struct fair_class *class)
 {
-	if (fs->class != FAIR_CLASSES) {
-		unlist(f, fs);
-	}
 	fs->class = class;
-	list_push_back(&f->slots[class], &fs->link);
-	f->running |= 1u << class;
+	list_push_back(&class->slots, &fs->link);
+	f->running |= class->bit;
 }
 
 static void take_off(struct fair *f, struct fair_slot *fs)
 {
 	if (fs->on != NULL) {
-		fs->on->group->running--;
+		fs->on->group->running -= fs->on->capped;
 		fs->on = NULL;
 	}
-	if (fs->class != FAIR_CLASSES) {
+	if (fs->class != NULL) {
 		unlist(f, fs);
 	}
 }
@@ -139,13 +123,13 @@ static void take_off(struct fair *f, struct fair_slot *fs)
 /* Waits for a slot that runs a brief request, no longer than its own: the next waker takes another. */
 static inline bool claim(struct fair *f, const struct fair_entity *fe)
 {
-	unsigned brief = f->running & ((2u << fe->class % FAIR_BRIEF) - 1);
+	unsigned brief = f->running & ((2u << fe->class->shift) - 1);
 	struct fair_slot *fs;
 
 	if (brief == 0) {
 		return false;
 	}
-	fs = LIST_ENTRY(f->slots[__builtin_ctz(brief)].next, struct fair_slot, link);
+	fs = LIST_ENTRY(f->class[__builtin_ctz(brief)].slots.next, struct fair_slot, link);
 	if (!may_run(fe, fs->slot)) {
 		return false;
 	}
@@ -160,7 +144,7 @@ static APART void preempt(struct fair *f, unsigned classes, const struct fair_en
 
 	for (unsigned class; classes != 0; classes ^= 1u << class) {
 		class = 31 - (unsigned)__builtin_clz(classes);
-		LIST_FOREACH(n, &f->slots[class]) {
+		LIST_FOREACH(n, &f->class[class].slots) {
 			struct fair_slot *fs = LIST_ENTRY(n, struct fair_slot, link);
 
 			if (fs->on->due > fe->due && may_run(fe, fs->slot)) {
@@ -181,10 +165,10 @@ static APART bool take_last(const struct sched *s, struct fair *f, const struct 
 	struct fair_slot *fs = cpuset_has(&s->slots, fe->entity->slot) ? fair_slot(s, fe->entity->slot) : NULL;
 	bool brief;
 
-	if (fs == NULL || fs->class == FAIR_CLASSES || !may_run(fe, fs->slot)) {
+	if (fs == NULL || fs->class == NULL || !may_run(fe, fs->slot)) {
 		return false;
 	}
-	brief = fs->class <= fe->class % FAIR_BRIEF;
+	brief = fs->class->number <= fe->class->shift;
 	if (!brief && fs->on->due <= fe->due) {
 		return false;
 	}
@@ -198,42 +182,23 @@ static APART bool take_last(const struct sched *s, struct fair *f, const struct 
 /* Some slot for fe, which waits and is eligible. */
 static inline void compete(struct fair *f, const struct fair_entity *fe, struct sched_out *out)
 {
-	unsigned longer = f->running & ~0u << fe->class << (fe->class != fe->ordinary);
+	unsigned longer = f->running & (fe->class == fe->ordinary ? -fe->class->bit : -fe->class->bit << 1);
 
 	if (!claim(f, fe) && longer != 0) {
 		preempt(f, longer, fe, out);
 	}
 }
 
-static APART void queue_up_some(const struct sched *s, struct fair_entity *fe, struct sched_out *out)
-{
-	struct fair *f = s->priv;
-
-	enqueue(f, fe);
-	if ((f->idle_count == 0 || !fair_poke_idle(f, fe, out)) && fe->start <= f->clock && !take_last(s, f, fe, out)) {
-		compete(f, fe, out);
-	}
-}
-
 /* fe waits from now on. Who is not eligible is found by a later pick. */
-static inline __attribute__((always_inline)) void queue_up(const struct sched *s, struct fair_entity *fe,
-							    struct sched_out *out)
-{
-	struct fair *f = s->priv;
-
-	if (!fe->full) {
-		queue_up_some(s, fe, out);
-		return;
-	}
-	enqueue(f, fe);
-	if ((f->idle_count == 0 || !fair_poke_idle(f, fe, out)) && fe->start <= f->clock) {
-		compete(f, fe, out);
-	}
-}
-
 void fair_requeue(const struct sched *s, struct fair_entity *fe, struct sched_out *out)
 {
-	queue_up(s, fe, out);
+	struct fair *f = s->priv;
+
+	enqueue_any(f, fe, false);
+	if ((f->idle_count == 0 || !fair_poke_idle(f, fe, out)) && fe->start <= f->clock &&
+	    (fe->full || !take_last(s, f, fe, out))) {
+		compete(f, fe, out);
+	}
 }
 
 /* --- What entities do. */
@@ -247,8 +212,16 @@ void fair_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct 
 	fair_start(f, fe);
 	fe->start = fe->woken = fe->v;
 	f->policy->woken(f, fe);
-	if (!e->on_slot) {
-		queue_up(s, fe, out);		/* else released() will */
+	if (e->on_slot) {
+		return;				/* released() will */
+	}
+	if (RARE(!fe->full)) {
+		fair_requeue(s, fe, out);
+		return;
+	}
+	enqueue(f, fe, false);
+	if ((f->idle_count == 0 || !fair_poke_idle(f, fe, out)) && fe->start <= f->clock) {
+		compete(f, fe, out);
 	}
 }
 
@@ -259,8 +232,8 @@ void fair_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct
 
 	(void)now_ns, (void)out;
 	if (fe->place != FAIR_OUT) {
-		dequeue(f, fe);
-	} else if (e->on_slot && fair_slot(s, e->slot)->on == fe) {
+		fair_dequeue(f, fe);
+	} else if (fair_is_on(s, fe)) {
 		take_off(f, fair_slot(s, e->slot));
 	}
 	fe->burst = fe->v - fe->woken;
@@ -279,47 +252,53 @@ void fair_yield(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct
 }
 
 /* Its slot has just preferred another, or it may not run there any more. */
-static APART void released_elsewhere(const struct sched *s, struct fair_entity *fe, struct sched_out *out)
+static APART void released_any(const struct sched *s, struct fair_entity *fe, struct sched_out *out)
 {
+	struct fair *f = s->priv;
+
+	if (fe->entity->parked != SCHED_NOT_PARKED) {
+		return;
+	}
 	if (!may_run(fe, fe->entity->slot)) {
 		fair_requeue(s, fe, out);
 		return;
 	}
-	enqueue(s->priv, fe);
-	(void)fair_poke_idle(s->priv, fe, out);
+	enqueue_any(f, fe, true);
+	if (f->idle_count > 0) {
+		(void)fair_poke_idle(f, fe, out);
+	}
 }
 
 void fair_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	struct fair *f = s->priv;
-	struct fair_entity *fe = e->priv;
 
 	(void)now_ns;
-	if (!e->runnable || e->parked != SCHED_NOT_PARKED) {
+	if (!e->runnable) {
 		return;
 	}
-	if (f->idle_count == 0 && fe->full) {
-		enqueue(f, fe);
+	if (RARE(f->straight_ns == 0)) {
+		released_any(s, e->priv, out);
 	} else {
-		released_elsewhere(s, fe, out);
+		enqueue(f, e->priv, true);
 	}
 }
 
 /* --- Picking. */
 
 /* The one to run on slot, on among them, who goes on between equals if his request is begun. */
-static inline struct fair_entity *choose(struct fair *f, unsigned slot, struct fair_entity *on)
+static APART struct fair_entity *choose(struct fair *f, unsigned slot, struct fair_entity *on)
 {
 	struct fair_entity *best = on;
 
 	for (unsigned classes = f->waiting; classes != 0; classes &= classes - 1) {
 		unsigned class = (unsigned)__builtin_ctz(classes);
-		struct fair_entity *fe = f->first[class] = queue_first(&f->queue[class], slot);
+		struct fair_entity *fe = f->found[class] = first_for(f, class, slot);
 
 		if (fe == NULL) {
 			continue;
 		}
-		if (best == NULL || best->start > f->clock || best->class == class) {
+		if (best == NULL || best->start > f->clock || best->class->number == class) {
 			if (best == NULL || fe->start < best->start + (best->v == best->start)) {
 				best = fe;
 			}
@@ -331,17 +310,15 @@ static inline struct fair_entity *choose(struct fair *f, unsigned slot, struct f
 }
 
 /* For a slot whose entity yields, or if best has a cap and there is no budget for him. on: who runs there and may go on. */
-static APART struct fair_entity *choose_again(struct sched *s, struct fair_slot *fs, struct fair_entity *on,
-					     struct fair_entity *best, uint64_t now_ns)
+static APART struct fair_entity *choose_again(struct fair *f, struct fair_slot *fs, struct fair_entity *on,
+					      struct fair_entity *best, uint64_t now_ns)
 {
-	struct fair *f = s->priv;
-
 	for (unsigned n = 0; n < BATCH; n++) {
 		if (fs->yielded) {
 			best = choose(f, fs->slot, NULL);
 			best = best == NULL ? on : best;	/* nobody waits to whom it could give way */
 		}
-		if (best == NULL || !best->capped || fair_fund(s, best, now_ns, &fs->funded_ns)) {
+		if (best == NULL || !best->capped || fair_fund(f->sched, best, now_ns, &fs->funded_ns)) {
 			fs->yielded = false;
 			return best;
 		}
@@ -353,35 +330,18 @@ static APART struct fair_entity *choose_again(struct sched *s, struct fair_slot 
 	return NULL;
 }
 
-/* next goes onto fs, in place of who is there. */
-static inline void put_on(struct fair *f, struct fair_slot *fs, struct fair_entity *next, uint64_t now_ns, struct sched_out *out)
+/* Is less than half of its request left? */
+static inline bool nearly_over(const struct fair_entity *fe)
 {
-	struct fair_entity *on = fs->on;
-
-	if (on == NULL) {
-		fair_set_idle(f, fs->slot, false);
-	} else {
-		on->group->running--;
-		if (now_ns < fs->end_ns && (int64_t)(on->due - on->v) < (int64_t)(on->v - on->start)) {
-			fair_renew(f, on);
-		}
-	}
-	dequeue(f, next);
-	next->group->running++;
-	fs->on = next;
-	fs->held_ns = now_ns + f->ratelimit_ns;
-	if (f->idle_count > 0) {
-		fair_poke_for_waiters(f, out);
-	}
+	return 2 * fe->v - fe->start > fe->due;
 }
 
-/* What may end a turn before the request is over: a cap, a shorter request that becomes eligible, the end of another's park. */
-static inline uint64_t sooner(struct fair *f, const struct fair_slot *fs, uint64_t until_ns, uint64_t now_ns)
+/* Until when, if of these classes, of shorter requests, the first that may run on fs become eligible in between. */
+static APART uint64_t sooner(const struct fair *f, unsigned classes, struct fair_entity *const *first, uint64_t until_ns,
+			     uint64_t now_ns)
 {
-	unsigned shorter = f->waiting & ((1u << fs->on->class) - 1);
-
-	for (; shorter != 0; shorter &= shorter - 1) {
-		const struct fair_entity *fe = f->first[__builtin_ctz(shorter)];
+	for (; classes != 0; classes &= classes - 1) {
+		const struct fair_entity *fe = first[__builtin_ctz(classes)];
 
 		if (fe != NULL && fe->start > f->clock) {
 			uint64_t ns = (fe->start - f->clock) * f->weight / FAIR_ONE;
@@ -389,10 +349,7 @@ static inline uint64_t sooner(struct fair *f, const struct fair_slot *fs, uint64
 			until_ns = MIN(until_ns, now_ns + MAX(ns, FAIR_SLICE_MIN_NS));
 		}
 	}
-	if (fs->on->capped) {
-		until_ns = MIN(until_ns, fs->funded_ns);
-	}
-	return f->parked_count > 0 ? fair_carry(f, fs->slot, until_ns, now_ns) : until_ns;
+	return until_ns;
 }
 
 /* Nobody may run on fs. */
@@ -409,130 +366,191 @@ static APART struct sched_pick idle(struct fair *f, struct fair_slot *fs, uint64
 }
 
 /* Who runs on fs is protected by the ratelimit: for the rest of his turn, or if somebody waits for his place, of that. */
-static APART uint64_t hold(struct fair *f, const struct fair_slot *fs, uint64_t now_ns)
+static APART struct sched_pick hold(struct fair *f, const struct fair_slot *fs, uint64_t now_ns)
 {
-	uint64_t until_ns = fs->class == FAIR_CLASSES ? fs->held_ns : fs->end_ns;
+	uint64_t until_ns = fs->class == NULL ? fs->held_ns : fs->end_ns;
 
-	return fair_carry(f, fs->slot, fs->on->capped ? MIN(until_ns, fs->funded_ns) : until_ns, now_ns);
+	until_ns = fair_carry(f, fs->slot, fs->on->capped ? MIN(until_ns, fs->funded_ns) : until_ns, now_ns);
+	return (struct sched_pick){ .entity = fs->on->entity, .until_ns = until_ns };
 }
 
 /*
  * The turn of who is on fs now begins, or goes on, to the end it has at the latest: else a slot that picks more often than the
- * shortest turn lasts would never come to it. Returns its end.
+ * shortest turn lasts would never come to it.
  */
-static inline uint64_t begin(const struct fair *f, struct fair_slot *fs, uint64_t latest_ns, uint64_t now_ns)
-{
-	int64_t ns = (int64_t)((fs->on->due - fs->on->v) * fs->on->weight) >> FAIR_ONE_LOG2;
-
-	ns = MAX(MIN(ns, (int64_t)f->stretch_ns), (int64_t)f->least_ns);
-	return fs->end_ns = MIN(latest_ns, now_ns + (uint64_t)ns);
-}
-
-/* The usual change, in few steps: a turn is over, no cap or idle slot is there, all who wait are in one line. */
-static inline bool usual(const struct fair *f, const struct fair_slot *fs, uint64_t now_ns)
+static inline void begin(struct fair *f, struct fair_slot *fs, uint64_t latest_ns, uint64_t now_ns)
 {
 	const struct fair_entity *on = fs->on;
+	int64_t ns = (int64_t)((on->due - on->v) * on->weight) >> FAIR_ONE_LOG2;
 
-	return on != NULL && now_ns >= fs->end_ns && (f->idle_count | f->capped) == 0 && !fs->yielded && on->full &&
-	       fs->class == on->ordinary && f->waiting == 1u << fs->class && tree_first(&f->queue[fs->class].tree) == NULL;
-}
-
-static APART struct sched_pick pick_usual(struct fair *f, struct fair_slot *fs, uint64_t now_ns)
-{
-	struct fair_entity *on = fs->on, *next;
-	struct fair_queue *q = &f->queue[fs->class];
-
-	fair_renew(f, on);
-	next = fair_line_first(q);
-	if (next->start <= on->start) {
-		list_remove(&next->line);
-		if (list_empty(&q->line)) {
-			f->waiting = 0;
+	ns = MAX(MIN(ns, (int64_t)f->stretch_ns), (int64_t)f->least_ns);
+	fs->end_ns = MIN(latest_ns, now_ns + (uint64_t)ns);
+	if (fs->class != on->class) {
+		if (fs->class != NULL) {
+			unlist(f, fs);
 		}
-		next->place = FAIR_OUT;
-		on->group->running--;
-		next->group->running++;
-		fs->on = next;
-		fs->held_ns = now_ns + f->ratelimit_ns;
+		list_as(f, fs, on->class);
 	}
-	return (struct sched_pick){ .entity = fs->on->entity, .until_ns = begin(f, fs, NS_NEVER, now_ns) };
 }
 
-/*
- * Since a waiter was charged the clock may have gone back, or requests become shorter, so that he is
- * further ahead now than anybody may be. Such are last in their queues. A pick draws one in, and the
- * next looks again; when there is none, one does that is a slice later: what moves the clock and the
- * request is too frequent to see to it.
- */
-static APART void draw_in(struct fair *f, uint64_t now_ns)
+/* The turn of next, who is on fs or waits. */
+static APART uint64_t go_on(struct fair *f, struct fair_slot *fs, struct fair_entity *next, uint64_t now_ns)
 {
-	const uint64_t limit = f->clock + FAIR_AHEAD * f->request;
+	struct fair_entity *on = fs->on;
+	bool over = now_ns >= fs->end_ns;
 
-	for (unsigned classes = f->waiting; classes != 0; classes &= classes - 1) {
-		struct fair_queue *q = &f->queue[__builtin_ctz(classes)];
-		struct fair_entity *fe = fair_of(tree_last(&q->tree));
-
-		if (!list_empty(&q->line) && (fe == NULL || line_last(q)->start > fe->start)) {
-			fe = line_last(q);
-		}
-		if (fe->start > limit) {
-			dequeue(f, fe);
-			fair_settle(f, fe);
-			f->waiting |= classes & -classes;
-			insert(q, fe);
-			return;
-		}
+	fs->yielded = false;
+	if (next == on) {
+		begin(f, fs, over ? NS_NEVER : fs->end_ns, now_ns);
+		return fs->end_ns;
 	}
-	f->look_ns = now_ns + f->slice_ns;
+	if (on != NULL) {
+		if (!over && nearly_over(on)) {
+			fair_renew(f, on);
+		}
+		on->group->running -= on->capped;
+	} else if (f->idle_count > 0) {
+		fair_set_idle(f, fs->slot, false);
+	}
+	fair_dequeue(f, next);
+	next->group->running += next->capped;
+	fs->on = next;
+	fs->held_ns = now_ns + f->ratelimit_ns;
+	begin(f, fs, NS_NEVER, now_ns);
+	return fs->end_ns;
 }
 
-static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+static APART struct sched_pick pick_any(struct fair *f, struct fair_slot *fs, uint64_t now_ns, struct sched_out *out)
 {
-	struct fair *f = s->priv;
-	struct fair_slot *fs = fair_slot(s, slot);
 	struct fair_entity *on, *next;
-	uint64_t latest_ns = NS_NEVER;
+	uint64_t until_ns;
 
-	if (RARE(now_ns >= f->look_ns)) {
-		draw_in(f, now_ns);
-	}
 	if (f->parked_count > 0) {
-		fair_unpark_due(s, slot, now_ns, out);
+		fair_unpark_due(f->sched, fs->slot, now_ns, out);
 	}
 	on = fs->on;
 	if (on != NULL) {
 		if (now_ns >= fs->end_ns) {
 			fair_renew(f, on);
-		} else if (now_ns < fs->held_ns && may_run(on, slot) &&
-			   (!on->capped || fair_fund(s, on, now_ns, &fs->funded_ns))) {
-			return (struct sched_pick){ .entity = on->entity, .until_ns = hold(f, fs, now_ns) };
-		} else {
-			latest_ns = fs->end_ns;
+		} else if (now_ns < fs->held_ns && may_run(on, fs->slot) &&
+			   (!on->capped || fair_fund(f->sched, on, now_ns, &fs->funded_ns))) {
+			return hold(f, fs, now_ns);
 		}
-		if (!may_run(on, slot)) {
+		if (!may_run(on, fs->slot)) {
 			on = NULL;
 		}
 	}
-	next = choose(f, slot, on);
+	next = choose(f, fs->slot, on);
 	if (next == NULL || next->capped || fs->yielded) {
-		next = choose_again(s, fs, on, next, now_ns);
+		next = choose_again(f, fs, on, next, now_ns);
 		if (next == NULL) {
 			return idle(f, fs, now_ns, out);
 		}
 	}
-	if (next != fs->on) {
-		put_on(f, fs, next, now_ns, out);
-		latest_ns = NS_NEVER;
+	until_ns = go_on(f, fs, next, now_ns);
+	if (f->idle_count > 0 && next != on) {
+		fair_poke_for_waiters(f, out);
 	}
-	if (fs->class != next->class) {
-		list_as(f, fs, next->class);
+	until_ns = sooner(f, f->waiting & (next->class->bit - 1), f->found, until_ns, now_ns);
+	if (next->capped) {
+		until_ns = MIN(until_ns, fs->funded_ns);
 	}
-	return (struct sched_pick){ .entity = next->entity, .until_ns = sooner(f, fs, begin(f, fs, latest_ns, now_ns), now_ns) };
+	if (f->parked_count > 0) {
+		until_ns = fair_carry(f, fs->slot, until_ns, now_ns);
+	}
+	return (struct sched_pick){ .entity = next->entity, .until_ns = until_ns };
 }
 
+static APART struct sched_pick look_and_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct fair *f = s->priv;
+
+	if (now_ns >= f->look_ns) {
+		fair_draw_in(f, now_ns);
+		if (now_ns < f->straight_ns) {
+			return fair_pick(s, slot, now_ns, out);
+		}
+	}
+	return pick_any(f, fair_slot(s, slot), now_ns, out);
+}
+
+/* next, the first of a line, goes onto fs: go_on() in few steps. */
+static INLINE void put_on(struct fair *f, struct fair_slot *fs, struct fair_entity *next, uint64_t now_ns)
+{
+	struct fair_class *class = next->class;
+	struct list *behind = next->line.next, *line = next->line.prev;
+	struct fair_entity *on = fs->on;
+
+	if (on != NULL && now_ns < fs->end_ns && nearly_over(on)) {
+		fair_renew(f, on);
+	}
+	next->place = FAIR_OUT;
+	line->next = behind;
+	behind->prev = line;
+	if (behind != line) {
+		f->first[class->number] = LIST_ENTRY(behind, struct fair_entity, line);
+	} else {
+		f->first[class->number] = NULL;
+		f->waiting ^= class->bit;
+	}
+	fs->yielded = false;
+	fs->on = next;
+	fs->held_ns = now_ns + f->ratelimit_ns;
+	begin(f, fs, NS_NEVER, now_ns);
+}
+
+/* In few steps where no slot idles, nobody has a cap and none that is restricted waits or runs. */
 struct sched_pick fair_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
+	struct fair *f = s->priv;
 	struct fair_slot *fs = fair_slot(s, slot);
+	struct fair_entity *on = fs->on, *best = NULL, *fe;
+	unsigned classes = f->waiting;
+	uint64_t due = UINT64_MAX, until_ns;
 
-	return usual(s->priv, fs, now_ns) ? pick_usual(s->priv, fs, now_ns) : pick_any(s, slot, now_ns, out);
+	if (RARE(now_ns >= f->straight_ns)) {
+		return look_and_pick(s, slot, now_ns, out);
+	}
+	f->later = 0;
+	if (on != NULL) {
+		const bool over = now_ns >= fs->end_ns;
+
+		if (over) {
+			fair_renew(f, on);
+		} else if (RARE(now_ns < fs->held_ns)) {
+			return hold(f, fs, now_ns);
+		}
+		if (!over || !fs->yielded) {
+			fe = f->first[on->class->number];
+			best = fe != NULL && fe->start < on->start + over ? fe : on;
+			if (best->start <= f->clock) {
+				due = best->due;
+			} else {
+				f->later = classes;
+			}
+			classes &= ~on->class->bit;
+		}
+	}
+	for (; classes != 0; classes &= classes - 1) {
+		fe = f->first[__builtin_ctz(classes)];
+		if (fe->start > f->clock) {
+			f->later |= classes;
+		} else if (fe->due < due) {
+			due = fe->due;
+			best = fe;
+		}
+	}
+	if (RARE(due == UINT64_MAX)) {
+		return pick_any(f, fs, now_ns, out);
+	}
+	if (RARE(best == fs->on || (f->treed & best->class->bit) != 0)) {
+		until_ns = go_on(f, fs, best, now_ns);
+	} else {
+		put_on(f, fs, best, now_ns);
+		until_ns = fs->end_ns;
+	}
+	if (RARE((f->later & (best->class->bit - 1)) != 0)) {
+		until_ns = sooner(f, f->later & (best->class->bit - 1) & f->waiting, f->first, until_ns, now_ns);
+	}
+	return (struct sched_pick){ .entity = best->entity, .until_ns = until_ns };
 }

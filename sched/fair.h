@@ -32,15 +32,15 @@
  *
  * The longest wait, when nobody comes, goes or changes any more: that of one which was alone on a slot, 16 requests ahead,
  * and shares it now with all others. Two things made that worse than it sounds. Who waits when requests become shorter (a
- * shorter timeslice, a heavy one that wakes) or the clock goes back is ahead by as many more of them; so once a slice a
- * pick looks at the ends of the queues, and draws one in to 16, until there are none: draw_in(). And who waits falls
+ * shorter timeslice, a heavy one that wakes) or the clock goes back is ahead by as many more of them; so each
+ * 16 slices a pick looks at the ends of the queues, and draws one in to 16, until there are none: fair_draw_in(). And who waits falls
  * further behind than 4 while others move the clock, which is forgiven when he is charged, not before. So each of the
  * others first has the turn that he had asked for, however long requests were then: a stretch. From 4 behind he goes
  * before the one ahead until he has come to his start, or, if his requests are short, to its due time; or ends the request
  * that he is in then. The one that is drawn in last waits for a turn of each that is drawn in before it, and these need
  * not catch up. A request of each is a slice each. A turn may last for 50 us or the ratelimit though less is due: the
  * first, and the last. So it is a stretch, or such a turn if that is longer, (4 + 16 + the longest class) slices and one
- * such turn, times the number of entities.
+ * such turn, times the number of entities: he who waits is one of these, and his part is the time until a look.
  */
 #pragma once
 
@@ -91,16 +91,23 @@ struct fair_policy {
 	const char *classes[FAIR_CLASSES];	/* for describe() */
 };
 
-struct fair_queue {			/* by start */
-	struct list line;		/* of fair_entity.line: of those that may run everywhere */
-	struct tree tree;
+/* Requests of one length, and who waits with one, by start. */
+struct fair_class {
+	struct list line;		/* of fair_entity.line: those that came last, or go on first, and may run everywhere */
+	struct list slots;		/* of fair_slot.link: that run one */
+	unsigned number, bit, shift;	/* 1 << number; of the request's length */
+	struct tree tree;		/* the others */
 };
 
 /* First in an object's private part. */
 struct fair {
 	const struct fair_policy *policy;
-	unsigned waiting, running;	/* classes in which any wait, of which any are in `slots` */
+	struct sched *sched;
+	unsigned waiting, running;	/* bits of classes in which any wait, of which any are in `slots` */
 	unsigned idle_count, parked_count, capped;	/* capped: entities whose group has a cap */
+	unsigned masked;		/* that are runnable, and may not run everywhere */
+	unsigned later;			/* the lowest bit: of the first class whose first was not eligible at the last pick */
+	unsigned treed;			/* bits of classes in which any are in `tree` */
 	uint64_t clock, weight, rest;	/* of those that count */
 	uint64_t runnable_weight;	/* of all that are runnable and not parked, and how many they are */
 	unsigned runnable;
@@ -108,15 +115,16 @@ struct fair {
 	unsigned entities;
 	uint64_t request;		/* its virtual length */
 	uint64_t look_ns;		/* when a pick looks for waiters that are too far ahead */
+	uint64_t straight_ns;		/* the same; 0: no pick goes straight */
 	uint64_t wakes;			/* credit's: that were boosted */
 	uint64_t slice_ns;
 	uint64_t stretch_ns;		/* the longest at a stretch, */
 	uint64_t least_ns;		/* and the shortest */
 	uint64_t ratelimit_ns;		/* who runs is not preempted before */
 	int64_t save_ns;		/* of a cap's budget, what unused ones are worth */
-	struct fair_queue queue[FAIR_CLASSES];
-	struct list slots[FAIR_CLASSES];	/* of fair_slot.link: slots by the class that they run */
-	struct fair_entity *first[FAIR_CLASSES];	/* that pick found of each class that waits */
+	struct fair_entity *first[FAIR_CLASSES];	/* of those that wait, by class */
+	struct fair_entity *found[FAIR_CLASSES];	/* of them, who may run on the slot of a pick */
+	struct fair_class class[FAIR_CLASSES];
 	struct cpuset idle;		/* slots whose last pick found nothing, and that nobody has poked since */
 	unsigned idle_words;
 	struct tree parked;		/* until when */
@@ -128,8 +136,8 @@ struct fair {
 struct fair_slot {
 	struct fair_entity *on;
 	struct list link;
+	struct fair_class *class;	/* on's, when it was listed; NULL: idle, or somebody waits for it already */
 	unsigned slot;
-	unsigned class;			/* on's, when it was listed; FAIR_CLASSES: idle, or somebody waits for it already */
 	bool yielded, again;		/* again: it parked a batch, and may find more */
 	uint64_t end_ns;		/* of on's request */
 	uint64_t held_ns;		/* until then on is not preempted */
@@ -142,7 +150,7 @@ struct fair_group {
 	struct list members;		/* of fair_entity.link */
 	int64_t budget_ns;		/* for each period */
 	int64_t used_ns;		/* more than the budget is taken from the next period's; below 0: saved */
-	unsigned entities, running;	/* how many there are, and are on slots */
+	unsigned entities, running;	/* how many there are, and with a cap, are on slots */
 };
 
 enum fair_place { FAIR_OUT, FAIR_LINE, FAIR_TREE };
@@ -154,7 +162,7 @@ struct fair_entity {
 	uint64_t v, start;		/* its virtual time, now and where its request began */
 	uint64_t due;			/* where its request is over */
 	uint32_t weight, rest;
-	unsigned class, ordinary;	/* of its request; and of those that it makes without sleeping */
+	struct fair_class *class, *ordinary;	/* of its request; and of those that it makes without sleeping */
 	enum fair_place place;		/* where it waits */
 	bool full;			/* may run on every cpu there can be */
 	bool capped;			/* its group has a cap */
@@ -174,11 +182,17 @@ static inline struct fair_slot *fair_slot(const struct sched *s, unsigned slot)
 	return s->slot_priv[slot];
 }
 
+/* It runs, and its slot has not preferred another. */
+static inline bool fair_is_on(const struct sched *s, const struct fair_entity *fe)
+{
+	return fe->entity->on_slot && fair_slot(s, fe->entity->slot)->on == fe;
+}
+
 /* fe's request begins at its start. The length is that of the class. */
-static inline void fair_ask(const struct fair *f, struct fair_entity *fe, unsigned class)
+static inline void fair_ask(const struct fair *f, struct fair_entity *fe, struct fair_class *class)
 {
 	fe->class = class;
-	fe->due = fe->start + (f->request << class % FAIR_BRIEF >> 4);
+	fe->due = fe->start + (f->request << class->shift >> 4);
 }
 
 static inline void fair_renew(const struct fair *f, struct fair_entity *fe)
@@ -187,6 +201,15 @@ static inline void fair_renew(const struct fair *f, struct fair_entity *fe)
 	fair_ask(f, fe, fe->ordinary);
 }
 
+/* Idle slots, caps and masks are looked at before that only. */
+static inline void fair_set_straight(struct fair *f)
+{
+	f->straight_ns = (f->idle_count | f->capped | f->masked) == 0 ? f->look_ns : 0;
+}
+
+/* Who is runnable may not run everywhere any more, or may again: by is 1 or -1. */
+void fair_set_masked(struct fair *f, int by);
+
 /* Its group's values may have changed. */
 static inline void fair_set_kind(struct fair *f, struct fair_entity *fe)
 {
@@ -194,8 +217,9 @@ static inline void fair_set_kind(struct fair *f, struct fair_entity *fe)
 
 	f->capped += (unsigned)capped - fe->capped;
 	fe->capped = capped;
-	fe->ordinary = f->policy->ordinary(fe->entity);
-	f->longest = MAX(f->longest, fe->ordinary);
+	fair_set_straight(f);
+	fe->ordinary = &f->class[f->policy->ordinary(fe->entity)];
+	f->longest = MAX(f->longest, fe->ordinary->number);
 }
 
 /* --- Ops as they are (fair.c); init and tune of the pool's values begin with these. */
@@ -231,7 +255,10 @@ uint64_t fair_wait_bound_ns(struct sched *s, const struct sched_entity *e);
 
 /* --- Waiting. */
 
+/* fe waits, in a tree; and it does not. */
+void fair_insert(struct fair *f, struct fair_entity *fe);
 void fair_dequeue(struct fair *f, struct fair_entity *fe);
+void fair_draw_in(struct fair *f, uint64_t now_ns);
 /* fe waits from now on. */
 void fair_requeue(const struct sched *s, struct fair_entity *fe, struct sched_out *out);
 void fair_set_idle(struct fair *f, unsigned slot, bool idle);
@@ -243,9 +270,14 @@ bool fair_poke_idle(struct fair *f, const struct fair_entity *fe, struct sched_o
  */
 void fair_poke_for_waiters(struct fair *f, struct sched_out *out);
 
-static inline struct fair_entity *fair_line_first(const struct fair_queue *q)
+static inline struct fair_entity *fair_line_first(const struct list *line)
 {
-	return list_empty(&q->line) ? NULL : LIST_ENTRY(q->line.next, struct fair_entity, line);
+	return list_empty(line) ? NULL : LIST_ENTRY(line->next, struct fair_entity, line);
+}
+
+static inline struct fair_entity *fair_line_last(const struct fair_class *class)
+{
+	return LIST_ENTRY(class->line.prev, struct fair_entity, line);
 }
 
 /* --- The account. */
@@ -294,6 +326,9 @@ static inline void fair_start(struct fair *f, struct fair_entity *fe)
 	f->runnable_weight += fe->weight;
 	fair_set_request(f);
 	fair_count_in(f, fe);
+	if (RARE(!fe->full)) {
+		fair_set_masked(f, 1);
+	}
 }
 
 /* It no longer is. */
@@ -306,6 +341,9 @@ static inline void fair_stop(struct fair *f, struct fair_entity *fe)
 		fair_count_out(f, fe);
 	}
 	fe->apart = false;
+	if (RARE(!fe->full)) {
+		fair_set_masked(f, -1);
+	}
 }
 
 /* fe ran, and is too far from the clock, or was and may be near it again. */

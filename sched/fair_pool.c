@@ -18,6 +18,7 @@ void fair_set_idle(struct fair *f, unsigned slot, bool idle)
 		cpuset_del(&f->idle, slot);
 		f->idle_count--;
 	}
+	fair_set_straight(f);
 }
 
 static unsigned find_idle(const struct fair *f, const struct sched_entity *e)
@@ -59,8 +60,8 @@ bool fair_poke_idle(struct fair *f, const struct fair_entity *fe, struct sched_o
 void fair_poke_for_waiters(struct fair *f, struct sched_out *out)
 {
 	for (unsigned classes = f->waiting; classes != 0 && f->idle_count > 0; classes &= classes - 1) {
-		const struct fair_queue *q = &f->queue[__builtin_ctz(classes)];
-		const struct fair_entity *fe = fair_line_first(q);
+		const struct fair_class *class = &f->class[__builtin_ctz(classes)];
+		const struct fair_entity *fe = fair_line_first(&class->line);
 		uint64_t mask = 0;
 
 		if (fe != NULL) {
@@ -69,7 +70,7 @@ void fair_poke_for_waiters(struct fair *f, struct sched_out *out)
 		for (unsigned i = 0; i < f->idle_words; i++) {
 			mask |= f->idle.word[i];
 		}
-		for (struct tree_node *n = tree_first_fit(&q->tree, mask);
+		for (struct tree_node *n = tree_first_fit(&class->tree, mask);
 		     n != NULL && !fair_poke_idle(f, fair_of(n), out); n = tree_next_fit(n, mask)) {
 		}
 	}
@@ -82,15 +83,19 @@ void fair_init(struct sched *s, const struct fair_policy *policy)
 	struct fair *f = s->priv;
 
 	f->policy = policy;
+	f->sched = s;
 	f->clock = CLOCK_BEGIN;
 	f->request = (uint64_t)s->values.v[FAIR_TIMESLICE];
 	fair_set_slice(f, f->request, 0);
 	f->carrier = SCHED_NO_SLOT;
 	tree_init(&f->parked, false);
 	for (unsigned i = 0; i < FAIR_CLASSES; i++) {
-		list_init(&f->queue[i].line);
-		tree_init(&f->queue[i].tree, true);
-		list_init(&f->slots[i]);
+		f->class[i].number = i;
+		f->class[i].bit = 1u << i;
+		f->class[i].shift = i % FAIR_BRIEF;
+		list_init(&f->class[i].line);
+		list_init(&f->class[i].slots);
+		tree_init(&f->class[i].tree, true);
 	}
 }
 
@@ -101,7 +106,6 @@ unsigned fair_join(struct sched *s, unsigned slot, const struct sched_place *pla
 
 	(void)place, (void)now_ns;
 	fs->slot = slot;
-	fs->class = FAIR_CLASSES;
 	f->idle_words = MAX(f->idle_words, slot / 64 + 1);
 	sched_poke(out, slot);
 	return 0;
@@ -125,9 +129,14 @@ void fair_leave(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_ou
 	fair_poke_for_waiters(f, out);
 }
 
-static void set_masks(struct fair_entity *fe)
+static void set_masks(struct fair *f, struct fair_entity *fe)
 {
-	fe->full = cpuset_full(&fe->entity->hard);
+	bool full = cpuset_full(&fe->entity->hard);
+
+	if (full != fe->full && (fe->counted || fe->apart)) {
+		fair_set_masked(f, full ? -1 : 1);
+	}
+	fe->full = full;
 	fe->node.mask = cpuset_fold(&fe->entity->hard);
 }
 
@@ -150,7 +159,8 @@ void fair_add(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct s
 	fair_set_kind(f, fe);
 	list_push_back(&fg->members, &fe->link);
 	f->entities++;
-	set_masks(fe);
+	fe->full = true;
+	set_masks(f, fe);
 }
 
 void fair_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -163,6 +173,7 @@ void fair_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struc
 	fe->group->entities--;
 	f->entities--;
 	f->capped -= fe->capped;
+	fair_set_straight(f);
 }
 
 void fair_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -173,11 +184,11 @@ void fair_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns,
 	(void)now_ns;
 	if (fe->place != FAIR_OUT) {
 		fair_dequeue(f, fe);
-		set_masks(fe);
+		set_masks(f, fe);
 		fair_requeue(s, fe, out);
 		return;
 	}
-	set_masks(fe);
+	set_masks(f, fe);
 	if (e->on_slot && !cpuset_has(&e->hard, e->slot)) {
 		sched_poke(out, e->slot);
 	}
@@ -195,8 +206,10 @@ static void tune_group(struct sched *s, struct sched_group *g, struct sched_out 
 	if (g->values.v[FAIR_CAP] == 0) {
 		fg->budget_ns = 0;		/* what runs from here on is not of the next cap's, though it be the same */
 	}
+	fg->running = 0;
 	LIST_FOREACH(node, &fg->members) {
 		struct fair_entity *fe = LIST_ENTRY(node, struct fair_entity, link);
+		const struct sched_entity *e = fe->entity;
 		bool waits = fe->place != FAIR_OUT;
 
 		if (waits) {
@@ -204,10 +217,11 @@ static void tune_group(struct sched *s, struct sched_group *g, struct sched_out 
 		}
 		fair_reweigh(f, fe);
 		fair_set_kind(f, fe);
+		fg->running += fe->capped && fair_is_on(s, fe);
 		if (waits) {
 			fair_renew(f, fe);
 			fair_requeue(s, fe, out);
-		} else if (fe->entity->parked != SCHED_NOT_PARKED) {
+		} else if (e->parked != SCHED_NOT_PARKED) {
 			fair_let_go(s, fe, out);		/* it may have budget now */
 		}
 	}
@@ -286,21 +300,21 @@ void fair_describe(struct sched *s, uint64_t now_ns, struct text *to)
 		}
 	}
 	for (unsigned classes = f->waiting; classes != 0; classes &= classes - 1) {
-		const struct fair_queue *q = &f->queue[__builtin_ctz(classes)];
+		const struct fair_class *class = &f->class[__builtin_ctz(classes)];
 
-		text_printf(to, "%s:\n", f->policy->classes[__builtin_ctz(classes)]);
-		LIST_FOREACH(node, &q->line) {
+		text_printf(to, "%s:\n", f->policy->classes[class->number]);
+		LIST_FOREACH(node, &class->line) {
 			text_puts(to, "    ");
 			describe(f, LIST_ENTRY(node, struct fair_entity, line), to);
 		}
-		for (struct tree_node *n = tree_first(&q->tree); n != NULL; n = tree_next(n)) {
+		for (struct tree_node *n = tree_first(&class->tree); n != NULL; n = tree_next(n)) {
 			text_puts(to, "    ");
 			describe(f, fair_of(n), to);
 		}
 	}
 }
 
-static bool may_wait(const struct fair_entity *fe, unsigned class, enum fair_place place)
+static bool may_wait(const struct fair_entity *fe, const struct fair_class *class, enum fair_place place)
 {
 	const struct sched_entity *e = fe->entity;
 
@@ -308,13 +322,13 @@ static bool may_wait(const struct fair_entity *fe, unsigned class, enum fair_pla
 	       (fe->counted || fe->apart);
 }
 
-static bool queue_check(const struct fair *f, unsigned class)
+static bool class_check(const struct fair *f, const struct fair_class *class, unsigned *masked)
 {
-	const struct fair_queue *q = &f->queue[class];
-	const struct fair_entity *last = NULL;
+	const struct tree *tree = &class->tree;
+	const struct fair_entity *last = NULL, *first = fair_line_first(&class->line);
 	unsigned n = 0;
 
-	LIST_FOREACH(node, &q->line) {
+	LIST_FOREACH(node, &class->line) {
 		const struct fair_entity *fe = LIST_ENTRY(node, struct fair_entity, line);
 
 		if (!may_wait(fe, class, FAIR_LINE) || !fe->full || (last != NULL && last->start > fe->start)) {
@@ -322,20 +336,27 @@ static bool queue_check(const struct fair *f, unsigned class)
 		}
 		last = fe;
 	}
-	for (struct tree_node *at = tree_first(&q->tree); at != NULL; at = tree_next(at), n++) {
+	for (struct tree_node *at = tree_first(tree); at != NULL; at = tree_next(at), n++) {
 		if (!may_wait(fair_of(at), class, FAIR_TREE) || at->key != fair_of(at)->start) {
 			return false;
 		}
+		*masked += !fair_of(at)->full;
 	}
-	return tree_check(&q->tree, n) && (f->waiting >> class & 1) == (last != NULL || n > 0);
+	if (n > 0 && (first == NULL || tree_first(tree)->key < first->start)) {
+		first = fair_of(tree_first(tree));
+	}
+	return tree_check(tree, n) && f->first[class->number] == first && ((f->treed & class->bit) != 0) == (n > 0) &&
+	       ((f->waiting & class->bit) != 0) == (first != NULL) &&
+	       ((f->running & class->bit) == 0) == list_empty(&class->slots);
 }
 
 bool fair_check(struct sched *s, struct sched_reason *why)
 {
 	const struct fair *f = s->priv;
+	unsigned masked = 0;
 
 	for (unsigned i = 0; i < FAIR_CLASSES; i++) {
-		if (!queue_check(f, i) || (f->running >> i & 1) == list_empty(&f->slots[i])) {
+		if (!class_check(f, &f->class[i], &masked)) {
 			return sched_refuse(ERR_STATE, why, "class %u is in disorder", i) == ERR_OK;
 		}
 	}
@@ -346,9 +367,11 @@ bool fair_check(struct sched *s, struct sched_reason *why)
 				   cpuset_has(&f->idle, slot))) {
 			return sched_refuse(ERR_STATE, why, "slot %u: runs one that cannot be there", slot) == ERR_OK;
 		}
+		masked += on != NULL && !on->full;
 	}
-	if (!tree_check(&f->parked, f->parked_count) || cpuset_count(&f->idle) != f->idle_count ||
-	    (f->runnable_weight == 0) != (f->runnable == 0) || f->rest >= MAX(f->weight, 1ul) || f->weight > f->runnable_weight) {
+	if (!tree_check(&f->parked, f->parked_count) || cpuset_count(&f->idle) != f->idle_count || masked > f->masked ||
+	    (f->runnable_weight == 0) != (f->runnable == 0) || f->rest >= MAX(f->weight, 1ul) || f->weight > f->runnable_weight ||
+	    f->straight_ns != ((f->idle_count | f->capped | f->masked) == 0 ? f->look_ns : 0)) {
 		return sched_refuse(ERR_STATE, why, "%u run or wait, %u are parked, %u slots idle: one is not true", f->runnable,
 				    f->parked_count, f->idle_count) == ERR_OK;
 	}
