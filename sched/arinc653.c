@@ -359,11 +359,11 @@ static enum err arinc_admit(struct sched *s, const struct sched_group *g, unsign
 		const char *name = there != NULL ? there->group->name : g->name;
 		unsigned number = there != NULL ? there->number : i;
 
-		if (there == NULL && !has_window(t, name, number, NULL)) {
+		if (!has_window(t, name, number, NULL)) {
 			return sched_refuse(ERR_ADMISSION, why, "none of the %u windows is for %s.%u: it would never run",
 					    t != NULL ? t->count : 0, name, number);
 		}
-		if (g->want_count > 0 && !has_window(t, name, number, g->want[i].hard) && has_window(t, name, number, NULL)) {
+		if (g->want_count > 0 && !has_window(t, name, number, g->want[i].hard)) {
 			return sched_refuse(ERR_ADMISSION, why,
 					    "no window of %s.%u is on a cpu that it is bound to: it would never run", name, number);
 		}
