@@ -226,7 +226,7 @@ static bool applies(const struct mutant *m, const struct sched_ops *ops)
 /* In a process of its own: exit 0 if nothing was found. */
 static void run_mutant(const struct mutant *m, const struct sched_ops *ops, bool sees)
 {
-	const unsigned seeds = getenv("SLOW") != NULL ? 200 : 12;	/* the model alone sees all in 200 */
+	const unsigned seeds = getenv("SLOW") != NULL ? 200 : 40;	/* the model alone sees all in 200 */
 	struct sched_ops wrong = *ops;
 
 	real = ops;
