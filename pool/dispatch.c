@@ -153,6 +153,11 @@ static __attribute__((noinline, cold)) struct sched_pick pull_and_pick(struct cp
 	return again.entity != SCHED_PULL ? again : (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 }
 
+static __attribute__((noinline)) bool is_covered(const struct cpu *self, const struct pool *p, const struct sched_entity *e)
+{
+	return pool_lock_of(p, e->slot) == self->domain;
+}
+
 /* What pick() promises: runnable, not parked, ours, on no other slot, covered by our lock, allowed here; and until is later. */
 ALWAYS_INLINE bool is_sound(const struct cpu *self, const struct pool *p, struct sched_pick next, uint64_t now_ns)
 {
@@ -161,7 +166,7 @@ ALWAYS_INLINE bool is_sound(const struct cpu *self, const struct pool *p, struct
 	return next.until_ns > now_ns &&
 	       (e == NULL || (e->pool == p && e->runnable && e->parked == SCHED_NOT_PARKED &&
 			      e->on_slot == (e == self->current) && cpuset_test(&e->hard, self->id) &&
-			      (e->slot == self->id || pool_lock_of(p, e->slot) == self->domain)));
+			      (__builtin_expect(e->slot == self->id, 1) || is_covered(self, p, e))));
 }
 
 /* Whom p's policy picks; nobody if that cannot be. The domain is held. */
