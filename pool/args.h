@@ -9,6 +9,5 @@
 struct manifest_facts args_facts(void);
 /* The set may be empty; in the second case that is an error. */
 enum err args_cpus(const char *text, struct cpuset *set);
-enum err args_some_cpus(const char *text, struct cpuset *set);
 /* Or NULL: return ERR_NOENT then. */
 struct pool *args_pool(const char *name);

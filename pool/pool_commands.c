@@ -380,7 +380,7 @@ static enum err change_cpus(const struct shell_args *args, bool add)
 {
 	struct cpuset set;
 	struct pool *p = args_pool(args->word[0]);
-	enum err e = p == NULL ? ERR_NOENT : args_some_cpus(args->word[1], &set);
+	enum err e = p == NULL ? ERR_NOENT : args_cpus(args->word[1], &set);
 
 	return e != ERR_OK ? e : move_all(add ? NULL : p, add ? p : NULL, &set);
 }

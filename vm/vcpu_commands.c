@@ -98,9 +98,9 @@ static enum err pin(const struct shell_args *args)
 	if (parse_u64(args->word[1], &n) != ERR_OK || n >= vm->vcpu_count) {
 		return shell_fail(ERR_RANGE, args->word[1], "expected the number of a vCPU, 0 to %u", vm->vcpu_count - 1);
 	}
-	e = args_some_cpus(args->word[2], &hard);
+	e = args_cpus(args->word[2], &hard);
 	if (e == ERR_OK) {
-		e = args_some_cpus(args->count == 4 ? args->word[3] : "all", &soft);
+		e = args_cpus(args->count == 4 ? args->word[3] : "all", &soft);
 	}
 	if (e != ERR_OK) {
 		return e;
