@@ -251,13 +251,18 @@ void dispatch_drop_current(void)
 	ASSERT(!self->in_run);
 	sched_out_init(&out);
 	lock_domain(self, atomic_load_explicit(&self->pool, memory_order_relaxed));
-	settle(self, e->pool, e, now_ns, &out);
+	POOL_GUARD(settle(self, e->pool, e, now_ns, &out));
 	if (e->runnable) {
-		pool_make_blocked(self, e, now_ns, &out);
+		POOL_GUARD(pool_make_blocked(self, e, now_ns, &out));
 	}
 	self->current = NULL;
 	unlock_domain(self);
-	release(self, e, now_ns, &out);
+	POOL_GUARD(release(self, e, now_ns, &out));
+	if (spin_held(self->domain)) {		/* an op in there was abandoned: e is off all the same */
+		e->on_slot = false;
+		self->leaving = NULL;
+		unlock_domain(self);
+	}
 	pool_send_pokes(&out);
 }
 

@@ -101,7 +101,7 @@ void pool_entity_pause(struct sched_entity *e)
 		on = e->slot;
 	} else if (e->runnable) {
 		e->wait_ns += ns_since(e->runnable_since_ns, now_ns);
-		pool_make_blocked(cpu_this(), e, now_ns, &out);
+		POOL_GUARD(pool_make_blocked(cpu_this(), e, now_ns, &out));
 	} else if (e->pauses == 1) {
 		e->blocked_ns += ns_since(e->blocked_since_ns, now_ns);
 	}
@@ -118,7 +118,7 @@ void pool_end_pause(struct sched_entity *e, uint64_t now_ns, struct sched_out *o
 	if (--e->pauses == 0) {
 		e->blocked_since_ns = now_ns;
 		if (e->awake) {
-			pool_make_runnable(cpu_this(), e, now_ns, out);
+			POOL_GUARD(pool_make_runnable(cpu_this(), e, now_ns, out));
 		}
 	}
 }
