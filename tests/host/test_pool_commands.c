@@ -266,6 +266,9 @@ TEST(parked, "sched dump says who has work and may not run, why, and for how lon
 		CHECK(strstr(says("sched dump a"), "parked") == NULL);
 		fake_guest_run(20 * NS_PER_MS, NS_PER_MS);
 		CHECK(strstr(says("sched dump a"), "parked: web.0, its cap is reached, for 60ms\nok\n") != NULL);
+		fake_guest_run(200 * NS_PER_MS, NS_PER_MS);
+		CHECK_EQ(pool_entity_times(vm.list[0]).parked_ns, 165 * NS_PER_MS);
+		CHECK_EQ(pool_entity_times(vm.list[0]).wait_ns, 0);
 		pool_group_remove(&vm.g);
 		end();
 	}
