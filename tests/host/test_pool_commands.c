@@ -153,7 +153,7 @@ TEST(table, "windows are given with a pool, replaced as a whole, refused with th
 	CHECK(strstr(says("sched dump t"), "1 a.0 9ms (not there)") != NULL);
 	fake_vm_init(&vm, "a", 1);
 	fake_vm_start(&vm, pool_find("t"));
-	CHECK_STR(says("pool set t window=1,b.0,9ms"), "warning: none of the 1 windows is for a.0: it would never run\nok\n");
+	CHECK_STR(says("pool set t window=1,b.0,9ms"), "warning: window: none is for a.0\nok\n");
 	fake.now_ns += 10 * NS_PER_MS;
 	fake_run_all();
 	CHECK(strstr(says("sched dump t"), "frame 10ms, over ") != NULL);
