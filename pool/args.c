@@ -35,15 +35,10 @@ enum err args_cpus(const char *text, struct cpuset *set)
 	const struct manifest_facts facts = args_facts();
 	struct cpusetexpr_error error;
 
-	return cpusetexpr_parse(text, &facts.cpus, set, &error) ? ERR_OK :
-	       shell_fail(ERR_INVAL, text[0] != '\0' ? text : "\"\"", "column %u: %s", error.column, error.words);
-}
-
-enum err args_some_cpus(const char *text, struct cpuset *set)
-{
-	enum err e = args_cpus(text, set);
-
-	return e == ERR_OK && cpuset_empty(set) ? shell_fail(ERR_INVAL, text, "names no cpu") : e;
+	if (!cpusetexpr_parse(text, &facts.cpus, set, &error)) {
+		return shell_fail(ERR_INVAL, text[0] != '\0' ? text : "\"\"", "column %u: %s", error.column, error.words);
+	}
+	return cpuset_empty(set) ? shell_fail(ERR_INVAL, text, "names no cpu") : ERR_OK;
 }
 
 struct pool *args_pool(const char *name)

@@ -7,8 +7,7 @@
 
 /* Nodes and cores of the installed cpus, the files read at boot; free is what is online and in no pool. */
 struct manifest_facts args_facts(void);
-/* The set may be empty; in the second case that is an error. */
+/* At least one cpu. */
 enum err args_cpus(const char *text, struct cpuset *set);
-enum err args_some_cpus(const char *text, struct cpuset *set);
 /* Or NULL: return ERR_NOENT then. */
 struct pool *args_pool(const char *name);

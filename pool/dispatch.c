@@ -98,6 +98,9 @@ ALWAYS_INLINE void take_on(struct cpu *self, struct sched_entity *e, uint64_t no
 	e->on_slot = true;
 	__atomic_store_n(&e->slot, self->id, __ATOMIC_RELAXED);
 	e->wait_ns += ns_since(e->runnable_since_ns, now_ns);	/* the waker's clock, and ours from before the lock */
+	if (__builtin_expect(e->parked_until_ns > e->runnable_since_ns, 0)) {
+		e->parked_ns += pool_parked_ns(e, now_ns);
+	}
 	e->switches++;
 	self->switches++;
 }
@@ -153,26 +156,32 @@ static __attribute__((noinline, cold)) struct sched_pick pull_and_pick(struct cp
 	return again.entity != SCHED_PULL ? again : (struct sched_pick){ .entity = NULL, .until_ns = NS_NEVER };
 }
 
-/* What pick() promises: runnable, not parked, ours, on no other slot, covered by our lock, allowed here; and until is later. */
-ALWAYS_INLINE bool is_sound(const struct cpu *self, const struct pool *p, struct sched_pick next, uint64_t now_ns)
+static __attribute__((noinline)) bool is_covered(const struct cpu *self, const struct pool *p, const struct sched_entity *e)
+{
+	return pool_lock_of(p, e->slot) == self->domain;
+}
+
+/* What pick() promises: runnable, not parked, ours, allowed here, the last one or off all slots and covered by our lock; until is later. */
+ALWAYS_INLINE bool is_sound(const struct cpu *self, const struct pool *p, const struct sched_entity *last, struct sched_pick next,
+			    uint64_t now_ns)
 {
 	const struct sched_entity *e = next.entity;
 
 	return next.until_ns > now_ns &&
-	       (e == NULL || (e->pool == p && e->runnable && e->parked == SCHED_NOT_PARKED &&
-			      e->on_slot == (e == self->current) && cpuset_test(&e->hard, self->id) &&
-			      (e->slot == self->id || pool_lock_of(p, e->slot) == self->domain)));
+	       (e == NULL || (e->pool == p && e->runnable && e->parked == SCHED_NOT_PARKED && cpuset_test(&e->hard, self->id) &&
+			      (e == last || (!e->on_slot && (e->slot == self->id || is_covered(self, p, e))))));
 }
 
 /* Whom p's policy picks; nobody if that cannot be. The domain is held. */
-ALWAYS_INLINE struct sched_pick pick(struct cpu *self, struct pool *p, uint64_t now_ns, struct sched_out *out)
+ALWAYS_INLINE struct sched_pick pick(struct cpu *self, struct pool *p, const struct sched_entity *last, uint64_t now_ns,
+				     struct sched_out *out)
 {
 	struct sched_pick next = POOL_ASK(self, p, pick, &p->sched, self->id, now_ns, out);
 
 	if (__builtin_expect(next.entity == SCHED_PULL, 0)) {
 		next = pull_and_pick(self, p, (unsigned)next.until_ns, now_ns, out);
 	}
-	if (__builtin_expect(!is_sound(self, p, next, now_ns), 0)) {
+	if (__builtin_expect(!is_sound(self, p, last, next, now_ns), 0)) {
 		struct sched_pick wrong = next;		/* a copy: next is in registers */
 
 		pool_condemn_pick(self, p, &wrong, now_ns);
@@ -217,7 +226,7 @@ ALWAYS_INLINE struct sched_pick schedule(struct cpu *self, struct sched_entity *
 	if (last != NULL) {
 		settle(self, p, last, now_ns, &out);
 	}
-	next = pick(self, p, now_ns, &out);
+	next = pick(self, p, last, now_ns, &out);
 	if (next.entity != last) {
 		replace(self, last, next, was_put, now_ns, &out);
 	} else if (was_put) {
@@ -246,13 +255,18 @@ void dispatch_drop_current(void)
 	ASSERT(!self->in_run);
 	sched_out_init(&out);
 	lock_domain(self, atomic_load_explicit(&self->pool, memory_order_relaxed));
-	settle(self, e->pool, e, now_ns, &out);
+	POOL_GUARD(settle(self, e->pool, e, now_ns, &out));
 	if (e->runnable) {
-		pool_make_blocked(self, e, now_ns, &out);
+		POOL_GUARD(pool_make_blocked(self, e, now_ns, &out));
 	}
 	self->current = NULL;
 	unlock_domain(self);
-	release(self, e, now_ns, &out);
+	POOL_GUARD(release(self, e, now_ns, &out));
+	if (spin_held(self->domain)) {		/* an op in there was abandoned: e is off all the same */
+		e->on_slot = false;
+		self->leaving = NULL;
+		unlock_domain(self);
+	}
 	pool_send_pokes(&out);
 }
 

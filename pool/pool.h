@@ -139,11 +139,11 @@ void pool_entity_pause(struct sched_entity *e);
 void pool_entity_resume(struct sched_entity *e);
 
 /*
- * Where e's time went since it was made, up to now: it ran, waited for a cpu, or slept. What control operations held it for is
- * in none of them. Any cpu but one that holds a domain.
+ * Where e's time went since it was made, up to now: it ran, waited for a cpu, was parked (out of budget, over its cap, outside
+ * its windows), or slept. What control operations held it for is in none of them. Any cpu but one that holds a domain.
  */
 struct pool_entity_times {
-	uint64_t run_ns, wait_ns, blocked_ns, switches;
+	uint64_t run_ns, wait_ns, parked_ns, blocked_ns, switches;
 };
 
 struct pool_entity_times pool_entity_times(struct sched_entity *e);

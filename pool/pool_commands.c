@@ -380,7 +380,7 @@ static enum err change_cpus(const struct shell_args *args, bool add)
 {
 	struct cpuset set;
 	struct pool *p = args_pool(args->word[0]);
-	enum err e = p == NULL ? ERR_NOENT : args_some_cpus(args->word[1], &set);
+	enum err e = p == NULL ? ERR_NOENT : args_cpus(args->word[1], &set);
 
 	return e != ERR_OK ? e : move_all(add ? NULL : p, add ? p : NULL, &set);
 }
@@ -457,16 +457,24 @@ static enum err numa_split(const struct shell_args *args)
 	return e;
 }
 
-/* Another table may have nothing for a VM that is there. Its own values are asked for once more: then admission looks. */
-static void warn_of_table(struct pool *p, const struct sched_table *table)
+static bool has_row(const struct sched_table *table, const struct sched_group *g, unsigned number)
 {
-	struct sched_reason why;
+	for (unsigned i = 0; i < table->count; i++) {
+		if (table->row[i].number == number && str_eq(table->row[i].group, g->name)) {
+			return true;
+		}
+	}
+	return false;
+}
 
-	for (struct list *node = p->groups.next; table != NULL && node != &p->groups; node = node->next) {
-		struct sched_group *g = LIST_ENTRY(node, struct sched_group, link);
+/* Another table may have nothing for a VM that is there. */
+static void warn_of_table(const struct pool *p, const struct sched_table *table)
+{
+	for (const struct list *node = p->entities.next; table != NULL && node != &p->entities; node = node->next) {
+		const struct sched_entity *e = LIST_ENTRY(node, struct sched_entity, link);
 
-		if (pool_group_tune(g, &g->values, &why) != ERR_OK) {
-			con_printf("warning: %s\n", why.words);
+		if (!has_row(table, e->group, e->number)) {
+			con_printf("warning: %s: none is for %s.%u\n", sched_list_of(p->sched.ops)->name, e->group->name, e->number);
 		}
 	}
 }

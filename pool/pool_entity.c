@@ -101,7 +101,8 @@ void pool_entity_pause(struct sched_entity *e)
 		on = e->slot;
 	} else if (e->runnable) {
 		e->wait_ns += ns_since(e->runnable_since_ns, now_ns);
-		pool_make_blocked(cpu_this(), e, now_ns, &out);
+		e->parked_ns += pool_parked_ns(e, now_ns);
+		POOL_GUARD(pool_make_blocked(cpu_this(), e, now_ns, &out));
 	} else if (e->pauses == 1) {
 		e->blocked_ns += ns_since(e->blocked_since_ns, now_ns);
 	}
@@ -118,7 +119,7 @@ void pool_end_pause(struct sched_entity *e, uint64_t now_ns, struct sched_out *o
 	if (--e->pauses == 0) {
 		e->blocked_since_ns = now_ns;
 		if (e->awake) {
-			pool_make_runnable(cpu_this(), e, now_ns, out);
+			POOL_GUARD(pool_make_runnable(cpu_this(), e, now_ns, out));
 		}
 	}
 }
@@ -158,7 +159,7 @@ struct pool_entity_times pool_entity_times(struct sched_entity *e)
 {
 	struct spinlock *lock = pool_entity_lock(e);
 	uint64_t now_ns = arch_now_ns();
-	struct pool_entity_times t = { e->used_ns, e->wait_ns, e->blocked_ns, e->switches };
+	struct pool_entity_times t = { e->used_ns, e->wait_ns - e->parked_ns, e->parked_ns, e->blocked_ns, e->switches };
 
 	if (lock == NULL) {
 		return t;
@@ -166,7 +167,8 @@ struct pool_entity_times pool_entity_times(struct sched_entity *e)
 	if (e->on_slot) {
 		t.run_ns += uncharged_ns(e, now_ns);
 	} else if (e->runnable) {
-		t.wait_ns += ns_since(e->runnable_since_ns, now_ns);
+		t.wait_ns += ns_since(e->runnable_since_ns, now_ns) - pool_parked_ns(e, now_ns);
+		t.parked_ns += pool_parked_ns(e, now_ns);
 	} else if (e->pauses == 0) {
 		t.blocked_ns += ns_since(e->blocked_since_ns, now_ns);
 	}

@@ -121,6 +121,12 @@ void pool_condemn_pick(struct cpu *self, struct pool *p, const struct sched_pick
 void pool_watch_forget(const struct pool *p);
 
 /* --- e's domain is held for these; self is this cpu. */
+/* Of the wait of e, which is runnable and off every slot: what it was, or is, parked for. */
+static inline uint64_t pool_parked_ns(const struct sched_entity *e, uint64_t now_ns)
+{
+	return ns_since(e->runnable_since_ns, MIN(now_ns, e->parked_until_ns));
+}
+
 static inline void pool_make_runnable(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	e->runnable = true;

@@ -14,8 +14,8 @@
  * All end in pool_condemn(). A cpu that loops is told so by NMI (kernel/stuck.h) and ends itself. Called by its dispatch loop,
  * the op is abandoned with the whole round, which is nothing but the stack and the domain: the loop starts anew. Asked by
  * POOL_TRY() and its like, as control operations do, the op alone is abandoned: they go on, or refuse, as after any answer.
- * What is left is wake, block and charge in the middle of something else, such as a guest's exit that woke another vCPU: they
- * are too frequent to be asked so. There is more to be undone than anyone knows: then the machine stops, and says why.
+ * What is left is wake in the middle of something else, such as a guest's exit that woke another vCPU: it is too frequent to be
+ * asked so. There is more to be undone than anyone knows: then the machine stops, and says why.
  */
 #include "pool/pool_internal.h"
 

@@ -130,7 +130,7 @@ struct sched_entity {
 	unsigned slot;			/* where it runs or last ran, or SCHED_NO_SLOT */
 	uint64_t runnable_since_ns;
 	uint64_t used_ns;		/* time charged since creation */
-	uint64_t wait_ns, switches;
+	uint64_t wait_ns, switches;	/* time that it was runnable and did not run, also parked */
 
 	/* Written by the policy under the entity's domain. */
 	enum sched_park parked;
@@ -143,6 +143,7 @@ struct sched_entity {
 	bool wake_pending;		/* woken while awake: its next block is void; cleared at pick */
 	unsigned pauses;		/* how many want it held */
 	uint64_t blocked_ns;		/* time that it slept and nobody held it */
+	uint64_t parked_ns;		/* of wait_ns */
 	uint64_t late_ns;		/* when the watchdog found that it waits too long; 0: it did not */
 	uint64_t blocked_since_ns;	/* while it sleeps and nobody holds it */
 };

@@ -22,6 +22,7 @@ static void add_vcpu(struct sum *s, struct vcpu *v)
 
 	s->times.run_ns += t.run_ns;
 	s->times.wait_ns += t.wait_ns;
+	s->times.parked_ns += t.parked_ns;
 	s->times.blocked_ns += t.blocked_ns;
 	s->times.switches += t.switches;
 	s->injected += __atomic_load_n(&v->injected, __ATOMIC_RELAXED);
@@ -54,8 +55,9 @@ static bool asked_for(const struct vm *vm, const char *only)
 
 static void sum_row(const char *name, const struct sum *s)
 {
-	con_printf("%-20s %10lu %10lu %10lu %10lu %10lu %10lu\n", name, s->times.run_ns / NS_PER_MS, s->times.wait_ns / NS_PER_MS,
-		   s->times.blocked_ns / NS_PER_MS, s->times.switches, s->all_exits, s->injected);
+	con_printf("%-20s %10lu %10lu %10lu %10lu %10lu %10lu %10lu\n", name, s->times.run_ns / NS_PER_MS,
+		   s->times.wait_ns / NS_PER_MS, s->times.parked_ns / NS_PER_MS, s->times.blocked_ns / NS_PER_MS,
+		   s->times.switches, s->all_exits, s->injected);
 }
 
 static void vms_text(const char *only)
@@ -70,8 +72,8 @@ static void vms_text(const char *only)
 			continue;
 		}
 		if (!any) {
-			con_printf("%-20s %10s %10s %10s %10s %10s %10s\n", "VM", "ran ms", "waited ms", "blocked ms", "switches",
-				   "exits", "interrupts");
+			con_printf("%-20s %10s %10s %10s %10s %10s %10s %10s\n", "VM", "ran ms", "waited ms", "parked ms",
+				   "blocked ms", "switches", "exits", "interrupts");
 			any = true;
 		}
 		sum_row(vm->config.name, &s);
@@ -181,6 +183,7 @@ static void vcpu_json(struct json *j, struct vcpu *v)
 	json_uint(j, "vcpu", v->index);
 	json_uint(j, "run_ns", s.times.run_ns);
 	json_uint(j, "wait_ns", s.times.wait_ns);
+	json_uint(j, "parked_ns", s.times.parked_ns);
 	json_uint(j, "blocked_ns", s.times.blocked_ns);
 	json_uint(j, "switches", s.times.switches);
 	json_uint(j, "interrupts", s.injected);

@@ -15,7 +15,7 @@ static const char *vcpu_state(const struct vcpu *v)
 	const struct sched_entity *e = &v->entity;
 
 	return v->vm->state != VM_RUNNING ? vm_state_words(v->vm->state) :
-	       e->on_slot ? "running" : e->runnable ? "waiting" : "blocked";
+	       e->on_slot ? "running" : !e->runnable ? "blocked" : e->parked != SCHED_NOT_PARKED ? "parked" : "waiting";
 }
 
 static void vcpu_row(struct vcpu *v)
@@ -43,6 +43,7 @@ static void vcpu_json(struct json *j, struct vcpu *v)
 	json_int(j, "cpu", v->entity.slot == SCHED_NO_SLOT ? -1 : (int64_t)v->entity.slot);
 	json_uint(j, "used_ns", t.run_ns);
 	json_uint(j, "wait_ns", t.wait_ns);
+	json_uint(j, "parked_ns", t.parked_ns);
 	json_uint(j, "blocked_ns", t.blocked_ns);
 	json_uint(j, "switches", t.switches);
 	json_end(j);
@@ -98,9 +99,9 @@ static enum err pin(const struct shell_args *args)
 	if (parse_u64(args->word[1], &n) != ERR_OK || n >= vm->vcpu_count) {
 		return shell_fail(ERR_RANGE, args->word[1], "expected the number of a vCPU, 0 to %u", vm->vcpu_count - 1);
 	}
-	e = args_some_cpus(args->word[2], &hard);
+	e = args_cpus(args->word[2], &hard);
 	if (e == ERR_OK) {
-		e = args_some_cpus(args->count == 4 ? args->word[3] : "all", &soft);
+		e = args_cpus(args->count == 4 ? args->word[3] : "all", &soft);
 	}
 	if (e != ERR_OK) {
 		return e;

@@ -143,9 +143,9 @@ static enum err vm_show(const struct shell_args *args)
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		struct pool_entity_times s = pool_entity_times(&vm->vcpu[i]->entity);
 
-		con_printf("  vCPU %u: ran %lu ms, waited %lu ms, blocked %lu ms, %lu switches, %lu interrupts\n", i,
-			   s.run_ns / NS_PER_MS, s.wait_ns / NS_PER_MS, s.blocked_ns / NS_PER_MS, s.switches,
-			   vm->vcpu[i]->injected);
+		con_printf("  vCPU %u: ran %lu ms, waited %lu ms, parked %lu ms, blocked %lu ms, %lu switches, %lu interrupts\n", i,
+			   s.run_ns / NS_PER_MS, s.wait_ns / NS_PER_MS, s.parked_ns / NS_PER_MS, s.blocked_ns / NS_PER_MS,
+			   s.switches, vm->vcpu[i]->injected);
 		show_sched(vm, &vm->vcpu[i]->entity);
 		show_exits(vm->vcpu[i]);
 	}

@@ -153,7 +153,7 @@ TEST(table, "windows are given with a pool, replaced as a whole, refused with th
 	CHECK(strstr(says("sched dump t"), "1 a.0 9ms (not there)") != NULL);
 	fake_vm_init(&vm, "a", 1);
 	fake_vm_start(&vm, pool_find("t"));
-	CHECK_STR(says("pool set t window=1,b.0,9ms"), "warning: none of the 1 windows is for a.0: it would never run\nok\n");
+	CHECK_STR(says("pool set t window=1,b.0,9ms"), "warning: window: none is for a.0\nok\n");
 	fake.now_ns += 10 * NS_PER_MS;
 	fake_run_all();
 	CHECK(strstr(says("sched dump t"), "frame 10ms, over ") != NULL);
@@ -178,6 +178,7 @@ TEST(create, "pool create makes the whole pool or nothing, and says what was wro
 	CHECK(strstr(says("pool create b sched=null colour"), "error: colour: null knows no such pool setting; expected key=") != NULL);
 	CHECK(strstr(says("pool create b cpus=9"), "error: 9: column 1") != NULL);
 	CHECK(strstr(says("pool create b cpus="), "error: \"\": column 1: found the end") != NULL);
+	CHECK_STR(says("pool create b cpus=0-1,^0-1"), "error: 0-1,^0-1: names no cpu\n");
 	CHECK_STR(says("pool create b granularity=core"), "error: granularity=core: not built yet\n");
 	CHECK_STR(says("pool set a cpus=1"), "error: cpus=1: a pool's cpus change by pool cpu-add and pool cpu-remove\n");
 	CHECK_STR(says("pool set a sched=null"), "error: sched=null: a pool keeps its scheduler\n");
@@ -265,6 +266,9 @@ TEST(parked, "sched dump says who has work and may not run, why, and for how lon
 		CHECK(strstr(says("sched dump a"), "parked") == NULL);
 		fake_guest_run(20 * NS_PER_MS, NS_PER_MS);
 		CHECK(strstr(says("sched dump a"), "parked: web.0, its cap is reached, for 60ms\nok\n") != NULL);
+		fake_guest_run(200 * NS_PER_MS, NS_PER_MS);
+		CHECK_EQ(pool_entity_times(vm.list[0]).parked_ns, 165 * NS_PER_MS);
+		CHECK_EQ(pool_entity_times(vm.list[0]).wait_ns, 0);
 		pool_group_remove(&vm.g);
 		end();
 	}

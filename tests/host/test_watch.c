@@ -347,6 +347,47 @@ TEST(control, "an op that loops in a control operation is abandoned: what asks i
 	operating(FAULT_BOUND_LOOPS, ERR_OK, "wait_bound_ns on cpu 0: it did not", "");
 }
 
+/* A vCPU that runs, or one that waits, is held and let go; both, whatever loops meanwhile. */
+static void holding(enum fault fault, bool running, const char *words)
+{
+	struct fake_vm vm;
+	struct pool *p;
+	unsigned i = 0;
+
+	begin(3);
+	p = start_faulty(&vm, 3, 1, 1);
+	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
+	while (vm.v[i].e.on_slot != running) {
+		i++;
+	}
+	watched = p;
+	waiter = asker = (struct stuck_seen){ 0 };
+	if (fault == FAULT_WAKE_LOOPS) {
+		pool_entity_pause(&vm.v[i].e);
+	}
+	spins = 0;
+	set_fault(p, fault);
+	if (fault != FAULT_WAKE_LOOPS) {
+		pool_entity_pause(&vm.v[i].e);
+	}
+	pool_entity_resume(&vm.v[i].e);
+	CHECK(spins >= 100 && spins <= 200);
+	CHECK_EQ(cpu_get(0)->held.ranks | cpu_get(1)->held.ranks, 0);
+	fake_guest_run(20 * NS_PER_MS, NS_PER_MS);
+	CHECK(log_says(words));
+	watched = NULL;
+	check_goes_on(&vm, 3);
+	end(&vm);
+}
+
+TEST(holding, "a vCPU is held and let go although an op loops: the machine goes on")
+{
+	holding(FAULT_BLOCK_LOOPS, true, "block on cpu 1: it did not");
+	holding(FAULT_BLOCK_LOOPS, false, "block on cpu 0: it did not");
+	holding(FAULT_RELEASED_LOOPS, true, "released on cpu 1: it did not");
+	holding(FAULT_WAKE_LOOPS, true, "wake on cpu 0: it did not");
+}
+
 TEST(wordless, "a policy that refuses without a word is quoted by name, with what its error means")
 {
 	struct fake_vm vm, other;

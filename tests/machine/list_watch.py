@@ -8,10 +8,8 @@ from steps import counts
 FAULTS = {
     "blocked": r"pick on cpu [12], c\.0: not runnable",
     "until": r"pick on cpu [12].*: until is",
-    "pull": r"pick on cpu [12]: it asks to pull from slot 1000000",
     "pokes": r"pick on cpu [12].*: 1000 times in a row cpu [12] was poked",
     "forgets": r"pick on cpu 0, [abc]\.0: it waits for \d+ ms already, and \d+ ms is the longest",
-    "parks": r"pick on cpu 0, [abc]\.0: it waits for \d+ ms already, and \d+ ms is the longest",
     "check": r"check on cpu 0: I have lost count",
     "twice": r"\w+ on cpu \d.*: ",
     "check-loops": r"check on cpu 0: it did not come back in 100 ms",
