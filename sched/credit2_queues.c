@@ -432,6 +432,9 @@ void c2_tune(struct sched *s, struct sched_group *g, struct sched_entity *e, uin
 {
 	(void)e;
 	set_slices(s);
+	CPUSET_FOREACH(slot, &s->slots) {	/* a shorter ratelimit holds for who runs, too */
+		slot_of(s, slot)->keep_ns = MIN(slot_of(s, slot)->keep_ns, now_ns + ((struct c2_sched *)s->priv)->ratelimit_ns);
+	}
 	LIST_FOREACH(node, &((struct c2_sched *)s->priv)->entities) {
 		struct c2_entity *re = LIST_ENTRY(node, struct c2_entity, link);
 

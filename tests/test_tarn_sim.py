@@ -187,8 +187,10 @@ def charts_are_right(folder):
     tree = xml.parse(path).getroot()
     texts = [t.text for t in tree.iter("{http://www.w3.org/2000/svg}text")]
     boxes = [b for b in tree.iter("{http://www.w3.org/2000/svg}rect") if len(b)]
-    for want in (DEMO + ", rr", "cpu 0 web", "cpu 2 web", "sensor", "batch1", "10ms", "60ms", "idle", "waits", "parked"):
+    for want in (DEMO + ", rr", "cpu 0 web", "cpu 2 rt, web", "sensor", "batch1", "10ms", "60ms", "idle", "waits", "parked"):
         need(want in texts, "no", want, "in", texts)
+    need([t[5:] for t in texts if t[2:4] == "at"] == ["30ms vm migrate control web", "50ms pool cpu-add web 2",
+                                                     "60ms pool set web timeslice=2ms"], texts)
     marks = [m[0].text for m in tree.iter("{http://www.w3.org/2000/svg}path") if len(m)]
     need(marks == ["30ms vm migrate control web", "50ms pool cpu-add web 2", "60ms pool set web timeslice=2ms"], marks)
     need(len(boxes) > 50, len(boxes), "boxes")

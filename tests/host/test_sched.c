@@ -5,8 +5,11 @@
  */
 #include "tests/host/test.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 #include "tests/fake/sched_model.h"
 
@@ -16,6 +19,31 @@ static const struct {
 	{ 5, 14, 20000, 1, 4 }, { 0, 8, 2000, 1, 2 }, { 1, 0, 2000, 1, 1 }, { 1, 6, 10000, 1, 2 },
 	{ 3, 40, 10000, 3, 2 }, { 1, 512, 6000, 50, 1 }, { 64, 100, 10000, 20, 1 }, { 256, 512, 4000, 200, 1 },
 };
+
+/* A policy that never comes back from an op is a breach, too: after so much of the cpu's time, for a run of some seconds. */
+#define RUN_MAX_S	20
+
+static char under_test[128];
+
+static void hangs(int signal)
+{
+	(void)signal;
+	(void)!write(STDOUT_FILENO, under_test, strlen(under_test));
+	_exit(1);
+}
+
+static void expect_end(const struct sched_conform *how)
+{
+	const struct itimerval limit = { .it_value.tv_sec = how != NULL ? RUN_MAX_S : 0 };
+
+	if (how != NULL) {
+		snprintf(under_test, sizeof(under_test), "FAIL %s, or %s in its place, seed %lu: does not come back from an op\n",
+			 how->ops->name, how->other->name, how->seed);
+	}
+	fflush(stdout);
+	(void)signal(SIGVTALRM, hangs);
+	(void)setitimer(ITIMER_VIRTUAL, &limit, NULL);
+}
 
 /* SLOW=1: more seeds of each size, 60 million operations in all; a failure names its seed. */
 TEST(conformance, "every registered policy keeps the contract under random operations, from 0 to 256 slots")
@@ -34,6 +62,7 @@ TEST(conformance, "every registered policy keeps the contract under random opera
 			const char *wrong;
 
 			how.other = sched_policy_at((unsigned)(i + how.seed) % policies);
+			expect_end(&how);
 			wrong = sched_conform_of(&how);
 			steps += how.steps;
 			if (wrong[0] != '\0') {
@@ -42,6 +71,7 @@ TEST(conformance, "every registered policy keeps the contract under random opera
 			}
 		}
 	}
+	expect_end(NULL);
 	printf("  %lu operations, seeds from 1\n", steps);
 }
 

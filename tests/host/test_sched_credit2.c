@@ -90,6 +90,25 @@ TEST(preempt, "who wakes takes over at once where the runner has had more and is
 	CHECK_STR(timetable(1, second, 2, 4 * NS_PER_MS), "0 a 0-1200\n0 b 1200-2200\n0 a 2200-4000\n");
 }
 
+TEST(shorter, "a shorter ratelimit holds for who runs, too")
+{
+	struct sim *sim = sim_create(&(struct sim_options){ .check_every = 1 });
+	struct text to = text_make(table, sizeof(table));
+	struct sim_pool *p;
+
+	sim_machine(sim, 1, 1, 1, 1);
+	p = sim_pool(sim, "p", "credit2", "ratelimit=100ms", sim_cpus(0, 1));
+	sim_entity(sim_group(p, "a", NULL), &busy);
+	sim_entity(sim_group(p, "b", NULL), &busy);
+	sim_record(sim, write_down, &to);
+	sim_run(sim, 10 * NS_PER_MS);
+	CHECK_EQ(sim_tune_pool(p, "ratelimit=1ms"), ERR_OK);
+	sim_run(sim, 21 * NS_PER_MS);
+	/* A ms more; then b catches up. */
+	CHECK_STR(table, "0 a 0-10000\n0 a 10000-11000\n0 b 11000-21000\n");
+	sim_destroy(sim);
+}
+
 TEST(yield, "who yields is replaced whatever it has had and however short it ran")
 {
 	const struct sim_pattern yielder = { .kind = SIM_YIELDER, .run_ns = 200 * NS_PER_US };

@@ -158,6 +158,9 @@ static struct sched_pick pick_gone(struct sched *s, unsigned slot, uint64_t now_
  */
 #define HAS_CLAIMS	(1u << 30)
 
+/* Its leave does something: one queue for all slots may have nothing to do there. */
+#define HAS_LEAVE	(1u << 29)
+
 /* `needs`: what the policy must honour for the mistake to be one. */
 struct mutant {
 	const char *what;
@@ -211,14 +214,42 @@ static const struct mutant mutants[] = {
 	{ "lost at released", no_release, HAS_CLAIMS },
 	{ "released pokes nobody", mute_release, SCHED_WORK_CONSERVING },
 	{ "a change of affinity goes unnoticed", no_affinity, SCHED_HONOURS_HARD_AFFINITY | HAS_CLAIMS },
-	{ "leave forgets the slot", no_leave, 0 },
+	{ "leave forgets the slot", no_leave, HAS_LEAVE },
 	{ "picks one that has gone", ghost, 0 },
 };
+
+static bool leave_acts;
+
+static void leave_watched(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	void *object = memcpy(malloc(real->object_size + 1), s->priv, real->object_size);
+	void *own = memcpy(malloc(real->slot_size + 1), s->slot_priv[slot], real->slot_size);
+
+	real->leave(s, slot, now_ns, out);
+	leave_acts |= out->any || memcmp(object, s->priv, real->object_size) != 0 ||
+		      memcmp(own, s->slot_priv[slot], real->slot_size) != 0;
+	free(object);
+	free(own);
+}
+
+static bool does_leave_act(const struct sched_ops *ops)
+{
+	struct sched_ops watched = *ops;
+
+	real = ops;
+	leave_acts = false;
+	watched.leave = leave_watched;
+	for (uint64_t seed = 1; seed <= 6 && !leave_acts; seed++) {
+		CHECK_STR(sched_conform(&watched, seed, 8000, false), "");
+	}
+	return leave_acts;
+}
 
 static bool applies(const struct mutant *m, const struct sched_ops *ops)
 {
 	unsigned has = ops->honours | (ops->block != ops->yield ? HAS_QUEUE : 0) |
-		       (ops->check_table == NULL ? HAS_CLAIMS : 0);
+		       (ops->check_table == NULL ? HAS_CLAIMS : 0) |
+		       ((m->needs & HAS_LEAVE) != 0 && does_leave_act(ops) ? HAS_LEAVE : 0);
 
 	return (has & m->needs) == m->needs;
 }

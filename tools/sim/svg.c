@@ -6,12 +6,14 @@
  */
 #include "tools/sim/draw.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernel/lib/format.h"
 #include "tools/sim/internal.h"
 
-#define LEFT		110.0
+#define LEFT_LEAST	110.0
+#define LETTER		7.0		/* a wide one, of 12 pixels */
 #define PLOT		1240.0
 #define RIGHT		30.0
 #define TOP		64.0
@@ -19,19 +21,22 @@
 #define ENTITY_ROW	16.0
 #define ENTITY_ROWS_MAX	40u
 #define LEGEND_MAX	16u
+#define EVENTS_MAX	40u		/* in words */
+#define LABEL_LEN	(2 * SCHED_NAME_LEN * 2 + 24)
 #define THINNEST	0.25		/* a box is at least that wide, else it would not show */
 
 struct chart {
 	FILE *to;
 	const struct timeline *t;
 	struct window w;
-	double entity_top;
+	const struct plan *plan;
+	double left, entity_top;
 	bool entities;
 };
 
 static double x_of(const struct chart *c, uint64_t ns)
 {
-	return LEFT + PLOT * (double)(ns - c->w.from_ns) / (double)(c->w.to_ns - c->w.from_ns);
+	return c->left + PLOT * (double)(ns - c->w.from_ns) / (double)(c->w.to_ns - c->w.from_ns);
 }
 
 static void put_text(FILE *to, const char *s)
@@ -175,10 +180,10 @@ static void put_axis(const struct chart *c, double bottom)
 	}
 }
 
-static void put_events(const struct chart *c, const struct plan *plan, double bottom)
+static void put_events(const struct chart *c, double bottom)
 {
-	for (unsigned i = 0; i < plan->events; i++) {
-		const struct plan_event *e = &plan->event[i];
+	for (unsigned i = 0; i < c->plan->events; i++) {
+		const struct plan_event *e = &c->plan->event[i];
 		const double x = e->at_ns >= c->w.from_ns ? x_of(c, e->at_ns) : 0;
 
 		if (e->at_ns < c->w.from_ns || e->at_ns > c->w.to_ns) {
@@ -191,58 +196,107 @@ static void put_events(const struct chart *c, const struct plan *plan, double bo
 	}
 }
 
+/* cpu 2 rt, web: in rt at first, in web in the end. */
+static const char *cpu_label(const struct chart *c, unsigned cpu, char *buf)
+{
+	const struct sim_pool *last = c->t->sim->slot[cpu].pool;
+	const char *first = NULL, *then = last != NULL ? last->name : "free";
+
+	for (unsigned i = 0; i < c->plan->pools; i++) {
+		first = cpuset_has(&c->plan->pool[i].cpus, cpu) ? c->plan->pool[i].name : first;
+	}
+	if (last == NULL && first == NULL) {
+		snprintf(buf, LABEL_LEN, "cpu %u", cpu);
+	} else if (first == NULL || strcmp(first, then) == 0) {
+		snprintf(buf, LABEL_LEN, "cpu %u %s", cpu, then);
+	} else {
+		snprintf(buf, LABEL_LEN, "cpu %u %s, %s", cpu, first, then);
+	}
+	return buf;
+}
+
+/* Wide enough for every name on the left. */
+static double left_of(const struct chart *c)
+{
+	char buf[LABEL_LEN], name[SIM_NAME_LEN];
+	size_t most = 0;
+
+	for (unsigned i = 0; i < c->t->sim->cpus; i++) {
+		most = MAX(most, strlen(cpu_label(c, i, buf)));
+	}
+	for (unsigned i = 0; c->entities && i < c->t->entities; i++) {
+		most = MAX(most, strlen(sim_name(c->t->sim->entity[i], name)));
+	}
+	return MAX(LEFT_LEAST, LETTER * (double)most + 10);
+}
+
 static void put_rows(const struct chart *c)
 {
-	char name[SIM_NAME_LEN];
+	char name[SIM_NAME_LEN], label[LABEL_LEN];
 
 	for (unsigned i = 0; i < c->t->sim->cpus; i++) {
 		double y = TOP + ROW * i;
-		const struct sim_pool *p = c->t->sim->slot[i].pool;
 
 		fprintf(c->to,
 			"<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" class=\"idle\"/>",
-			LEFT, y + 2, PLOT, ROW - 4);
-		fprintf(c->to, "<text x=\"%.1f\" y=\"%.1f\" class=\"row\">cpu %u", LEFT - 6,
-			y + ROW / 2 + 4, i);
-		fputs(p != NULL ? " " : "", c->to);
-		put_text(c->to, p != NULL ? p->name : "");
+			c->left, y + 2, PLOT, ROW - 4);
+		fprintf(c->to, "<text x=\"%.1f\" y=\"%.1f\" class=\"row\">", c->left - 6,
+			y + ROW / 2 + 4);
+		put_text(c->to, cpu_label(c, i, label));
 		fputs("</text>\n", c->to);
 	}
 	for (unsigned i = 0; c->entities && i < c->t->entities; i++) {
-		fprintf(c->to, "<text x=\"%.1f\" y=\"%.1f\" class=\"row\">", LEFT - 6,
+		fprintf(c->to, "<text x=\"%.1f\" y=\"%.1f\" class=\"row\">", c->left - 6,
 			c->entity_top + ENTITY_ROW * i + 12);
 		put_text(c->to, sim_name(c->t->sim->entity[i], name));
 		fputs("</text>\n", c->to);
 	}
 }
 
-static void put_legend(const struct chart *c, double y)
+/* What the colours are, and the events in words, each in a line. Returns where that ends. */
+static double put_legend(const struct chart *c, double y)
 {
 	static const struct { const char *fill, *name; } states[] = {
 		{ "#eef0f2", "idle" }, { "url(#waits)", "waits" }, { "url(#parked)", "parked" },
 	};
-	double x = LEFT;
+	double x = c->left;
 
 	for (unsigned i = 0; i < c->t->sim->groups && i < LEGEND_MAX; i++) {
+		const char *name = c->t->sim->group[i]->g.name;
+		const double width = MAX(75.0, LETTER * (double)strlen(name) + 26);
+
+		if (x + width > c->left + PLOT) {
+			x = c->left;
+			y += 18;
+		}
 		fprintf(c->to, "<rect x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\" fill=\"", x,
 			y);
 		put_colour(c->to, i);
 		fprintf(c->to, "\"/><text x=\"%.1f\" y=\"%.1f\">", x + 16, y + 10);
-		put_text(c->to, c->t->sim->group[i]->g.name);
+		put_text(c->to, name);
 		fputs("</text>\n", c->to);
-		x += 75;
-		if (x > LEFT + PLOT - 75) {
-			x = LEFT;
-			y += 18;
-		}
+		x += width;
 	}
+	y += 18;
 	for (unsigned i = 0; i < ARRAY_SIZE(states); i++) {
 		fprintf(c->to,
 			"<rect x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\" fill=\"%s\" stroke=\"#999\"/>"
 			"<text x=\"%.1f\" y=\"%.1f\">%s</text>\n",
-			LEFT + 75 * i, y + 18, states[i].fill, LEFT + 75 * i + 16, y + 28,
+			c->left + 75 * i, y, states[i].fill, c->left + 75 * i + 16, y + 10,
 			states[i].name);
 	}
+	for (unsigned i = 0, n = 0; i < c->plan->events && n < EVENTS_MAX; i++) {
+		const struct plan_event *e = &c->plan->event[i];
+
+		if (e->at_ns >= c->w.from_ns && e->at_ns <= c->w.to_ns) {
+			n++;
+			y += 18;
+			fprintf(c->to, "<text x=\"%.1f\" y=\"%.1f\">&#9662; at ", c->left, y + 10);
+			put_text(c->to, e->words);
+			fputs("</text>\n", c->to);
+		}
+	}
+	return y + 24;
 }
 
 static const char head[] =
@@ -261,21 +315,32 @@ static const char head[] =
 void draw_svg(FILE *to, const struct timeline *t, struct window w, const struct plan *plan,
 	      const char *title)
 {
-	struct chart c = { .to = to, .t = t, .w = w, .entities = t->entities <= ENTITY_ROWS_MAX };
-	double bottom;
+	struct chart c = { .to = to, .t = t, .w = w, .plan = plan, .entities = t->entities <= ENTITY_ROWS_MAX };
+	char *legend = NULL;
+	size_t size;
+	double bottom, height;
 
+	c.left = left_of(&c);
 	c.entity_top = TOP + ROW * t->sim->cpus + 10;
 	bottom = c.entity_top + (c.entities ? ENTITY_ROW * t->entities + 10 : 0);
+	c.to = open_memstream(&legend, &size);		/* first: its height is in the head */
+	if (c.to == NULL) {
+		return;
+	}
+	height = put_legend(&c, bottom + 8);
+	fclose(c.to);
+	c.to = to;
 	fprintf(to, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\">\n",
-		LEFT + PLOT + RIGHT, bottom + 70);
+		c.left + PLOT + RIGHT, height);
 	fputs(head, to);
-	fprintf(to, "<text x=\"%.1f\" y=\"24\" class=\"title\">", LEFT);
+	fprintf(to, "<text x=\"%.1f\" y=\"24\" class=\"title\">", c.left);
 	put_text(to, title);
 	fputs("</text>\n", to);
 	put_rows(&c);
 	put_axis(&c, bottom);
 	put_stretches(&c);
-	put_events(&c, plan, bottom);
-	put_legend(&c, bottom + 8);
+	put_events(&c, bottom);
+	fputs(legend, to);
 	fputs("</svg>\n", to);
+	free(legend);
 }
