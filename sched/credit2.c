@@ -145,13 +145,17 @@ static inline bool preempt(struct c2_queue *q, const struct c2_entity *re, uint3
 	return false;
 }
 
-/* An idle slot, one that re preempts, or one whose slice was set when nobody waited: it is set anew. */
-static APART void find_slot(struct sched *s, struct c2_queue *q, const struct c2_entity *re,
-			    uint64_t now_ns, struct sched_out *out)
+/*
+ * re waits from now on, and finds a slot: an idle one, one that re preempts, or one whose slice was set when
+ * nobody waited, which is set anew.
+ */
+static APART void wait_on(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
+	struct c2_queue *q = re->queue;
 	const uint32_t alone = q->alone & re->hard;
 
+	c2_enqueue(q, re);
 	if ((get(&q->idle) & re->hard) != 0) {
 		poke_idle(s, q, re, out);
 		return;
@@ -187,18 +191,29 @@ static APART uint64_t clock_for(const struct c2_queue *q, const struct c2_entity
 	return least;
 }
 
+static APART void wait_some(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
+{
+	re->vt = MAX(re->vt, minus(clock_for(re->queue, re), re->lag));
+	wait_on(s, re, now_ns, out);
+}
+
 /* re waits from now on. The past it did not use is worth LAG_NS at most. */
 void c2_wait(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_queue *q = re->queue;
 
-	re->vt = MAX(re->vt, minus(re->full ? get(&q->clock) : clock_for(q, re), re->lag));
-	c2_enqueue(q, re);
-	if (is_quiet(s->priv, q, re)) {
-		(void)preempt(q, re, re->hard, now_ns, out);
-	} else {
-		find_slot(s, q, re, now_ns, out);
+	if (RARE(!re->full)) {
+		wait_some(s, re, now_ns, out);
+		return;
 	}
+	re->vt = MAX(re->vt, minus(get(&q->clock), re->lag));
+	if (RARE(!is_quiet(s->priv, q, re))) {
+		wait_on(s, re, now_ns, out);
+		return;
+	}
+	(void)preempt(q, re, re->hard, now_ns, out);
+	re->node.key = re->vt;
+	tree_insert(&q->full, &re->node);
 }
 
 /* Waiters are left where a slot idled, or pulled: an idle one is told, and it tells the next. */
@@ -346,12 +361,6 @@ static void c2_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, 
 	if (RARE(re->capped)) {
 		(void)spend(s, e->group, now_ns - ran_ns, counts_ns);
 	}
-}
-
-static APART void wait_on(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
-{
-	c2_enqueue(re->queue, re);
-	find_slot(s, re->queue, re, now_ns, out);
 }
 
 static void c2_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
