@@ -103,7 +103,7 @@ static inline void tree_unlink_first(struct tree_node *n)
 
 static inline void tree_unlink_above(struct tree_node *n)
 {
-	for (unsigned l = 1; RARE(l < n->height); l++) {
+	for (long l = 1; RARE(l < n->height); l++) {
 		n->prev[l]->next[l] = n->next[l];
 		n->next[l]->prev[l] = n->prev[l];
 	}
