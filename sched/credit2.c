@@ -472,18 +472,19 @@ static APART struct c2_entity *choose_funded(struct sched *s, struct c2_slot *sl
 
 /*
  * next runs on sl until it has had what the first waiter behind it has had, and last, who was there
- * and comes back (NULL: nobody). Where it stays, what it had while nobody else could or would run is
+ * and comes back (NULL: nobody). Where it stays (last is next), what it had while nobody else could or would run is
  * bounded, and so is what it missed.
  */
 static INLINE struct sched_pick run(const struct c2_sched *c2, struct c2_slot *sl,
-				    struct c2_entity *last, struct c2_entity *next,
-				    const struct c2_entity *behind, uint64_t now_ns)
+				    const struct c2_entity *last, struct c2_entity *next,
+				    const struct c2_entity *behind, bool stays, uint64_t now_ns)
 {
 	struct c2_queue *q = sl->queue;
 	uint64_t ns = c2->least_ns, clock = get(&q->clock);
 	uint64_t vt = behind != NULL ? behind->vt : UINT64_MAX;
+	const bool alone = behind == NULL && (last == NULL || stays);
 
-	if (next == last) {
+	if (stays) {
 		ns = MAX(SLICE_MIN_NS, minus(sl->keep_ns, now_ns));
 		next->vt = MAX(next->vt, minus(behind != NULL ? behind->start_vt : clock, next->lag));
 	} else {
@@ -491,16 +492,18 @@ static INLINE struct sched_pick run(const struct c2_sched *c2, struct c2_slot *s
 		next->start_vt = next->vt;
 		sl->on = next;
 		sl->keep_ns = now_ns + c2->ratelimit_ns;
-		list_remove(&sl->link);
-		list_push_back(&q->runs, &sl->link);
+		if (sl->link.next != &q->runs) {
+			list_remove(&sl->link);
+			list_push_back(&q->runs, &sl->link);
+		}
 	}
 	put(&q->clock, MAX(clock, MIN(vt, next->vt)));
-	if (RARE(q->alone != 0 || vt == UINT64_MAX)) {
-		q->alone = (q->alone & ~(1u << sl->index)) | (uint32_t)(vt == UINT64_MAX) << sl->index;
+	if (RARE(q->alone != 0 || alone)) {
+		q->alone = (q->alone & ~(1u << sl->index)) | (uint32_t)alone << sl->index;
 	}
 	if (vt > next->vt) {
-		vt = MIN(vt - next->vt, SLICE_MAX_NS * VT_PER_NS);
-		ns = MAX(MIN(vt * next->weight / VT_PER_NS, SLICE_MAX_NS), ns);
+		vt = MIN(vt - next->vt, next->slice);
+		ns = MAX(vt * next->weight / VT_PER_NS, ns);
 	}
 	sl->picked_ns = now_ns;
 	sl->state = 0;
@@ -509,11 +512,10 @@ static INLINE struct sched_pick run(const struct c2_sched *c2, struct c2_slot *s
 }
 
 /* There is more to see to than who is next. */
-static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t now_ns,
+static APART struct sched_pick pick_any(struct sched *s, struct c2_slot *sl, uint64_t now_ns,
 					struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
-	struct c2_slot *sl = slot_of(s, slot);
 	struct c2_queue *q = sl->queue;
 	struct c2_entity *last = sl->on, *next;
 	struct sched_pick p;
@@ -538,7 +540,7 @@ static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t
 		c2_dequeue(c2, next);
 	}
 	state = sl->state;
-	p = run(c2, sl, last, next, first_for(q, sl->index), now_ns);
+	p = run(c2, sl, last, next, first_for(q, sl->index), next == last, now_ns);
 	p.until_ns = carry(q, next->capped ? MIN(p.until_ns, next->funded_ns) : p.until_ns, now_ns);
 	if ((state & (IDLED | ASKED)) != 0) {	/* who asked may idle; whoever runs now may be its own */
 		(void)c2_set_idle(c2, q, sl->index, false);
@@ -554,22 +556,19 @@ static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns
 {
 	struct c2_slot *sl = slot_of(s, slot);
 	struct c2_queue *q = sl->queue;
-	struct c2_entity *last = sl->on, *first = entity_of(tree_first(&q->full)), *second;
+	struct tree_node *n = q->full.end.next[0], *n2 = n->next[0];	/* the first two, or the end */
+	struct c2_entity *last = sl->on, *first = TREE_ENTRY(n, struct c2_entity, node);
 
 	if (RARE(now_ns >= q->event_ns || get(&sl->calls) != 0 || (sl->state & ~YIELDED) != 0 ||
-		 tree_masks(&q->some) != 0 || first == NULL || !first->plain ||
+		 tree_masks(&q->some) != 0 || !n->linked || !n2->linked || !first->plain ||
 		 (last != NULL && !last->plain))) {
-		return pick_any(s, slot, now_ns, out);
-	}
-	second = entity_of(tree_next(&first->node));
-	if (RARE(second == NULL)) {
-		return pick_any(s, slot, now_ns, out);
+		return pick_any(s, sl, now_ns, out);
 	}
 	if (choose(sl, last, first, now_ns) == last) {
-		return run(s->priv, sl, last, last, first, now_ns);
+		return run(s->priv, sl, last, last, first, true, now_ns);
 	}
-	tree_unlink(&first->node);
-	return run(s->priv, sl, last, first, second, now_ns);
+	tree_unlink(n);
+	return run(s->priv, sl, last, first, entity_of(n2), false, now_ns);
 }
 
 SCHED_POLICY(sched_credit2,
