@@ -110,36 +110,45 @@ static void poke_idle(struct sched *s, struct c2_queue *q, const struct c2_entit
 {
 	const unsigned own = slot_of(s, re->entity->slot)->index;
 	const uint64_t idle = get(&q->idle);
-	uint64_t from = (idle & re->soft) != 0 ? idle & re->soft : idle & re->hard, whole = 0;
+	const uint64_t from = (idle & re->soft) != 0 ? idle & re->soft : idle & re->hard;
 	unsigned best = own;
 
 	if ((from >> own & 1) == 0 || (q->mates[own] & ~idle) != 0) {
-		for (uint64_t m = from; m != 0; m &= m - 1) {
-			whole |= (q->mates[first_bit(m)] & ~idle) == 0 ? m & -m : 0;
+		uint64_t m = from;
+
+		while (m != 0 && (q->mates[first_bit(m)] & ~idle) != 0) {
+			m &= m - 1;
 		}
-		from = whole != 0 ? whole : from;
-		best = (from >> own & 1) != 0 ? own : first_bit(from);
+		best = m != 0 ? first_bit(m) : (from >> own & 1) != 0 ? own : first_bit(from);
 	}
 	(void)c2_set_idle(s->priv, q, best, false);
 	sched_poke(out, q->slot[best]);
 }
 
-/* Pokes whoever runs longest in places, if it was served more than re by RESIST_NS. */
-static inline bool preempt(struct c2_queue *q, const struct c2_entity *re, uint32_t places,
+/* Pokes who runs on sl, if it was served more than re by RESIST_NS. */
+static INLINE bool preempt_on(struct c2_queue *q, const struct c2_slot *sl, const struct c2_entity *re,
+			      uint64_t now_ns, struct sched_out *out)
+{
+	const struct c2_entity *on = sl->on;
+	uint64_t ran_ns = MIN(ns_since(sl->picked_ns, now_ns), NS_PER_S);
+
+	if (on == NULL || on->vt + vt_in(on, ran_ns) <= re->vt + vt_in(on, RESIST_NS)) {
+		return false;
+	}
+	q->alone &= ~(1u << sl->index);
+	sched_poke(out, q->slot[sl->index]);
+	return true;
+}
+
+/* The same for whoever runs longest in places. */
+static INLINE bool preempt(struct c2_queue *q, const struct c2_entity *re, uint32_t places,
 			   uint64_t now_ns, struct sched_out *out)
 {
 	LIST_FOREACH(node, &q->runs) {
 		const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
-		const struct c2_entity *on = sl->on;
-		uint64_t ran_ns = MIN(ns_since(sl->picked_ns, now_ns), NS_PER_S);
 
-		if ((places >> sl->index & 1) != 0 && on != NULL) {
-			if (on->vt + vt_in(on, ran_ns) <= re->vt + vt_in(on, RESIST_NS)) {
-				return false;
-			}
-			q->alone &= ~(1u << sl->index);
-			sched_poke(out, q->slot[sl->index]);
-			return true;
+		if ((places >> sl->index & 1) != 0 && sl->on != NULL) {
+			return preempt_on(q, sl, re, now_ns, out);
 		}
 	}
 	return false;
@@ -162,7 +171,7 @@ static APART void wait_on(struct sched *s, struct c2_entity *re, uint64_t now_ns
 	}
 	tell(c2, q, re->domains);
 	if (!c2_call(s, q, re, out) && !preempt(q, re, re->soft, now_ns, out) &&
-	    !preempt(q, re, re->hard & ~re->soft, now_ns, out) && alone != 0) {
+	    !(re->hard != re->soft && preempt(q, re, re->hard & ~re->soft, now_ns, out)) && alone != 0) {
 		q->alone &= ~(alone & -alone);
 		sched_poke(out, q->slot[first_bit(alone)]);
 	}
@@ -177,23 +186,21 @@ static inline bool is_quiet(const struct c2_sched *c2, const struct c2_queue *q,
 }
 
 /* The clock for re, which may not run everywhere: of the least served that it may run beside. */
-static APART uint64_t clock_for(const struct c2_queue *q, const struct c2_entity *re)
+static inline uint64_t clock_for(const struct sched *s, const struct c2_queue *q, const struct c2_entity *re)
 {
 	uint64_t least = get(&q->clock);
 
-	LIST_FOREACH(node, &q->runs) {
-		const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
+	for (uint32_t m = re->hard != q->members ? re->hard : 0; m != 0; m &= m - 1) {
+		const struct c2_entity *on = slot_of(s, q->slot[first_bit(m)])->on;
 
-		if (sl->on != NULL && (re->hard >> sl->index & 1) != 0) {
-			least = MIN(least, sl->on->vt);
-		}
+		least = on != NULL ? MIN(least, on->vt) : least;
 	}
 	return least;
 }
 
 static APART void wait_some(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
 {
-	re->vt = MAX(re->vt, minus(clock_for(re->queue, re), re->lag));
+	re->vt = MAX(re->vt, minus(clock_for(s, re->queue, re), re->lag));
 	wait_on(s, re, now_ns, out);
 }
 
