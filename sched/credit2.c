@@ -110,55 +110,68 @@ static void poke_idle(struct sched *s, struct c2_queue *q, const struct c2_entit
 {
 	const unsigned own = slot_of(s, re->entity->slot)->index;
 	const uint64_t idle = get(&q->idle);
-	uint64_t from = (idle & re->soft) != 0 ? idle & re->soft : idle & re->hard, whole = 0;
+	const uint64_t from = (idle & re->soft) != 0 ? idle & re->soft : idle & re->hard;
 	unsigned best = own;
 
 	if ((from >> own & 1) == 0 || (q->mates[own] & ~idle) != 0) {
-		for (uint64_t m = from; m != 0; m &= m - 1) {
-			whole |= (q->mates[first_bit(m)] & ~idle) == 0 ? m & -m : 0;
+		uint64_t m = from;
+
+		while (m != 0 && (q->mates[first_bit(m)] & ~idle) != 0) {
+			m &= m - 1;
 		}
-		from = whole != 0 ? whole : from;
-		best = (from >> own & 1) != 0 ? own : first_bit(from);
+		best = m != 0 ? first_bit(m) : (from >> own & 1) != 0 ? own : first_bit(from);
 	}
 	(void)c2_set_idle(s->priv, q, best, false);
 	sched_poke(out, q->slot[best]);
 }
 
-/* Pokes whoever runs longest in places, if it was served more than re by RESIST_NS. */
-static inline bool preempt(struct c2_queue *q, const struct c2_entity *re, uint32_t places,
+/* Pokes who runs on sl, if it was served more than re by RESIST_NS. */
+static INLINE bool preempt_on(struct c2_queue *q, const struct c2_slot *sl, const struct c2_entity *re,
+			      uint64_t now_ns, struct sched_out *out)
+{
+	const struct c2_entity *on = sl->on;
+	uint64_t ran_ns = MIN(ns_since(sl->picked_ns, now_ns), NS_PER_S);
+
+	if (on == NULL || on->vt + vt_in(on, ran_ns) <= re->vt + vt_in(on, RESIST_NS)) {
+		return false;
+	}
+	q->alone &= ~(1u << sl->index);
+	sched_poke(out, q->slot[sl->index]);
+	return true;
+}
+
+/* The same for whoever runs longest in places. */
+static INLINE bool preempt(struct c2_queue *q, const struct c2_entity *re, uint32_t places,
 			   uint64_t now_ns, struct sched_out *out)
 {
 	LIST_FOREACH(node, &q->runs) {
 		const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
-		const struct c2_entity *on = sl->on;
-		uint64_t ran_ns = MIN(ns_since(sl->picked_ns, now_ns), NS_PER_S);
 
-		if ((places >> sl->index & 1) != 0 && on != NULL) {
-			if (on->vt + vt_in(on, ran_ns) <= re->vt + vt_in(on, RESIST_NS)) {
-				return false;
-			}
-			q->alone &= ~(1u << sl->index);
-			sched_poke(out, q->slot[sl->index]);
-			return true;
+		if ((places >> sl->index & 1) != 0 && sl->on != NULL) {
+			return preempt_on(q, sl, re, now_ns, out);
 		}
 	}
 	return false;
 }
 
-/* An idle slot, one that re preempts, or one whose slice was set when nobody waited: it is set anew. */
-static APART void find_slot(struct sched *s, struct c2_queue *q, const struct c2_entity *re,
-			    uint64_t now_ns, struct sched_out *out)
+/*
+ * re waits from now on, and finds a slot: an idle one, one that re preempts, or one whose slice was set when
+ * nobody waited, which is set anew.
+ */
+static APART void wait_on(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
+	struct c2_queue *q = re->queue;
 	const uint32_t alone = q->alone & re->hard;
 
+	c2_enqueue(q, re);
 	if ((get(&q->idle) & re->hard) != 0) {
 		poke_idle(s, q, re, out);
 		return;
 	}
 	tell(c2, q, re->domains);
 	if (!c2_call(s, q, re, out) && !preempt(q, re, re->soft, now_ns, out) &&
-	    !preempt(q, re, re->hard & ~re->soft, now_ns, out) && alone != 0) {
+	    !(re->hard != re->soft && preempt(q, re, re->hard & ~re->soft, now_ns, out)) && alone != 0) {
 		q->alone &= ~(alone & -alone);
 		sched_poke(out, q->slot[first_bit(alone)]);
 	}
@@ -173,18 +186,22 @@ static inline bool is_quiet(const struct c2_sched *c2, const struct c2_queue *q,
 }
 
 /* The clock for re, which may not run everywhere: of the least served that it may run beside. */
-static APART uint64_t clock_for(const struct c2_queue *q, const struct c2_entity *re)
+static inline uint64_t clock_for(const struct sched *s, const struct c2_queue *q, const struct c2_entity *re)
 {
 	uint64_t least = get(&q->clock);
 
-	LIST_FOREACH(node, &q->runs) {
-		const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
+	for (uint32_t m = re->hard != q->members ? re->hard : 0; m != 0; m &= m - 1) {
+		const struct c2_entity *on = slot_of(s, q->slot[first_bit(m)])->on;
 
-		if (sl->on != NULL && (re->hard >> sl->index & 1) != 0) {
-			least = MIN(least, sl->on->vt);
-		}
+		least = on != NULL ? MIN(least, on->vt) : least;
 	}
 	return least;
+}
+
+static APART void wait_some(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
+{
+	re->vt = MAX(re->vt, minus(clock_for(s, re->queue, re), re->lag));
+	wait_on(s, re, now_ns, out);
 }
 
 /* re waits from now on. The past it did not use is worth LAG_NS at most. */
@@ -192,13 +209,18 @@ void c2_wait(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sche
 {
 	struct c2_queue *q = re->queue;
 
-	re->vt = MAX(re->vt, minus(re->full ? get(&q->clock) : clock_for(q, re), re->lag));
-	c2_enqueue(q, re);
-	if (is_quiet(s->priv, q, re)) {
-		(void)preempt(q, re, re->hard, now_ns, out);
-	} else {
-		find_slot(s, q, re, now_ns, out);
+	if (RARE(!re->full)) {
+		wait_some(s, re, now_ns, out);
+		return;
 	}
+	re->vt = MAX(re->vt, minus(get(&q->clock), re->lag));
+	if (RARE(!is_quiet(s->priv, q, re))) {
+		wait_on(s, re, now_ns, out);
+		return;
+	}
+	(void)preempt(q, re, re->hard, now_ns, out);
+	re->node.key = re->vt;
+	tree_insert(&q->full, &re->node);
 }
 
 /* Waiters are left where a slot idled, or pulled: an idle one is told, and it tells the next. */
@@ -348,12 +370,6 @@ static void c2_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, 
 	}
 }
 
-static APART void wait_on(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
-{
-	c2_enqueue(re->queue, re);
-	find_slot(s, re->queue, re, now_ns, out);
-}
-
 static void c2_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	struct c2_entity *re = e->priv;
@@ -463,18 +479,19 @@ static APART struct c2_entity *choose_funded(struct sched *s, struct c2_slot *sl
 
 /*
  * next runs on sl until it has had what the first waiter behind it has had, and last, who was there
- * and comes back (NULL: nobody). Where it stays, what it had while nobody else could or would run is
+ * and comes back (NULL: nobody). Where it stays (last is next), what it had while nobody else could or would run is
  * bounded, and so is what it missed.
  */
 static INLINE struct sched_pick run(const struct c2_sched *c2, struct c2_slot *sl,
-				    struct c2_entity *last, struct c2_entity *next,
-				    const struct c2_entity *behind, uint64_t now_ns)
+				    const struct c2_entity *last, struct c2_entity *next,
+				    const struct c2_entity *behind, bool stays, uint64_t now_ns)
 {
 	struct c2_queue *q = sl->queue;
 	uint64_t ns = c2->least_ns, clock = get(&q->clock);
 	uint64_t vt = behind != NULL ? behind->vt : UINT64_MAX;
+	const bool alone = behind == NULL && (last == NULL || stays);
 
-	if (next == last) {
+	if (stays) {
 		ns = MAX(SLICE_MIN_NS, minus(sl->keep_ns, now_ns));
 		next->vt = MAX(next->vt, minus(behind != NULL ? behind->start_vt : clock, next->lag));
 	} else {
@@ -482,16 +499,18 @@ static INLINE struct sched_pick run(const struct c2_sched *c2, struct c2_slot *s
 		next->start_vt = next->vt;
 		sl->on = next;
 		sl->keep_ns = now_ns + c2->ratelimit_ns;
-		list_remove(&sl->link);
-		list_push_back(&q->runs, &sl->link);
+		if (sl->link.next != &q->runs) {
+			list_remove(&sl->link);
+			list_push_back(&q->runs, &sl->link);
+		}
 	}
 	put(&q->clock, MAX(clock, MIN(vt, next->vt)));
-	if (RARE(q->alone != 0 || vt == UINT64_MAX)) {
-		q->alone = (q->alone & ~(1u << sl->index)) | (uint32_t)(vt == UINT64_MAX) << sl->index;
+	if (RARE(q->alone != 0 || alone)) {
+		q->alone = (q->alone & ~(1u << sl->index)) | (uint32_t)alone << sl->index;
 	}
 	if (vt > next->vt) {
-		vt = MIN(vt - next->vt, SLICE_MAX_NS * VT_PER_NS);
-		ns = MAX(MIN(vt * next->weight / VT_PER_NS, SLICE_MAX_NS), ns);
+		vt = MIN(vt - next->vt, next->slice);
+		ns = MAX(vt * next->weight / VT_PER_NS, ns);
 	}
 	sl->picked_ns = now_ns;
 	sl->state = 0;
@@ -500,11 +519,10 @@ static INLINE struct sched_pick run(const struct c2_sched *c2, struct c2_slot *s
 }
 
 /* There is more to see to than who is next. */
-static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t now_ns,
+static APART struct sched_pick pick_any(struct sched *s, struct c2_slot *sl, uint64_t now_ns,
 					struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
-	struct c2_slot *sl = slot_of(s, slot);
 	struct c2_queue *q = sl->queue;
 	struct c2_entity *last = sl->on, *next;
 	struct sched_pick p;
@@ -529,7 +547,7 @@ static APART struct sched_pick pick_any(struct sched *s, unsigned slot, uint64_t
 		c2_dequeue(c2, next);
 	}
 	state = sl->state;
-	p = run(c2, sl, last, next, first_for(q, sl->index), now_ns);
+	p = run(c2, sl, last, next, first_for(q, sl->index), next == last, now_ns);
 	p.until_ns = carry(q, next->capped ? MIN(p.until_ns, next->funded_ns) : p.until_ns, now_ns);
 	if ((state & (IDLED | ASKED)) != 0) {	/* who asked may idle; whoever runs now may be its own */
 		(void)c2_set_idle(c2, q, sl->index, false);
@@ -545,22 +563,19 @@ static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns
 {
 	struct c2_slot *sl = slot_of(s, slot);
 	struct c2_queue *q = sl->queue;
-	struct c2_entity *last = sl->on, *first = entity_of(tree_first(&q->full)), *second;
+	struct tree_node *n = q->full.end.next[0], *n2 = n->next[0];	/* the first two, or the end */
+	struct c2_entity *last = sl->on, *first = TREE_ENTRY(n, struct c2_entity, node);
 
 	if (RARE(now_ns >= q->event_ns || get(&sl->calls) != 0 || (sl->state & ~YIELDED) != 0 ||
-		 tree_masks(&q->some) != 0 || first == NULL || !first->plain ||
+		 tree_masks(&q->some) != 0 || !n->linked || !n2->linked || !first->plain ||
 		 (last != NULL && !last->plain))) {
-		return pick_any(s, slot, now_ns, out);
-	}
-	second = entity_of(tree_next(&first->node));
-	if (RARE(second == NULL)) {
-		return pick_any(s, slot, now_ns, out);
+		return pick_any(s, sl, now_ns, out);
 	}
 	if (choose(sl, last, first, now_ns) == last) {
-		return run(s->priv, sl, last, last, first, now_ns);
+		return run(s->priv, sl, last, last, first, true, now_ns);
 	}
-	tree_unlink(&first->node);
-	return run(s->priv, sl, last, first, second, now_ns);
+	tree_unlink(n);
+	return run(s->priv, sl, last, first, entity_of(n2), false, now_ns);
 }
 
 SCHED_POLICY(sched_credit2,

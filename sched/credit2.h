@@ -70,7 +70,7 @@ struct c2_entity {
 	struct sched_entity *entity;
 	struct c2_queue *queue;		/* that of e->slot; NULL: no slot of the pool is allowed */
 	uint64_t vt, start_vt;		/* virtual time, and at its last start */
-	uint64_t inverse, lag;		/* virtual time of a ns, with a fraction; and of LAG_NS */
+	uint64_t inverse, lag, slice;	/* virtual time of a ns, with a fraction; of LAG_NS; of SLICE_MAX_NS */
 	uint32_t weight, rest;		/* rest: a fraction of vt */
 	uint32_t hard, soft;		/* places in its queue; soft is within hard, not empty */
 	bool full, capped, plain;	/* may run anywhere; has a cap; first, and nothing else */

@@ -359,6 +359,7 @@ static void set_weight(struct sched *s, struct c2_entity *re)
 	re->weight = weight;
 	re->inverse = ((uint64_t)VT_PER_NS << INV_BITS) / weight;
 	re->lag = vt_in(re, LAG_NS);
+	re->slice = vt_in(re, SLICE_MAX_NS);
 	re->rest = 0;
 	if (re->queue != NULL) {
 		bind(re, 1);

@@ -4,7 +4,8 @@
 
 void tree_init(struct tree *t, bool summed)
 {
-	*t = (struct tree){ .random = 0x9e3779b9u, .summed = summed, .end.height = TREE_LEVELS };
+	*t = (struct tree){ .random = 0x9e3779b9u, .summed = summed };
+	t->end.height = summed ? 2 : TREE_LEVELS;	/* grows: sums are kept of lists in use only */
 	for (unsigned l = 0; l < TREE_LEVELS; l++) {
 		t->end.prev[l] = t->end.next[l] = &t->end;
 	}
@@ -25,7 +26,7 @@ static APART void draw_height(struct tree *t, struct tree_node *n)
 /* --- Sums. */
 
 /* Of all from n to its next at level l, which is not 0. */
-static inline uint64_t sum(const struct tree_node *n, unsigned l)
+static inline uint64_t sum(const struct tree_node *n, long l)
 {
 	const struct tree_node *at = n, *end = n->next[l];
 	uint64_t masks = 0;
@@ -38,7 +39,7 @@ static inline uint64_t sum(const struct tree_node *n, unsigned l)
 }
 
 /* The one that is in list l and before n, or is n, which is in the lists below. */
-static inline struct tree_node *up(struct tree_node *n, unsigned l)
+static inline struct tree_node *up(struct tree_node *n, long l)
 {
 	while (n->height <= l) {
 		n = n->prev[l - 1];
@@ -46,37 +47,82 @@ static inline struct tree_node *up(struct tree_node *n, unsigned l)
 	return n;
 }
 
-static APART void sum_with(struct tree_node *n)
+/* One with that mask is new, in no list from l on, behind `before`, which is in the list below. */
+static INLINE void add_mask(struct tree *t, struct tree_node *before, uint64_t mask, long l)
 {
-	struct tree_node *before = n->prev[0];
-	unsigned l = 1;
-
-	n->masks[0] = n->mask;
-	for (; l < n->height; l++) {
+	for (; l < t->end.height; l++) {
 		before = up(before, l);
-		before->masks[l] = sum(before, l);
-		n->masks[l] = sum(n, l);
-	}
-	for (; l < TREE_LEVELS; l++) {
-		before = up(before, l);
-		if ((n->mask & ~before->masks[l]) == 0) {
+		if ((mask & ~before->masks[l]) == 0) {
 			return;
 		}
-		before->masks[l] |= n->mask;
+		before->masks[l] |= mask;
+	}
+	t->end.mask |= mask;
+}
+
+static APART void sum_with_high(struct tree *t, struct tree_node *n)
+{
+	const long height = n->height;
+
+	for (; t->end.height <= height; t->end.height++) {
+		t->end.masks[t->end.height] = t->end.mask;
+	}
+	for (long l = 1; l < height; l++) {
+		n->prev[l]->masks[l] = sum(n->prev[l], l);
+		n->masks[l] = sum(n, l);
+	}
+	add_mask(t, n->prev[height - 1], n->mask, height);
+}
+
+static APART void sum_with(struct tree *t, struct tree_node *n)
+{
+	n->masks[0] = n->mask;
+	if (RARE(n->height > 1)) {
+		sum_with_high(t, n);
+	} else {
+		add_mask(t, n->prev[0], n->mask, 1);
 	}
 }
 
-void tree_sum_without(struct tree_node *n, unsigned height)
+/* Such a one went: what of the mask that it came with nobody else there has goes too. */
+static INLINE void take_mask(struct tree *t, struct tree_node *before, uint64_t lost, long l)
 {
-	for (unsigned l = 1; l < TREE_LEVELS; l++) {
-		uint64_t masks;
+	for (; l < t->end.height; l++) {
+		const struct tree_node *next = before->next[l - 1];
+		uint64_t rest = before->masks[l - 1];
 
-		n = up(n, l);
-		masks = sum(n, l);
-		if (l >= height && n->masks[l] == masks) {
+		while (before->height <= l) {
+			before = before->prev[l - 1];
+			rest |= before->masks[l - 1];
+		}
+		for (; next != before->next[l]; next = next->next[l - 1]) {
+			rest |= next->masks[l - 1];
+		}
+		lost &= ~rest;
+		if (lost == 0) {
 			return;
 		}
-		n->masks[l] = masks;
+		before->masks[l] &= ~lost;
+	}
+	t->end.mask &= ~lost;
+}
+
+static APART void sum_without_high(struct tree *t, const struct tree_node *n)
+{
+	const long height = n->height;
+
+	for (long l = 1; l < height; l++) {
+		n->prev[l]->masks[l] = sum(n->prev[l], l);
+	}
+	take_mask(t, n->prev[height - 1], n->masks[0], height);
+}
+
+void tree_sum_without(struct tree *t, const struct tree_node *n)
+{
+	if (RARE(n->height > 1)) {
+		sum_without_high(t, n);
+	} else {
+		take_mask(t, n->prev[0], n->masks[0], 1);
 	}
 }
 
@@ -105,10 +151,8 @@ static INLINE bool passes(uint64_t key, const struct tree_node *n, bool back)
 }
 
 /* n is neither first nor last: up from an end, until a list has nobody before n, and down from there. */
-static INLINE void link_inside(struct tree *t, struct tree_node *n, bool back)
+static INLINE void link_inside(struct tree *t, struct tree_node *n, uint64_t key, long height, bool back)
 {
-	const uint64_t key = n->key;
-	const long height = n->height;
 	struct tree_node *at = &t->end, *far;
 	long l = 0;
 
@@ -116,30 +160,19 @@ static INLINE void link_inside(struct tree *t, struct tree_node *n, bool back)
 	while (passes(key, step(at, l + 1, back), back)) {
 		l++;
 	}
-	for (l = MAX(l, height - 1); l >= height; l--) {
+	for (; l >= height; l--) {
 		while (passes(key, far = step(at, l, back), back)) {
 			at = far;
 		}
 	}
-	for (; l >= 0; l--) {
+	l = height - 1;
+	do {
 		while (passes(key, far = step(at, l, back), back)) {
 			at = far;
 		}
 		link(n, back ? at : far, l);
-	}
+	} while (--l >= 0);
 	t->end.key = 0;
-}
-
-static APART void insert_inside(struct tree *t, struct tree_node *n)
-{
-	if (t->end.prev[0]->key - n->key < n->key - t->end.next[0]->key) {
-		link_inside(t, n, true);
-	} else {
-		link_inside(t, n, false);
-	}
-	if (t->summed) {
-		sum_with(n);
-	}
 }
 
 static APART void insert_first_time(struct tree *t, struct tree_node *n)
@@ -148,29 +181,46 @@ static APART void insert_first_time(struct tree *t, struct tree_node *n)
 	tree_insert(t, n);
 }
 
-void tree_insert(struct tree *t, struct tree_node *n)
+/* n, of that key and height, is not the last. */
+static APART void insert_before(struct tree *t, struct tree_node *n, uint64_t key, uint64_t last, long height)
 {
+	const uint64_t first = t->end.next[0]->key;
 	long l = 0;
 
-	if (RARE(n->height == 0)) {
+	if (key < first) {
+		do {
+			link(n, t->end.next[l], l);
+		} while (RARE(++l < height));
+	} else if (last - key < key - first) {
+		link_inside(t, n, key, height, true);
+	} else {
+		link_inside(t, n, key, height, false);
+	}
+	if (RARE(t->summed)) {
+		sum_with(t, n);
+	}
+}
+
+void tree_insert(struct tree *t, struct tree_node *n)
+{
+	const uint64_t key = n->key, last = t->end.prev[0]->key;
+	const long height = n->height;
+	long l = 0;
+
+	if (RARE(height == 0)) {
 		insert_first_time(t, n);
 		return;
 	}
 	n->linked = true;
-	if (n->key >= t->end.prev[0]->key) {
-		do {
-			link(n, &t->end, l);
-		} while (RARE(++l < n->height));
-	} else if (n->key < t->end.next[0]->key) {
-		do {
-			link(n, t->end.next[l], l);
-		} while (RARE(++l < n->height));
-	} else {
-		insert_inside(t, n);
+	if (key < last) {
+		insert_before(t, n, key, last, height);
 		return;
 	}
+	do {
+		link(n, &t->end, l);
+	} while (RARE(++l < height));
 	if (RARE(t->summed)) {
-		sum_with(n);
+		sum_with(t, n);
 	}
 }
 
@@ -179,9 +229,9 @@ void tree_link_above(struct tree *t, struct tree_node *n, struct tree_node *prev
 	if (RARE(n->height == 0)) {
 		draw_height(t, n);
 	}
-	for (unsigned l = 1; l < n->height; l++) {
+	for (long l = 1; l < n->height; l++) {
 		prev = up(prev, l);
-		link(n, prev->next[l], (long)l);
+		link(n, prev->next[l], l);
 	}
 }
 
@@ -190,7 +240,7 @@ void tree_link_above(struct tree *t, struct tree_node *n, struct tree_node *prev
 /* Up, passing over what has none of wanted, until there is some before the next; and down from there. */
 struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t wanted)
 {
-	unsigned l = 0;
+	long l = 0;
 
 	for (n = n->next[0]; n->linked && (n->masks[l] & wanted) == 0;) {
 		if (l + 1 < n->height) {
@@ -212,12 +262,12 @@ struct tree_node *tree_next_fit(const struct tree_node *n, uint64_t wanted)
 /* What is right of n, and to the left of its next ones. */
 static bool node_check(const struct tree_node *n, bool summed)
 {
-	for (unsigned l = 0; l < n->height; l++) {
+	for (long l = 0; l < n->height; l++) {
 		const struct tree_node *next = n->next[l];
 
 		if (next->prev[l] != n || next->height <= l ||
 		    (next->linked && n->linked && next->key < n->key) ||
-		    (summed && n->masks[l] != (l == 0 ? n->mask : sum(n, l)))) {
+		    (summed && n->masks[l] != (l > 0 ? sum(n, l) : n->linked ? n->mask : 0))) {
 			return false;
 		}
 	}
@@ -229,6 +279,9 @@ bool tree_check(const struct tree *t, unsigned count)
 	const struct tree_node *at = &t->end;
 	unsigned seen = 0, in[TREE_LEVELS] = { 0 };
 
+	if (t->summed && t->end.mask != t->end.masks[t->end.height - 1]) {
+		return false;
+	}
 	for (; node_check(at, t->summed) && seen <= count; seen++) {
 		for (unsigned l = 0; l < at->height; l++) {
 			in[l]++;

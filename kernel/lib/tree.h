@@ -18,7 +18,7 @@
 
 #include "kernel/lib/util.h"
 
-#define TREE_LEVELS	7u			/* the end is in all lists, and alone in the last */
+#define TREE_LEVELS	7u			/* the end is in all in use, and alone in the last */
 
 struct tree_node {
 	/* Set by the caller before tree_insert(), constant until tree_remove(). */
@@ -31,7 +31,7 @@ struct tree_node {
 };
 
 struct tree {
-	struct tree_node end;			/* before the first and behind the last: of no mask, and not linked */
+	struct tree_node end;			/* before the first and behind the last, not linked; its mask: of all */
 	uint32_t random;
 	bool summed;
 };
@@ -57,7 +57,7 @@ static inline struct tree_node *tree_last(const struct tree *t)
 /* Of a summed set: the masks of all. */
 static inline uint64_t tree_masks(const struct tree *t)
 {
-	return t->end.masks[TREE_LEVELS - 1];
+	return t->end.mask;
 }
 
 void tree_init(struct tree *t, bool summed);
@@ -103,7 +103,7 @@ static inline void tree_unlink_first(struct tree_node *n)
 
 static inline void tree_unlink_above(struct tree_node *n)
 {
-	for (unsigned l = 1; RARE(l < n->height); l++) {
+	for (long l = 1; RARE(l < n->height); l++) {
 		n->prev[l]->next[l] = n->next[l];
 		n->next[l]->prev[l] = n->prev[l];
 	}
@@ -116,14 +116,14 @@ static inline void tree_unlink(struct tree_node *n)
 	tree_unlink_above(n);
 }
 
-/* One of that height went from behind n, in a summed set. */
-void tree_sum_without(struct tree_node *n, unsigned height);
+/* n, which was unlinked just now, went from a summed set. */
+void tree_sum_without(struct tree *t, const struct tree_node *n);
 
 static inline void tree_remove(struct tree *t, struct tree_node *n)
 {
 	tree_unlink(n);
 	if (RARE(t->summed)) {
-		tree_sum_without(n->prev[0], n->height);
+		tree_sum_without(t, n);
 	}
 }
 
