@@ -26,11 +26,15 @@
  * time, which sorts in EDF_SORT of them. That is more than it takes, and one switch brings one.
  *
  * A slot's rank says how urgent what it runs is: idle, extra time, or the deadline. Whoever comes is promised to the
- * allowed slot of the least rank, if that is less than his own. A slot is poked then, and nobody else is offered to it before it
- * picks: it will take the first due of all anyway, and if that is another, the promised one is offered again.
+ * allowed slot of the least rank, if that is less than his own; the slot is poked, and has his rank from then on. If one who is
+ * more urgent is promised to it before it picks, the first is offered again. So nobody waits beside a slot that is less
+ * urgent. Where some may not use every slot, one who is offered again might take another's place, and he the next one's; there
+ * a slot that was called is offered to nobody before it picks, takes the first due of all then, and if that is
+ * another, the promised one is offered again.
  *
- * Most switches are from one deadline to the next where a slot has but one queue to look at: it is `straight`. Such a pick
- * calls nothing and saves no registers; charge has moved whoever used up its budget already.
+ * Where no two slots look at the same queue, whoever is due waits in his slot's, and a busy slot's rank is in no order: it is
+ * `straight`. Most of its switches are from one deadline to the next; such a pick calls nothing and saves no registers. charge
+ * has moved whoever used up his budget already.
  */
 #include "sched/edf.h"
 
@@ -39,29 +43,29 @@
 /* --- Slots. */
 
 /* For changes that es->rank.key alone does not tell: see set_rank(). */
-void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
+APART void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 {
 	uint64_t last = es->rank.key;
 
-	if (last <= EDF_RANK_EXTRA) {
+	if (es->rank.linked) {
+		tree_unlink(&es->rank);
+	} else if (last <= EDF_RANK_EXTRA && cpuset_test(&x->low[last], es->number)) {
 		cpuset_del(&x->low[last], es->number);
 		x->low_count[last]--;
-	} else if (es->rank.linked) {
-		tree_remove(&x->slots, &es->rank);
 	}
 	es->rank.key = rank;
-	es->straight = x->simple && edf_is_due(rank);
-	if (rank <= EDF_RANK_EXTRA) {
+	es->straight = x->apart && edf_is_busy(rank);
+	if (rank == EDF_RANK_IDLE || (rank == EDF_RANK_EXTRA && !x->apart)) {
 		cpuset_add(&x->low[rank], es->number);
 		x->low_count[rank]++;
-	} else if (!x->homes && edf_is_due(rank)) {
+	} else if (edf_is_busy(rank) && !x->homes) {
 		tree_insert(&x->slots, &es->rank);
 	}
 }
 
 static inline void set_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 {
-	if (es->straight && edf_is_due(rank)) {
+	if (es->straight && rank != EDF_RANK_IDLE) {
 		es->rank.key = rank;
 	} else if (es->rank.key != rank) {
 		edf_change_rank(x, es, rank);
@@ -81,47 +85,49 @@ static inline unsigned low_slot(const struct edf_entity *ee, const struct cpuset
 	return !ee->anywhere ? low_pinned(ee->entity, low) : cpuset_has(low, slot) ? slot : cpuset_first(low);
 }
 
-/* The slot of the least rank that ee may run on; NULL: there is none. */
-static inline struct edf_slot *best_slot(const struct sched *s, const struct edf_entity *ee)
+/* Without homes: of the slots that have a deadline, the one of the latest that ee may run on; NULL: there is none. */
+static APART struct edf_slot *last_due(const struct sched *s, const struct edf_entity *ee)
 {
 	const struct edf *x = s->priv;
-	const struct tree_node *n;
-	unsigned slot = CPU_NONE;
+	const struct tree_node *n = tree_first(&x->slots);
 
-	if (!ee->spent && (x->homes || ee->home != SCHED_NO_SLOT)) {
-		return ee->home_slot;
-	}
-	if (x->low_count[EDF_RANK_IDLE] > 0) {
-		slot = low_slot(ee, &x->low[EDF_RANK_IDLE]);
-	}
-	if (slot == CPU_NONE && !ee->spent && x->low_count[EDF_RANK_EXTRA] > 0) {
-		slot = low_slot(ee, &x->low[EDF_RANK_EXTRA]);
-	}
-	if (slot != CPU_NONE || ee->spent) {
-		return slot == CPU_NONE ? NULL : edf_slot_of(s, slot);
-	}
-	n = tree_first(&x->slots);
 	while (n != NULL && !ee->anywhere && !cpuset_has(&ee->entity->hard, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
 		n = tree_next(n);
 	}
 	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
 }
 
-/* The slot that should take ee at once; NULL: there is none. */
-static inline struct edf_slot *slot_for(const struct sched *s, const struct edf_entity *ee)
+/* Is each slot that there is for ee, which has budget, as urgent as he is? Most of them are, and this sees it in a few steps. */
+static inline bool none_for(const struct edf *x, const struct edf_entity *ee)
 {
-	struct edf_slot *es = best_slot(s, ee);
-
-	return es == NULL || es->rank.key >= edf_rank(ee) ? NULL : es;
+	return x->homes ? ee->home_slot != NULL && ee->home_slot->rank.key >= edf_rank(ee) :
+			  x->low_count[EDF_RANK_IDLE] + x->low_count[EDF_RANK_EXTRA] == 0 &&
+			  x->slots.end.next[0]->key >= edf_rank(ee);
 }
 
-/* es, which has no promise, is to come for ee. */
-static inline void promise(struct edf *x, struct edf_slot *es, struct edf_entity *ee, struct sched_out *out)
+/* The slot of the least rank that ee, which has budget, may run on, if that should take it at once; NULL: there is none. */
+static inline struct edf_slot *slot_for(const struct sched *s, const struct edf_entity *ee)
 {
-	es->promised = ee;
-	ee->promised_by = es;
-	edf_change_rank(x, es, EDF_RANK_CALLED);
-	sched_poke(out, es->number);
+	const struct edf *x = s->priv;
+	const uint64_t rank = edf_rank(ee);
+	struct edf_slot *es;
+	unsigned slot = CPU_NONE;
+
+	if (x->homes || ee->home != SCHED_NO_SLOT) {
+		es = ee->home_slot;
+	} else {
+		if (x->low_count[EDF_RANK_IDLE] > 0) {
+			slot = low_slot(ee, &x->low[EDF_RANK_IDLE]);
+		}
+		if (slot == CPU_NONE && x->low_count[EDF_RANK_EXTRA] > 0) {
+			slot = low_slot(ee, &x->low[EDF_RANK_EXTRA]);
+		}
+		if (slot != CPU_NONE) {
+			return edf_slot_of(s, slot);
+		}
+		es = last_due(s, ee);
+	}
+	return es == NULL || es->rank.key >= rank ? NULL : es;
 }
 
 /* --- Queues. */
@@ -131,29 +137,71 @@ void edf_insert(struct sched *s, struct edf_entity *ee)
 {
 	struct edf *x = s->priv;
 
-	if (!ee->spent) {
-		ee->in = ee->ready;
-		tree_insert(ee->in, &ee->node);
-	} else if (ee->anywhere) {
+	if (ee->spent && ee->anywhere) {
 		list_push_back(&x->fresh, &ee->turn);
 	} else {
-		ee->in = &x->extra.pinned;
+		ee->in = ee->spent ? &x->extra.pinned : ee->ready;
 		tree_insert(ee->in, &ee->node);
 	}
+}
+
+static void promise_instead(struct sched *s, struct edf_slot *es, struct edf_entity *ee, struct sched_out *out);
+
+/* es is to come for ee: from its own queue, or ee waits nowhere else, and who did before is offered again. */
+static inline void promise(struct sched *s, struct edf_slot *es, struct edf_entity *ee, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+
+	if (RARE(es->promised != NULL)) {
+		promise_instead(s, es, ee, out);
+	} else if (x->apart && !ee->spent) {
+		set_rank(x, es, edf_rank(ee));
+		edf_insert(s, ee);
+	} else {
+		es->promised = ee;
+		ee->promised_by = es;
+		set_rank(x, es, x->simple ? edf_rank(ee) : EDF_RANK_CALLED);
+	}
+}
+
+static APART void promise_instead(struct sched *s, struct edf_slot *es, struct edf_entity *ee, struct sched_out *out)
+{
+	struct edf_entity *other = es->promised;
+
+	edf_dequeue(other);
+	promise(s, es, ee, out);
+	edf_enqueue(s, other, out);
 }
 
 /* ee waits: for a slot that should take it at once, which is poked; if there is none, in a queue. */
 APART void edf_enqueue(struct sched *s, struct edf_entity *ee, struct sched_out *out)
 {
-	struct edf_slot *es;
+	struct edf *x = s->priv;
+	struct edf_slot *es = NULL;
 
 	ee->node.key = edf_key(ee);
-	es = slot_for(s, ee);
+	if (!ee->spent) {
+		es = slot_for(s, ee);
+	} else if (x->low_count[EDF_RANK_IDLE] > 0) {
+		unsigned slot = low_slot(ee, &x->low[EDF_RANK_IDLE]);
+
+		es = slot != CPU_NONE ? edf_slot_of(s, slot) : NULL;
+	}
 	if (es != NULL) {
-		promise(s->priv, es, ee, out);
+		sched_poke(out, es->number);
+		promise(s, es, ee, out);
 	} else {
 		edf_insert(s, ee);
 	}
+}
+
+/* es did not take whom it was poked for: he waits again. */
+static APART void keep_promised(struct sched *s, const struct edf_slot *es, struct sched_out *out)
+{
+	struct edf_entity *ee = es->promised;
+
+	edf_dequeue(ee);
+	edf_enqueue(s, ee, out);
 }
 
 /* Of q.pinned, the first that may run on slot. */
@@ -179,14 +227,26 @@ static inline struct edf_entity *earlier(struct edf_entity *a, struct edf_entity
 	return a == NULL || (b != NULL && b->node.key < a->node.key) ? b : a;
 }
 
-static struct edf_entity *first_extra(struct edf *x, unsigned slot)
+/* Many come right behind the one before them: `fresh` is in order of vtime, but for those whose vtime is their own. */
+static inline void sort_in(struct edf *x, struct edf_entity *ee)
+{
+	struct edf_entity *last = x->sorted_last;
+
+	list_remove(&ee->turn);
+	x->sorted_last = ee;
+	ee->node.key = ee->vtime;
+	ee->in = &x->extra.anywhere;
+	if (last != NULL && last != ee && last->in == ee->in) {
+		tree_insert_by(ee->in, &ee->node, &last->node);
+	} else {
+		tree_insert(ee->in, &ee->node);
+	}
+}
+
+static inline struct edf_entity *first_extra(struct edf *x, unsigned slot)
 {
 	for (unsigned i = 0; i < EDF_SORT && !list_empty(&x->fresh); i++) {
-		struct edf_entity *ee = LIST_ENTRY(x->fresh.next, struct edf_entity, turn);
-		list_remove(&ee->turn);
-		ee->node.key = ee->vtime;
-		ee->in = &x->extra.anywhere;
-		tree_insert(ee->in, &ee->node);
+		sort_in(x, LIST_ENTRY(x->fresh.next, struct edf_entity, turn));
 	}
 	return RARE(x->restricted > 0) ? earlier(first_of(&x->extra.anywhere), first_pinned(&x->extra, slot)) :
 					 first_of(&x->extra.anywhere);
@@ -200,21 +260,10 @@ static APART struct edf_entity *first_of_all(const struct edf *x, const struct e
 /* Who waits with budget and is due first of those that es may run. */
 static inline struct edf_entity *first_ready(const struct edf *x, const struct edf_slot *es)
 {
-	return x->homes ? first_of(&es->ready) : RARE(x->restricted > 0) ? first_of_all(x, es) : first_of(&x->ready.anywhere);
+	return RARE(!x->simple) ? first_of_all(x, es) : first_of(es->queue);
 }
 
 /* --- Refills. */
-
-/* Some slot's `until` has to have the first of refill. */
-void edf_arm(struct sched *s, struct sched_out *out)
-{
-	const struct edf *x = s->priv;
-	unsigned slot = x->carrier != SCHED_NO_SLOT ? x->carrier : cpuset_first(&s->slots);
-
-	if (x->refill_ns < x->armed_ns && slot != CPU_NONE) {
-		sched_poke(out, slot);
-	}
-}
 
 /* Whoever runs in order of deadlines uses up his budget in that order: most come right behind whoever came last. */
 static inline void expect(struct edf *x, struct edf_entity *ee)
@@ -288,18 +337,25 @@ static APART void refill_on_slot(struct sched *s, struct edf_entity *ee, uint64_
 }
 
 /*
- * Those whose budget has come wait for whoever picks now, and are offered afterwards if he takes another. Many have come, and
- * are due, together: each looks for its place from the one before it.
+ * Budgets that have come while es picks. Many have come, and are due, together: who finds no slot looks for its place from the
+ * one before it.
  */
-static inline void refill_due(struct sched *s, uint64_t now_ns)
+static inline void refill_due(struct sched *s, struct edf_slot *es, uint64_t now_ns, struct sched_out *out)
 {
 	struct edf *x = s->priv;
 	struct tree_node *n = x->refill.end.next[0];
 	struct edf_entity *near = TREE_ENTRY(n, struct edf_entity, refill);
+	const struct tree *own = x->apart ? es->queue : NULL;		/* those in it are offered to nobody but es */
 	unsigned count = 0;
 
+	if (es->promised == NULL && !x->apart) {
+		set_rank(x, es, edf_rank(es->running));		/* who ran may have used up his budget, or sleep */
+	} else if (RARE(es->promised != NULL && x->apart)) {
+		keep_promised(s, es, out);			/* he is in extra time, and others will be in the queue */
+	}
 	do {
 		struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, refill);
+		struct edf_slot *to;
 
 		tree_unlink(n);
 		if (list_empty(&ee->turn)) {
@@ -313,9 +369,13 @@ static inline void refill_due(struct sched *s, uint64_t now_ns)
 		} else {
 			edf_give(ee, MAX(ee->deadline_ns + ee->period_ns, now_ns), ee->budget_ns);
 		}
-		x->came[count++] = ee;
 		if (RARE(ee->entity->on_slot)) {
 			refill_on_slot(s, ee, now_ns);
+		} else if (ee->ready != own && (to = slot_for(s, ee)) != NULL) {
+			if (to != es) {
+				sched_poke(out, to->number);
+			}
+			promise(s, to, ee, out);
 		} else {
 			/* In one queue, and so near is not ee, which is in none yet; one with sums takes nobody that way. */
 			if (near->in == ee->ready && !ee->ready->summed) {
@@ -327,42 +387,23 @@ static inline void refill_due(struct sched *s, uint64_t now_ns)
 			near = ee;
 		}
 		n = x->refill.end.next[0];
-	} while (n->key - 1 < now_ns && count < x->batch);	/* the end's key is 0 */
+	} while (n->key - 1 < now_ns && ++count < x->batch);	/* the end's key is 0 */
 	x->batch_ns = now_ns + 1;
 	x->refill_ns = n->linked ? MAX(n->key, now_ns + 1) : NS_NEVER;
-	x->came_count = count;
 }
 
 /* --- Ops. */
 
 void edf_wake(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
-	struct edf *x = s->priv;
 	struct edf_entity *ee = e->priv;
-	bool slept = now_ns > ee->slept_ns;
 
-	if (ee->budget_ns > 0 && slept &&
-	    (now_ns >= ee->deadline_ns ||
-	     (!ee->spent && ee->left_ns * ee->period_ns > (ee->deadline_ns - now_ns) * ee->budget_ns))) {
-		if (RARE(ee->special)) {
-			edf_forgive(ee, now_ns);
-			edf_begin(ee, now_ns);
-		} else {
-			edf_give(ee, now_ns + ee->period_ns, ee->budget_ns);
-		}
-	} else if (ee->spent) {
-		ee->vtime = MAX(ee->vtime, x->vtime);
-		edf_expect_refill(x, ee);
+	if (RARE(ee->special || e->on_slot) || now_ns <= ee->slept_ns || ee->budget_ns == 0 || !edf_is_over(ee, now_ns)) {
+		edf_wake_other(s, ee, now_ns, out);
+		return;
 	}
-	if (ee->refill.linked) {
-		edf_arm(s, out);
-	}
-	if (!ee->extratime) {
-		edf_park(ee);
-	}
-	if (!e->on_slot && e->parked == SCHED_NOT_PARKED) {
-		edf_enqueue(s, ee, out);		/* else released() will */
-	}
+	edf_give(ee, now_ns + ee->period_ns, ee->budget_ns);
+	edf_enqueue(s, ee, out);
 }
 
 void edf_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
@@ -413,72 +454,8 @@ void edf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64
 /* May what runs here go on, if nobody is more urgent? */
 static inline bool may_stay(const struct edf *x, const struct edf_slot *es, const struct edf_entity *ee)
 {
-	return ee != NULL && ee->entity->parked == SCHED_NOT_PARKED && cpuset_has(&ee->entity->hard, es->number) &&
+	return ee->entity->parked == SCHED_NOT_PARKED && cpuset_test(&ee->entity->hard, es->number) &&
 	       (!x->homes || ee->spent || ee->home == es->number);
-}
-
-/* Nobody has budget but ee, if he has. */
-static APART struct edf_entity *choose_extra(struct edf *x, const struct edf_slot *es, struct edf_entity *ee)
-{
-	struct edf_entity *first;
-
-	ee = may_stay(x, es, ee) ? ee : NULL;
-	if (ee == NULL || (ee->spent && ee->left_ns == 0)) {
-		first = first_extra(x, es->number);
-		first = es->promised != NULL && (first == NULL || es->promised->vtime < first->vtime) ? es->promised : first;
-		if (first != NULL && (ee == NULL || first->vtime <= ee->vtime)) {
-			edf_dequeue(first);
-			ee = first;
-		}
-	}
-	if (ee != NULL && ee->spent) {
-		ee->left_ns = ee->left_ns == 0 ? ee->quantum_ns : ee->left_ns;
-		x->vtime = MAX(x->vtime, ee->vtime);
-	}
-	return ee;
-}
-
-/* Whom es runs after ee, which ran here, or NULL. */
-static inline struct edf_entity *choose(struct edf *x, const struct edf_slot *es, struct edf_entity *ee)
-{
-	struct edf_entity *first = first_ready(x, es), *promised = es->promised;
-
-	if (promised != NULL && !promised->spent && (first == NULL || promised->node.key < first->node.key)) {
-		first = promised;
-	}
-	if (first == NULL) {
-		return choose_extra(x, es, ee);
-	}
-	if (ee != NULL && !ee->spent && ee->node.key <= first->node.key && may_stay(x, es, ee)) {
-		return ee;
-	}
-	edf_dequeue(first);
-	return first;
-}
-
-/* es did not take whom it was poked for: he waits again. */
-static APART void keep_promised(struct sched *s, const struct edf_slot *es, struct sched_out *out)
-{
-	struct edf_entity *ee = es->promised;
-
-	edf_dequeue(ee);
-	edf_enqueue(s, ee, out);
-}
-
-/* Those whose budget came just now are offered. */
-static APART void offer_again(struct sched *s, struct sched_out *out)
-{
-	struct edf *x = s->priv;
-
-	while (x->came_count > 0) {
-		struct edf_entity *ee = x->came[--x->came_count];
-		struct edf_slot *es = ee->in != NULL ? slot_for(s, ee) : NULL;
-
-		if (es != NULL) {
-			edf_dequeue(ee);
-			promise(x, es, ee, out);
-		}
-	}
 }
 
 static inline uint64_t until_of(struct edf *x, const struct edf_slot *es, uint64_t now_ns)
@@ -486,46 +463,86 @@ static inline uint64_t until_of(struct edf *x, const struct edf_slot *es, uint64
 	const struct edf_entity *ee = es->running;
 	uint64_t until_ns = ee == NULL ? NS_NEVER : now_ns + ee->left_ns;
 
-	if (x->carrier == es->number || x->refill_ns < x->armed_ns || x->armed_ns <= now_ns) {
+	if (x->carrier != es->number) {
+		if (x->refill_ns >= x->armed_ns && x->armed_ns > now_ns) {
+			return ee != NULL && ee->refill.linked ? MIN(until_ns, MAX(ee->deadline_ns, x->batch_ns)) : until_ns;
+		}
 		x->carrier = es->number;
-		x->armed_ns = x->refill_ns;
-		return MIN(until_ns, x->refill_ns);
 	}
-	return ee != NULL && ee->refill.linked ? MIN(until_ns, MAX(ee->deadline_ns, x->batch_ns)) : until_ns;
+	x->armed_ns = x->refill_ns;
+	return MIN(until_ns, x->refill_ns);
 }
 
-static APART struct sched_pick pick_any(struct sched *s, struct edf_slot *es, uint64_t now_ns, struct sched_out *out)
+/* es runs ee, or nobody. */
+static inline struct sched_pick run(struct sched *s, struct edf_slot *es, struct edf_entity *ee, uint64_t now_ns, struct sched_out *out)
 {
 	struct edf *x = s->priv;
-	struct edf_entity *ee = choose(x, es, es->running);
 
 	es->running = ee;
 	if (ee != NULL) {
 		ee->since_ns = now_ns;
 	}
 	set_rank(x, es, edf_rank(ee));
-	if (es->promised != NULL) {
+	if (RARE(es->promised != NULL)) {
 		keep_promised(s, es, out);
 	}
 	return (struct sched_pick){ .entity = ee == NULL ? NULL : ee->entity, .until_ns = until_of(x, es, now_ns) };
 }
 
-static APART struct sched_pick refill_and_pick(struct sched *s, struct edf_slot *es, uint64_t now_ns, struct sched_out *out)
+/* Nobody has budget for es but who runs there, if he has: he goes on, unless his turn of extra time is over and others wait. */
+static APART struct sched_pick pick_extra(struct sched *s, struct edf_slot *es, uint64_t now_ns, struct sched_out *out)
 {
-	struct sched_pick p;
+	struct edf *x = s->priv;
+	struct edf_entity *ee = es->running, *first;
 
-	refill_due(s, now_ns);
-	p = edf_pick(s, es->number, now_ns, out);
-	if (((struct edf *)s->priv)->slot_count > 1) {
-		offer_again(s, out);
+	if (ee != NULL && !may_stay(x, es, ee)) {
+		ee = NULL;
 	}
-	return p;
+	if (ee == NULL || (ee->spent && ee->left_ns == 0)) {
+		first = first_extra(x, es->number);
+		first = es->promised != NULL && (first == NULL || es->promised->vtime < first->vtime) ? es->promised : first;
+		if (first != NULL && (ee == NULL || first->vtime <= ee->vtime)) {
+			edf_dequeue(first);
+			ee = first;
+		}
+		if (ee != NULL && ee->left_ns == 0) {
+			ee->left_ns = ee->quantum_ns;
+		}
+	}
+	if (ee != NULL && ee->spent && ee->vtime > x->vtime) {
+		x->vtime = ee->vtime;
+	}
+	return run(s, es, ee, now_ns, out);
+}
+
+static APART struct sched_pick pick_any(struct sched *s, struct edf_slot *es, uint64_t now_ns, struct sched_out *out)
+{
+	const struct edf *x = s->priv;
+	struct edf_entity *first = first_ready(x, es), *promised = es->promised, *ee = es->running;
+
+	if (promised != NULL && !promised->spent && (first == NULL || promised->node.key < first->node.key)) {
+		first = promised;
+	}
+	if (first == NULL) {
+		return pick_extra(s, es, now_ns, out);
+	}
+	if (ee == NULL || ee->spent || ee->node.key > first->node.key || !may_stay(x, es, ee)) {
+		edf_dequeue(first);
+		ee = first;
+	}
+	return run(s, es, ee, now_ns, out);
 }
 
 static APART struct sched_pick unlink_above(struct tree_node *n, struct sched_pick p)
 {
 	tree_unlink_above(n);
 	return p;
+}
+
+static APART struct sched_pick refill_and_pick(struct sched *s, struct edf_slot *es, uint64_t now_ns, struct sched_out *out)
+{
+	refill_due(s, es, now_ns, out);
+	return edf_pick(s, es->number, now_ns, out);
 }
 
 struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
@@ -540,8 +557,10 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 	}
 	ee = TREE_ENTRY(es->queue->end.next[0], struct edf_entity, node);
 	last = es->running;
-	if (!es->straight || !ee->node.linked ||
-	    (last != NULL && !last->spent && last->node.key <= ee->node.key)) {
+	if (es->straight && !ee->node.linked) {
+		return pick_extra(s, es, now_ns, out);
+	}
+	if (!es->straight || (last != NULL && !last->spent && last->node.key <= ee->node.key)) {
 		return pick_any(s, es, now_ns, out);
 	}
 	tree_unlink_first(&ee->node);
@@ -568,8 +587,7 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 		return;
 	}
 	ee->node.key = edf_key(ee);
-	if (!ee->spent && x->simple && edf_slot_of(s, e->slot)->queue == ee->ready &&
-	    edf_slot_of(s, e->slot)->rank.key >= edf_rank(ee)) {
+	if (!ee->spent && none_for(x, ee)) {
 		ee->in = ee->ready;
 		tree_insert(ee->in, &ee->node);
 	} else {

@@ -22,12 +22,12 @@ struct edf_queue {
 
 struct edf_slot {
 	unsigned number;
-	bool straight;			/* it is simple, and what runs has a deadline: a pick has no more to look at than `queue` */
+	bool straight;			/* not idle, and edf.apart: its rank is in no order */
 	struct edf_entity *running;
 	struct edf_entity *promised;	/* for whom it was poked and has not picked yet: he waits nowhere else */
-	struct tree_node rank;		/* in edf.slots, by how urgent is what it runs: EDF_RANK_* */
+	struct tree_node rank;		/* in edf.slots, by how urgent is what it runs or was called for: EDF_RANK_* */
 	struct tree ready;		/* whose home this is, with budget, by deadline */
-	struct tree *queue;		/* of all with budget for this slot, if it is simple */
+	struct tree *queue;		/* of all with budget for this slot, if edf.simple */
 	uint64_t load, budgets_ns, trial;	/* of those whose home it is; scratch of admission */
 };
 
@@ -68,8 +68,10 @@ struct edf_entity {
 /* The head of both policies' objects. */
 struct edf {
 	bool homes;			/* each reservation has a home, whatever slots are allowed */
-	bool simple;			/* each slot looks at one queue, and slots are in no order: homes, or there is only one */
+	bool simple;			/* each slot looks at one queue: homes, or nobody is restricted */
+	bool apart;			/* and no two at the same: homes, or there is only one */
 	struct edf_queue ready, extra;
+	struct edf_entity *sorted_last;	/* the last that came to extra.anywhere, and may have left it; or NULL */
 	struct list fresh;		/* may run anywhere in extra time, not in extra.anywhere yet: few ever need to be */
 	struct tree refill;		/* spent and runnable, by deadline */
 	struct tree_node *refill_last;	/* whoever came to it last, and may have left it */
@@ -78,10 +80,8 @@ struct edf {
 	uint64_t batch_ns;		/* no more of them before then */
 	unsigned carrier;		/* the slot whose `until` has the next refill, at armed_ns */
 	uint64_t armed_ns;
-	struct edf_entity *came[EDF_BATCH];	/* whose budget has come in this pick: to be offered */
-	unsigned came_count;
 	uint64_t vtime;			/* of whoever ran last in extra time */
-	struct cpuset low[2];		/* slots of EDF_RANK_IDLE and EDF_RANK_EXTRA */
+	struct cpuset low[2];		/* slots of EDF_RANK_IDLE and, unless apart, EDF_RANK_EXTRA */
 	unsigned low_count[2], slot_count;
 	struct tree slots;		/* without homes: the others, the least urgent first */
 	struct list entities;
@@ -126,13 +126,19 @@ static inline bool edf_is_current(const struct sched *s, const struct edf_entity
 
 #define EDF_RANK_IDLE	0u
 #define EDF_RANK_EXTRA	1u
-#define EDF_RANK_CALLED	(UINT64_MAX - 1)	/* has a promise: is not offered more */
+#define EDF_RANK_CALLED	(UINT64_MAX - 1)	/* has a promise, and somebody is restricted: is not offered more */
 #define EDF_RANK_GONE	UINT64_MAX	/* the slot leaves */
 
-/* Is it a deadline? */
-static inline bool edf_is_due(uint64_t rank)
+/* Does the slot run somebody, or was it called to? */
+static inline bool edf_is_busy(uint64_t rank)
 {
-	return rank - EDF_RANK_EXTRA - 1 < EDF_RANK_CALLED - EDF_RANK_EXTRA - 1;
+	return rank - EDF_RANK_EXTRA < EDF_RANK_CALLED - EDF_RANK_EXTRA;
+}
+
+/* Is a slot of that rank in x->slots? */
+static inline bool edf_is_ranked(const struct edf *x, uint64_t rank)
+{
+	return !x->homes && edf_is_busy(rank) && (rank != EDF_RANK_EXTRA || x->apart);
 }
 
 /* Of a slot that runs ee; NULL: that idles. */
@@ -175,15 +181,21 @@ static inline void edf_give(struct edf_entity *ee, uint64_t deadline_ns, uint64_
 	ee->spent = false;
 }
 
+/* Is its period over for one who wakes? What is left of the budget may be more than its share of the time to the deadline. */
+static inline bool edf_is_over(const struct edf_entity *ee, uint64_t now_ns)
+{
+	return now_ns >= ee->deadline_ns || (!ee->spent && ee->left_ns * ee->period_ns > (ee->deadline_ns - now_ns) * ee->budget_ns);
+}
+
 /* --- edf_server.c. */
 void edf_begin(struct edf_entity *ee, uint64_t from_ns);
 void edf_go_on(struct edf_entity *ee, uint64_t now_ns);
-void edf_forgive(struct edf_entity *ee, uint64_t now_ns);
+void edf_wake_other(struct sched *s, struct edf_entity *ee, uint64_t now_ns, struct sched_out *out);
+/* Pokes the slot whose `until` has to have a refill that has come. */
+void edf_arm(struct sched *s, struct sched_out *out);
 
 /* --- edf.c. */
 void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank);
-/* Pokes the slot whose `until` has to have a refill that has come. */
-void edf_arm(struct sched *s, struct sched_out *out);
 void edf_expect_refill(struct edf *x, struct edf_entity *ee);
 void edf_drop_refill(struct edf *x, struct edf_entity *ee);
 /* ee waits, and is offered to nobody yet. */

@@ -30,13 +30,16 @@ static void note_simple(struct sched *s)
 {
 	struct edf *x = s->priv;
 
+	const bool simple = x->homes || x->restricted == 0, apart = x->homes || (simple && x->slot_count == 1);
+
 	x->batch = x->restricted > 0 ? EDF_BATCH - 1 : EDF_BATCH;		/* searches by slot cost more */
-	if (x->simple != (x->homes || (x->slot_count == 1 && x->restricted == 0))) {
-		x->simple = !x->simple;
+	if (x->simple != simple || x->apart != apart) {
+		x->simple = simple;
+		x->apart = apart;
 		CPUSET_FOREACH(slot, &s->slots) {
 			struct edf_slot *es = edf_slot_of(s, slot);
 
-			edf_change_rank(x, es, es->rank.key);
+			edf_change_rank(x, es, es->promised != NULL ? EDF_RANK_CALLED : es->rank.key);
 		}
 	}
 }
@@ -197,6 +200,7 @@ void edf_remove(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct
 	x->restricted -= !ee->anywhere;
 	note_simple(s);
 	x->refill_last = x->refill_last == &ee->refill ? &x->refill.end : x->refill_last;
+	x->sorted_last = x->sorted_last == ee ? NULL : x->sorted_last;
 	list_remove(&ee->link);
 }
 

@@ -48,9 +48,40 @@ void edf_go_on(struct edf_entity *ee, uint64_t now_ns)
 }
 
 /* What it ran beyond its share it has slept off since, if that was over. */
-void edf_forgive(struct edf_entity *ee, uint64_t now_ns)
+static void forgive(struct edf_entity *ee, uint64_t now_ns)
 {
 	uint64_t slept_ns = MIN(ns_since(MAX(ee->deadline_ns, ee->slept_ns), now_ns), EDF_PERIOD_MAX);
 
 	ee->debt_ns = ns_since(ee->use * slept_ns >> 32, ee->debt_ns);
+}
+
+/* Some slot's `until` has to have the first of refill. */
+void edf_arm(struct sched *s, struct sched_out *out)
+{
+	const struct edf *x = s->priv;
+	unsigned slot = x->carrier != SCHED_NO_SLOT ? x->carrier : cpuset_first(&s->slots);
+
+	if (x->refill_ns < x->armed_ns && slot != CPU_NONE) {
+		sched_poke(out, slot);
+	}
+}
+
+void edf_wake_other(struct sched *s, struct edf_entity *ee, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf *x = s->priv;
+
+	if (ee->budget_ns > 0 && now_ns > ee->slept_ns && edf_is_over(ee, now_ns)) {
+		forgive(ee, now_ns);
+		edf_begin(ee, now_ns);
+	} else if (ee->spent) {
+		ee->vtime = MAX(ee->vtime, x->vtime);
+		edf_expect_refill(x, ee);
+	}
+	if (ee->refill.linked) {
+		edf_arm(s, out);
+	}
+	edf_park(ee);
+	if (!ee->entity->on_slot && ee->entity->parked == SCHED_NOT_PARKED) {
+		edf_enqueue(s, ee, out);		/* else released() will */
+	}
 }
