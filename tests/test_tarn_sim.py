@@ -209,6 +209,10 @@ def traces_are_right(folder):
     with open(path, encoding="utf-8") as f:
         events = json.load(f)["traceEvents"]
     names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
+    place = {e["pid"]: e["args"]["sort_index"] for e in events if e["name"] == "process_sort_index"}
+    order = {e["args"]["name"]: place[e["pid"]] for e in events if e["name"] == "process_name"}
+    need(sorted(order, key=order.get) == ["plan", "cpus", "vcpus"], order)
+    need(not any(pid == tid != 0 for pid, tid in names), "a track that is taken for its process' first:", names)
     since, ends, ran = {}, {}, {}
     for e in events:
         track = e["pid"], e["tid"]
@@ -218,9 +222,13 @@ def traces_are_right(folder):
         elif e["ph"] == "E":
             begin, ends[track] = since.pop(track), e["ts"]
             need(e["ts"] > begin["ts"], begin, e)
-            if e["pid"] == 1:
+            if e["pid"] == 0:
                 ran[begin["name"]] = ran.get(begin["name"], 0) + e["ts"] - begin["ts"]
     need(not since, since, "did not end")
+    need({(0, cpu) for cpu in range(3)} < ends.keys(), "a cpu without a slice is not shown:", ends)
+    told = [(e["ts"], e["name"]) for e in events if e["ph"] == "B" and names[e["pid"], e["tid"]] == "events"]
+    need(told == [(0, "start"), (30000, "30ms vm migrate control web"), (50000, "50ms pool cpu-add web 2"),
+                  (60000, "60ms pool set web timeslice=2ms")], told)
     for (vm, _), row in rows(out).items():
         if vm != "all":
             need(abs(ran[vm] / 1000 - row["share%"]) < 0.01, vm, ran[vm], row["share%"])

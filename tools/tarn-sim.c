@@ -249,7 +249,7 @@ static bool draw(const struct options *o, const struct plan *plan, const struct 
 		name_output(name, sizeof(name), path, ops);
 		good = open_output(name, &f);
 		if (good) {
-			i == 0 ? draw_svg(f, t, w, plan, title) : draw_perfetto(f, t, w);
+			i == 0 ? draw_svg(f, t, w, plan, title) : draw_perfetto(f, t, w, plan);
 			good = close_output(name, f);
 		}
 	}

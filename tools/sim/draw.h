@@ -27,8 +27,5 @@ void draw_table(FILE *to, const struct timeline *t, struct window w);
 /* A Gantt chart: a row a cpu, and where they are few a row an entity; events are marked. */
 void draw_svg(FILE *to, const struct timeline *t, struct window w, const struct plan *plan,
 	      const char *title);
-/*
- * Trace Event JSON, as the Perfetto UI and chrome://tracing open it: a track a cpu, a track an
- * entity.
- */
-void draw_perfetto(FILE *to, const struct timeline *t, struct window w);
+/* Trace Event JSON, as the Perfetto UI opens it: the events, a track a cpu, a track an entity. */
+void draw_perfetto(FILE *to, const struct timeline *line, struct window w, const struct plan *plan);
