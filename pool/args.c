@@ -2,8 +2,8 @@
 /* See args.h. */
 #include "pool/args.h"
 
+#include "kernel/lib/string.h"
 #include "kernel/machine.h"
-#include "kernel/shell.h"
 
 static unsigned node_of(const void *context, unsigned cpu)
 {
@@ -39,6 +39,26 @@ enum err args_cpus(const char *text, struct cpuset *set)
 		return shell_fail(ERR_INVAL, text[0] != '\0' ? text : "\"\"", "column %u: %s", error.column, error.words);
 	}
 	return cpuset_empty(set) ? shell_fail(ERR_INVAL, text, "names no cpu") : ERR_OK;
+}
+
+enum err args_once(const struct shell_args *args, const struct sched_ops *ops)
+{
+	const struct sched_tunable *list = sched_list_of(ops);
+
+	for (int i = 1; i < args->count; i++) {
+		const char *equals = strchr(args->word[i], '=');
+		size_t len = equals != NULL ? (size_t)(equals - args->word[i]) : 0;
+
+		if (list != NULL && strlen(list->name) == len && strncmp(list->name, args->word[i], len) == 0) {
+			continue;
+		}
+		for (int k = 1; k < i && len > 0; k++) {
+			if (strncmp(args->word[k], args->word[i], len + 1) == 0) {
+				return shell_fail(ERR_INVAL, args->word[i], "found its key again, expected it once");
+			}
+		}
+	}
+	return ERR_OK;
 }
 
 struct pool *args_pool(const char *name)

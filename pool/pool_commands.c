@@ -307,6 +307,7 @@ static enum err parse_wish(const struct shell_args *args, struct wish *w)
 		}
 	}
 	sched_values_default(w->ops, &w->values);
+	e = args_once(args, w->ops);
 	for (int i = 1; i < args->count && e == ERR_OK; i++) {
 		const char *cpus = value_of(args->word[i], "cpus");
 
@@ -490,6 +491,7 @@ static enum err set(const struct shell_args *args)
 		return ERR_NOENT;
 	}
 	w = (struct wish){ .ops = p->sched.ops, .values = p->sched.values, .warn = p->warn };
+	e = args_once(args, w.ops);
 	for (int i = 1; i < args->count && e == ERR_OK; i++) {
 		e = parse_value(args->word[i], &w);
 	}

@@ -330,6 +330,7 @@ static enum err set(const struct shell_args *args)
 	c.on_poweroff = vm->config.on_poweroff;
 	c.on_reboot = vm->config.on_reboot;
 	c.on_crash = vm->config.on_crash;
+	e = args_once(args, vm->pool->sched.ops);
 	for (int i = 1; i < args->count && e == ERR_OK; i++) {
 		e = set_one(&c, args->word[i]);
 	}

@@ -179,6 +179,8 @@ TEST(create, "pool create makes the whole pool or nothing, and says what was wro
 	CHECK(strstr(says("pool create b cpus=9"), "error: 9: column 1") != NULL);
 	CHECK(strstr(says("pool create b cpus="), "error: \"\": column 1: found the end") != NULL);
 	CHECK_STR(says("pool create b cpus=0-1,^0-1"), "error: 0-1,^0-1: names no cpu\n");
+	CHECK_STR(says("pool create b sched=rr cpus=3 sched=null"), "error: sched=null: found its key again, expected it once\n");
+	CHECK_STR(says("pool set a timeslice=5ms timeslice=6ms"), "error: timeslice=6ms: found its key again, expected it once\n");
 	CHECK_STR(says("pool create b granularity=core"), "error: granularity=core: not built yet\n");
 	CHECK_STR(says("pool set a cpus=1"), "error: cpus=1: a pool's cpus change by pool cpu-add and pool cpu-remove\n");
 	CHECK_STR(says("pool set a sched=null"), "error: sched=null: a pool keeps its scheduler\n");

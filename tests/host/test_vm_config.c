@@ -79,6 +79,7 @@ static const struct {
 	{ "vm set v on-crash", "error: on-crash: found no \"=\", expected key=value" },
 	{ "vm set v on-crash=x", "error: on-crash=x: on-crash: found \"x\", expected one of: stop, restart, destroy" },
 	{ "vm set v on-crash=destroy memory=2M", "error: memory=2M: cannot change in a VM that exists" },
+	{ "vm set v on-crash=stop on-crash=restart", "error: on-crash=restart: found its key again, expected it once" },
 	{ "vm set v pool=p", "error: pool=p: use `vm migrate v POOL`" },
 	{ "vm set v affinity=0", "error: affinity=0: use `vcpu pin v N HARD SOFT`" },
 	{ "vm set v budget=1ms", "error: budget=1ms: scheduler rr of pool p does not have it" },
