@@ -357,6 +357,9 @@ static APART struct sched_pick idle(struct fair *f, struct fair_slot *fs, uint64
 {
 	take_off(f, fs);
 	fair_set_idle(f, fs->slot, true);
+	if (f->waiting != 0) {			/* it may have come for one who is parked now */
+		fair_poke_for_waiters(f, out);
+	}
 	fs->yielded = false;
 	if (fs->again) {
 		fs->again = false;

@@ -265,8 +265,8 @@ void fair_set_idle(struct fair *f, unsigned slot, bool idle);
 /* Pokes an idle slot that the waiting fe may run on: its last one, one of its soft set, any. False: there is none. */
 bool fair_poke_idle(struct fair *f, const struct fair_entity *fe, struct sched_out *out);
 /*
- * A slot took one that another was poked for, or goes; so there may be one whose slot has another now. In each class one is
- * given an idle slot; whoever it takes, it does the same, so all are found.
+ * A slot took one that another was poked for, found nobody, or goes; so there may be one whose slot has another now, or
+ * came for one who is parked. In each class one is given an idle slot; whoever it takes, it does the same, so all are found.
  */
 void fair_poke_for_waiters(struct fair *f, struct sched_out *out);
 

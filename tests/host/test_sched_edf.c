@@ -332,6 +332,35 @@ TEST(extra_after_sleep, "who did without extra time for long has no more of it a
 	}
 }
 
+static const struct sched_ops *late_one;
+
+static struct sched_pick pick_late(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
+{
+	struct sched_pick p = late_one->pick(s, slot, now_ns, out);
+
+	p.until_ns += p.until_ns == NS_NEVER ? 0 : 100 * NS_PER_US;
+	return p;
+}
+
+TEST(late, "on a cpu that always comes late what is run beyond a budget is taken off the next one")
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct sim *sim = machine(1);
+		struct sched_ops ops = *sched_policy_find(both[i]);
+		struct sim_pool *p;
+		struct sim_entity *a;
+
+		late_one = sched_policy_find(both[i]);
+		ops.pick = pick_late;
+		p = sim_pool_of(sim, "p", &ops, NULL, sim_cpus(0, 1));
+		a = one(p, "a", "period=10ms budget=2ms extratime=off", &busy);
+		one(p, "b", "period=10ms budget=1ms", &busy);
+		run(sim, 10 * NS_PER_S);
+		CHECK(fabs(share_of(a, 10 * NS_PER_S) - 0.2) < 0.0002);
+		sim_destroy(sim);
+	}
+}
+
 /* --- Mutants that are wrong about time; test_sched_mutants.c has those that the model catches. */
 
 static bool blind(struct sched *s, struct sched_reason *why)

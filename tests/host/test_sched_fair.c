@@ -322,6 +322,28 @@ TEST(long_run, "a million random operations keep the contract")
 	}
 }
 
+TEST(called_in_vain, "eevdf: a slot that comes for one whose cap's budget is used up leaves no other waiting beside an idle one")
+{
+	const struct sim_pattern five = { .kind = SIM_PERIODIC, .run_ns = 5 * NS_PER_MS, .every_ns = 10 * NS_PER_MS };
+	const struct sim_pattern nine = { .kind = SIM_PERIODIC, .run_ns = 9 * NS_PER_MS, .every_ns = 10 * NS_PER_MS };
+	const struct sim_pattern then = { .kind = SIM_BUSY, .phase_ns = 10 * NS_PER_MS };
+	const struct cpuset low = sim_cpus(0, 2), high = sim_cpus(2, 2), first = sim_cpus(0, 1);
+	struct sim *sim = sim_create(&(struct sim_options){ .check_every = 1, .poke_ns = 10 * NS_PER_US });
+	struct sim_entity *b;
+	struct sim_pool *p;
+
+	sim_machine(sim, 4, 1, 4, 1);
+	p = sim_pool_of(sim, "p", &sched_eevdf, "cap-period=100ms", sim_cpus(0, 4));
+	sim_pin(sim_entity(sim_group(p, "a", "cap=5"), &five), &high, NULL);
+	b = sim_entity(sim_group(p, "b", NULL), &nine);
+	sim_pin(b, &low, NULL);
+	sim_pin(sim_entity(sim_group(p, "d", NULL), &then), &first, NULL);
+	/* At 10 slot 2 is to come for a, whose 5 ms are used up, slot 0 for b; d takes it, and calls slot 3 for a, not 1 for b. */
+	CHECK(sim_run(sim, 15 * NS_PER_MS));
+	CHECK(sim_sched_entity(b)->slot == 1 && sim_figures(b).longest_wait_ns <= 30 * NS_PER_US);	/* a poke each */
+	sim_destroy(sim);
+}
+
 /* --- Mutants. */
 
 static const struct sched_ops *real;
