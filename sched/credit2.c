@@ -124,7 +124,10 @@ static void poke_idle(struct sched *s, struct c2_queue *q, const struct c2_entit
 		}
 		best = m != 0 ? first_bit(m) : (from >> own & 1) != 0 ? own : first_bit(from);
 	}
-	(void)c2_set_idle(s->priv, q, best, false);
+	atomic_store(&q->idle, idle & ~(1ul << best));
+	if (idle == 1ul << best) {
+		atomic_fetch_and(&((struct c2_sched *)s->priv)->idle, ~(1ul << q->domain));
+	}
 	sched_poke(out, q->slot[best]);
 }
 
@@ -163,18 +166,18 @@ static INLINE bool preempt(struct c2_queue *q, const struct c2_entity *re, uint3
  */
 static APART void wait_on(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
 {
-	struct c2_sched *c2 = s->priv;
 	struct c2_queue *q = re->queue;
-	const uint32_t alone = q->alone & re->hard;
+	uint32_t alone;
 
 	c2_enqueue(re);
 	if ((get(&q->idle) & re->hard) != 0) {
 		poke_idle(s, q, re, out);
 		return;
 	}
-	tell(c2, q, re->domains);
+	tell(s->priv, q, re->domains);
 	if (!c2_call(s, q, re, out) && !preempt(q, re, re->soft, now_ns, out) &&
-	    !(re->hard != re->soft && preempt(q, re, re->hard & ~re->soft, now_ns, out)) && alone != 0) {
+	    !(re->hard != re->soft && preempt(q, re, re->hard & ~re->soft, now_ns, out)) &&
+	    (alone = q->alone & re->hard) != 0) {
 		q->alone &= ~(alone & -alone);
 		sched_poke(out, q->slot[first_bit(alone)]);
 	}

@@ -145,7 +145,22 @@ void c2_wait(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sche
 
 /* --- credit2_queues.c: between queues, and ops. */
 extern const struct sched_tunable c2_tunables[C2_TUNABLES];
-bool c2_call(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out);
+bool c2_call_to(struct sched *s, struct c2_queue *q, const struct c2_entity *re, uint64_t domains,
+		struct sched_out *out);
+
+/*
+ * Calls an idle slot of another queue to pull re, or, for NULL, any waiter; for a stray any slot. We do
+ * not hold that queue: what we read of it may be old, and then its slot sees that we are loaded.
+ */
+static inline bool c2_call(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
+{
+	const struct c2_sched *c2 = s->priv;
+	uint64_t domains = re != NULL && re->hard == 0 ? ~0ul : atomic_load(&c2->idle);
+
+	domains &= (re != NULL ? re->domains : get(&q->moves)) & ~(1ul << q->domain);
+	return domains != 0 && c2_call_to(s, q, re, domains, out);
+}
+
 void c2_compare_clocks(struct c2_sched *c2, struct c2_slot *sl, uint64_t now_ns);
 void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns, struct sched_out *out);
 enum err c2_init(struct sched *s);

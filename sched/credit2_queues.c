@@ -55,17 +55,13 @@ static struct c2_entity *first_movable(struct c2_queue *q, unsigned domain, unsi
 	return a;
 }
 
-/*
- * Calls an idle slot of another queue to pull re, or, for NULL, any waiter; for a stray any slot. We do
- * not hold that queue: what we read of it may be old, and then its slot sees that we are loaded.
- */
-bool c2_call(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
+/* c2_call(): one of those domains. */
+bool c2_call_to(struct sched *s, struct c2_queue *q, const struct c2_entity *re, uint64_t domains,
+		struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
 	const bool stray = re != NULL && re->hard == 0;
-	uint64_t domains = (stray ? ~0ul : atomic_load(&c2->idle)) & ~(1ul << q->domain);
 
-	domains &= re != NULL ? re->domains : get(&q->moves);
 	for (; domains != 0; domains &= domains - 1) {
 		const struct c2_queue *to = &c2->queue[first_bit(domains)];
 
