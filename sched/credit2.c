@@ -6,7 +6,8 @@
  * and is one lock domain; its waiters lie in order of virtual time, and a slot takes the first at the
  * end of each slice, unless the one it runs is served less. A slice lasts until the runner has been
  * served as the next waiter has. There is no credit to hand out, so no epoch: nothing ever walks a
- * queue.
+ * queue. Those pinned to one slot wait there, and those pinned to all of the queue's beside those that
+ * may run anywhere; only others have to be searched for.
  *
  * The queue's clock is the highest virtual time that anybody ran at in turn, not for a yield or the
  * ratelimit. It only goes forward, and bounds lag: who comes back from sleep is put no further behind
@@ -40,40 +41,42 @@
 
 /* --- Waiters. */
 
-static APART void enqueue_some(struct c2_queue *q, struct c2_entity *re)
+inline void c2_enqueue(struct c2_entity *re)
 {
-	re->node.mask = re->hard | (re->hard == 0 ? STRAY : 0) | mask_of(re->domains);
-	tree_insert(&q->some, &re->node);
-}
-
-inline void c2_enqueue(struct c2_queue *q, struct c2_entity *re)
-{
+	re->queue->others += !re->full;
 	re->node.key = re->vt;
-	if (RARE(!re->full)) {
-		enqueue_some(q, re);
-	} else {
-		tree_insert(&q->full, &re->node);
-	}
+	tree_insert(re->in, &re->node);
 }
 
 void c2_dequeue(struct c2_sched *c2, struct c2_entity *re)
 {
 	struct c2_queue *q = re->queue;
 
-	tree_remove(re->full ? &q->full : &q->some, &re->node);
+	q->others -= !re->full;
+	tree_remove(re->in, &re->node);
 	if (!any_waits(q) && get(&q->moves) != 0) {
 		put(&q->moves, 0);
 		atomic_fetch_and(&c2->loaded, ~(1ul << q->domain));
 	}
 }
 
-/* The least served waiter of q that may run at place i. */
-static struct c2_entity *first_for(const struct c2_queue *q, unsigned i)
+static inline struct c2_entity *earlier(struct c2_entity *a, struct tree_node *n)
 {
-	struct c2_entity *a = entity_of(tree_first(&q->full)), *b;
+	return n == NULL || (a != NULL && a->vt <= n->key) ? a : entity_of(n);
+}
 
-	b = entity_of(tree_first_fit(&q->some, 1ul << i));
-	return b == NULL || (a != NULL && a->vt <= b->vt) ? a : b;
+/* The least served waiter of its queue that may run on sl. */
+static struct c2_entity *first_for(const struct c2_slot *sl)
+{
+	const struct c2_queue *q = sl->queue;
+	struct c2_entity *re = entity_of(tree_first(&q->full));
+
+	if (q->others != 0) {
+		re = earlier(re, tree_first(&q->whole));
+		re = earlier(re, tree_first(&sl->own));
+		re = earlier(re, tree_first_fit(&q->some, 1ul << sl->index));
+	}
+	return re;
 }
 
 /* --- Who should run re, which waits. What tells others of idle slots and of waiters is changed by
@@ -121,7 +124,10 @@ static void poke_idle(struct sched *s, struct c2_queue *q, const struct c2_entit
 		}
 		best = m != 0 ? first_bit(m) : (from >> own & 1) != 0 ? own : first_bit(from);
 	}
-	(void)c2_set_idle(s->priv, q, best, false);
+	atomic_store(&q->idle, idle & ~(1ul << best));
+	if (idle == 1ul << best) {
+		atomic_fetch_and(&((struct c2_sched *)s->priv)->idle, ~(1ul << q->domain));
+	}
 	sched_poke(out, q->slot[best]);
 }
 
@@ -160,18 +166,18 @@ static INLINE bool preempt(struct c2_queue *q, const struct c2_entity *re, uint3
  */
 static APART void wait_on(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out)
 {
-	struct c2_sched *c2 = s->priv;
 	struct c2_queue *q = re->queue;
-	const uint32_t alone = q->alone & re->hard;
+	uint32_t alone;
 
-	c2_enqueue(q, re);
+	c2_enqueue(re);
 	if ((get(&q->idle) & re->hard) != 0) {
 		poke_idle(s, q, re, out);
 		return;
 	}
-	tell(c2, q, re->domains);
+	tell(s->priv, q, re->domains);
 	if (!c2_call(s, q, re, out) && !preempt(q, re, re->soft, now_ns, out) &&
-	    !(re->hard != re->soft && preempt(q, re, re->hard & ~re->soft, now_ns, out)) && alone != 0) {
+	    !(re->hard != re->soft && preempt(q, re, re->hard & ~re->soft, now_ns, out)) &&
+	    (alone = q->alone & re->hard) != 0) {
 		q->alone &= ~(alone & -alone);
 		sched_poke(out, q->slot[first_bit(alone)]);
 	}
@@ -230,7 +236,7 @@ static APART void poke_for_waiters(struct sched *s, struct c2_queue *q, struct s
 
 	tell(s->priv, q, domains_in(tree_masks(&q->some)) | (full != NULL ? full->domains : 0));
 	for (uint64_t idle = get(&q->idle); idle != 0; idle &= idle - 1) {
-		if (first_for(q, first_bit(idle)) != NULL) {
+		if (first_for(slot_of(s, q->slot[first_bit(idle)])) != NULL) {
 			(void)c2_set_idle(s->priv, q, first_bit(idle), false);
 			sched_poke(out, q->slot[first_bit(idle)]);
 			return;
@@ -472,7 +478,7 @@ static APART struct c2_entity *choose_funded(struct sched *s, struct c2_slot *sl
 		}
 		c2_set_parked(next, true);
 		*on = *on == next ? NULL : *on;
-		next = choose(sl, *on, first_for(sl->queue, sl->index), now_ns);
+		next = choose(sl, *on, first_for(sl), now_ns);
 	}
 	return next;
 }
@@ -536,7 +542,7 @@ static APART struct sched_pick pick_any(struct sched *s, struct c2_slot *sl, uin
 	     ((get(&q->idle) & last->soft) != 0 && now_ns > sl->keep_ns))) {
 		last = NULL;			/* released() finds it another slot */
 	}
-	next = choose(sl, last, first_for(q, sl->index), now_ns);
+	next = choose(sl, last, first_for(sl), now_ns);
 	if (next != NULL && next->capped) {
 		next = choose_funded(s, sl, next, &last, now_ns, out);
 	}
@@ -547,7 +553,7 @@ static APART struct sched_pick pick_any(struct sched *s, struct c2_slot *sl, uin
 		c2_dequeue(c2, next);
 	}
 	state = sl->state;
-	p = run(c2, sl, last, next, first_for(q, sl->index), next == last, now_ns);
+	p = run(c2, sl, last, next, first_for(sl), next == last, now_ns);
 	p.until_ns = carry(q, next->capped ? MIN(p.until_ns, next->funded_ns) : p.until_ns, now_ns);
 	if ((state & (IDLED | ASKED)) != 0) {	/* who asked may idle; whoever runs now may be its own */
 		(void)c2_set_idle(c2, q, sl->index, false);
@@ -567,7 +573,7 @@ static struct sched_pick c2_pick(struct sched *s, unsigned slot, uint64_t now_ns
 	struct c2_entity *last = sl->on, *first = TREE_ENTRY(n, struct c2_entity, node);
 
 	if (RARE(now_ns >= q->event_ns || get(&sl->calls) != 0 || (sl->state & ~YIELDED) != 0 ||
-		 tree_masks(&q->some) != 0 || !n->linked || !n2->linked || !first->plain ||
+		 q->others != 0 || !n->linked || !n2->linked || !first->plain ||
 		 (last != NULL && !last->plain))) {
 		return pick_any(s, sl, now_ns, out);
 	}

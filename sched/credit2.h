@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the two files of credit2 share. The essay is in credit2.c. */
+/* What the files of credit2 share. The essay is in credit2.c. */
 #pragma once
 
 #include <stdatomic.h>
@@ -26,7 +26,8 @@ struct c2_queue {
 	_Atomic uint64_t moves;		/* domains where those may run that wait, or did */
 	_Atomic uint64_t idle;		/* found nothing, and was not poked since */
 
-	struct tree full, some, parked;	/* waiters that may run on every slot, others; until when */
+	/* Waiters that may run on every slot; of all here, and nowhere else; others with more than one slot; until when. */
+	struct tree full, whole, some, parked;
 	uint64_t parked_ns;		/* when the first of the parked goes on */
 	uint64_t balance_ns, event_ns;	/* when clocks are compared next; the earlier of both */
 	uint64_t seen_ns, seen_clock;	/* when they were last */
@@ -35,6 +36,7 @@ struct c2_queue {
 	uint32_t mates[SLOTS];		/* all of its core */
 	uint32_t members, alone;	/* alone: its slice was set with nobody waiting */
 	unsigned count, homed;		/* members (0: no such queue); entities of it */
+	unsigned others;		/* that wait and are not in full */
 	unsigned domain, kind, number;	/* constant: for slots of `number` of that kind */
 };
 
@@ -57,6 +59,7 @@ struct c2_slot {
 	_Atomic uint64_t calls;		/* domains to pull from: set by all, cleared here */
 	uint64_t keep_ns, picked_ns;	/* the ratelimit ends; it was picked last */
 	struct list link;		/* in runs */
+	struct tree own;		/* waiters that may run nowhere else */
 };
 
 struct c2_group {
@@ -66,7 +69,8 @@ struct c2_group {
 };
 
 struct c2_entity {
-	struct tree_node node;		/* in full, some or parked of its queue */
+	struct tree_node node;		/* in `in`, or parked of its queue */
+	struct tree *in;		/* full, whole, some or own: where it waits */
 	struct sched_entity *entity;
 	struct c2_queue *queue;		/* that of e->slot; NULL: no slot of the pool is allowed */
 	uint64_t vt, start_vt;		/* virtual time, and at its last start */
@@ -129,19 +133,34 @@ static inline uint64_t domains_in(uint64_t mask)
 
 static inline bool any_waits(const struct c2_queue *q)
 {
-	return tree_first(&q->full) != NULL || tree_first(&q->some) != NULL;
+	return tree_first(&q->full) != NULL || q->others != 0;
 }
 
 /* --- credit2.c */
 bool c2_set_idle(struct c2_sched *c2, struct c2_queue *q, unsigned i, bool idle);
-void c2_enqueue(struct c2_queue *q, struct c2_entity *re);
+void c2_enqueue(struct c2_entity *re);
 void c2_dequeue(struct c2_sched *c2, struct c2_entity *re);
 void c2_set_parked(struct c2_entity *re, bool parked);
 void c2_wait(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out);
 
 /* --- credit2_queues.c: between queues, and ops. */
 extern const struct sched_tunable c2_tunables[C2_TUNABLES];
-bool c2_call(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out);
+bool c2_call_to(struct sched *s, struct c2_queue *q, const struct c2_entity *re, uint64_t domains,
+		struct sched_out *out);
+
+/*
+ * Calls an idle slot of another queue to pull re, or, for NULL, any waiter; for a stray any slot. We do
+ * not hold that queue: what we read of it may be old, and then its slot sees that we are loaded.
+ */
+static inline bool c2_call(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
+{
+	const struct c2_sched *c2 = s->priv;
+	uint64_t domains = re != NULL && re->hard == 0 ? ~0ul : atomic_load(&c2->idle);
+
+	domains &= (re != NULL ? re->domains : get(&q->moves)) & ~(1ul << q->domain);
+	return domains != 0 && c2_call_to(s, q, re, domains, out);
+}
+
 void c2_compare_clocks(struct c2_sched *c2, struct c2_slot *sl, uint64_t now_ns);
 void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns, struct sched_out *out);
 enum err c2_init(struct sched *s);
@@ -157,5 +176,7 @@ void c2_export(struct sched *s, const struct sched_entity *e, struct sched_snaps
 void c2_import(struct sched *s, struct sched_entity *e, const struct sched_snapshot *from,
 	       uint64_t now_ns);
 uint64_t c2_wait_bound_ns(struct sched *s, const struct sched_entity *e);
+
+/* --- credit2_report.c */
 void c2_describe(struct sched *s, uint64_t now_ns, struct text *to);
 bool c2_check(struct sched *s, struct sched_reason *why);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* credit2: values; queues and slots come and go, entities belong to one, and move; as text; checked. */
+/* credit2: values; queues and slots come and go, entities belong to one, and move. */
 #include "sched/credit2.h"
 
 #define MOVED_LAGS	2u			/* what a moved one may have missed */
@@ -55,17 +55,13 @@ static struct c2_entity *first_movable(struct c2_queue *q, unsigned domain, unsi
 	return a;
 }
 
-/*
- * Calls an idle slot of another queue to pull re, or, for NULL, any waiter; for a stray any slot. We do
- * not hold that queue: what we read of it may be old, and then its slot sees that we are loaded.
- */
-bool c2_call(struct sched *s, struct c2_queue *q, const struct c2_entity *re, struct sched_out *out)
+/* c2_call(): one of those domains. */
+bool c2_call_to(struct sched *s, struct c2_queue *q, const struct c2_entity *re, uint64_t domains,
+		struct sched_out *out)
 {
 	struct c2_sched *c2 = s->priv;
 	const bool stray = re != NULL && re->hard == 0;
-	uint64_t domains = (stray ? ~0ul : atomic_load(&c2->idle)) & ~(1ul << q->domain);
 
-	domains &= re != NULL ? re->domains : get(&q->moves);
 	for (; domains != 0; domains &= domains - 1) {
 		const struct c2_queue *to = &c2->queue[first_bit(domains)];
 
@@ -120,12 +116,14 @@ static void bind(struct c2_entity *re, unsigned lags)
 	re->start_vt = MIN(re->start_vt, re->vt);	/* or run() takes another up to there */
 }
 
-/* The places in its queue that re may use and would rather. */
-static void find_places(struct c2_entity *re)
+/* The places in its queue that re, in no tree, may use and would rather; and where it waits. */
+static void find_places(struct sched *s, struct c2_entity *re)
 {
+	struct c2_queue *q = re->queue;
+
 	re->hard = re->soft = 0;
-	for (uint32_t m = re->queue->members; m != 0; m &= m - 1) {
-		unsigned slot = re->queue->slot[first_bit(m)];
+	for (uint32_t m = q->members; m != 0; m &= m - 1) {
+		unsigned slot = q->slot[first_bit(m)];
 
 		re->hard |= cpuset_has(&re->entity->hard, slot) ? m & -m : 0;
 		re->soft |= cpuset_has(&re->entity->soft, slot) ? m & -m : 0;
@@ -133,6 +131,15 @@ static void find_places(struct c2_entity *re)
 	re->soft = (re->soft & re->hard) != 0 ? re->soft & re->hard : re->hard;
 	re->capped = re->entity->group->values.v[C2_CAP] != 0;
 	re->plain = re->full && re->soft == re->hard && !re->capped;
+	re->node.mask = re->hard | (re->hard == 0 ? STRAY : 0) | mask_of(re->domains);
+	re->in = re->full ? &q->full : &q->some;
+	if (!re->full && re->domains == 1ul << q->domain) {
+		if (re->hard == q->members) {
+			re->in = &q->whole;
+		} else if ((re->hard & (re->hard - 1)) == 0) {
+			re->in = &slot_of(s, q->slot[first_bit(re->hard)])->own;
+		}
+	}
 }
 
 /* re, in no tree and off every slot, belongs to slot from now on; none of the pool: SCHED_NO_SLOT. */
@@ -148,7 +155,7 @@ static void set_home(struct sched *s, struct c2_entity *re, unsigned slot)
 	if (q != NULL) {
 		q->homed++;
 		bind(re, MOVED_LAGS);
-		find_places(re);
+		find_places(s, re);
 	}
 }
 
@@ -177,7 +184,7 @@ void c2_pull(struct sched *s, unsigned from, unsigned to, uint64_t now_ns, struc
 		}
 		c2_dequeue(c2, re);
 		set_home(s, re, to);
-		c2_enqueue(q, re);
+		c2_enqueue(re);
 		(void)c2_set_idle(c2, q, sl->index, false);
 	}
 	(void)c2_call(s, other, NULL, out);
@@ -228,7 +235,7 @@ static void rehome(struct sched *s, struct c2_entity *re, const struct cpuset *s
 	}
 	home = find_domains(s, re, slots);
 	if (re->queue != NULL) {
-		find_places(re);
+		find_places(s, re);
 	}
 	if (e->on_slot) {
 		return;
@@ -266,6 +273,7 @@ static struct c2_queue *new_queue(struct c2_sched *c2, unsigned kind, unsigned n
 	};
 	list_init(&q->runs);
 	tree_init(&q->full, false);
+	tree_init(&q->whole, false);
 	tree_init(&q->some, true);
 	tree_init(&q->parked, false);
 	c2->queue_count++;
@@ -317,6 +325,7 @@ unsigned c2_join(struct sched *s, unsigned slot, const struct sched_place *place
 	sl->index = first_bit(~q->members);
 	sl->core = place->core;
 	list_init(&sl->link);
+	tree_init(&sl->own, false);
 	q->members |= 1u << sl->index;
 	q->slot[sl->index] = slot;
 	q->count++;
@@ -483,106 +492,4 @@ uint64_t c2_wait_bound_ns(struct sched *s, const struct sched_entity *e)
 	const uint64_t others_ns = (lag_ns + c2->least_ns) * (c2->entity_count - 1);
 
 	return c2->most_ns * (c2->weight - weight) / weight + others_ns + c2->most_ns;
-}
-
-/* --- As text, and the invariants. */
-
-static void describe_tree(const struct tree *t, const char *what, struct text *to)
-{
-	for (struct tree_node *n = tree_first(t); n != NULL; n = tree_next(n)) {
-		const struct c2_entity *re = entity_of(n);
-
-		text_printf(to, "  %s %s.%u weight %u vt %lu\n", what, re->entity->group->name,
-			    re->entity->number, re->weight, re->vt);
-	}
-}
-
-void c2_describe(struct sched *s, uint64_t now_ns, struct text *to)
-{
-	const struct c2_queue *q = ((struct c2_sched *)s->priv)->queue, *end = q + QUEUES;
-
-	(void)now_ns;
-	for (; q < end; q++) {
-		if (q->count == 0) {
-			continue;
-		}
-		text_printf(to, "queue %u, %s %u: clock %lu\n", q->domain, kinds[q->kind], q->number,
-			    get(&q->clock));
-		for (uint32_t m = q->members; m != 0; m &= m - 1) {
-			const struct c2_entity *re = slot_of(s, q->slot[first_bit(m)])->on;
-
-			text_printf(to, "  slot %u: ", q->slot[first_bit(m)]);
-			if (re == NULL) {
-				text_puts(to, "idle\n");
-			} else {
-				text_printf(to, "%s.%u vt %lu\n", re->entity->group->name,
-					    re->entity->number, re->vt);
-			}
-		}
-		describe_tree(&q->full, "waits", to);
-		describe_tree(&q->some, "waits", to);
-		describe_tree(&q->parked, "is parked", to);
-	}
-}
-
-/* What the queues should count. */
-struct c2_tally {
-	unsigned homed, full, some, parked;
-};
-
-static bool check_entity(struct sched *s, const struct c2_entity *re, struct c2_tally *tally)
-{
-	const struct sched_entity *e = re->entity;
-	const bool waits = e->runnable && !e->on_slot, parked = e->parked != SCHED_NOT_PARKED;
-	const struct c2_queue *q = e->slot == SCHED_NO_SLOT ? NULL : slot_of(s, e->slot)->queue;
-
-	if (q == NULL) {
-		return re->queue == NULL && !(waits && cpuset_intersects(&e->hard, &s->slots));
-	}
-	tally += q->domain;
-	tally->homed++;
-	tally->parked += parked;
-	tally->full += re->node.linked && !parked && re->full;
-	tally->some += re->node.linked && !parked && !re->full;
-	return re->queue == q && re->node.linked == (waits || parked) && re->start_vt <= re->vt;
-}
-
-static bool check_queue(const struct c2_sched *c2, const struct c2_queue *q,
-			const struct c2_tally *tally)
-{
-	const bool loaded = get(&c2->loaded) >> q->domain & 1, idle = get(&c2->idle) >> q->domain & 1;
-	bool right = true;
-
-	LIST_FOREACH(node, &q->runs) {
-		const struct c2_slot *sl = LIST_ENTRY(node, struct c2_slot, link);
-		const struct c2_entity *on = sl->on;
-
-		right = right && (on == NULL || (on->entity->on_slot && (get(&q->idle) >> sl->index & 1) == 0 &&
-						 on->entity->slot == q->slot[sl->index]));
-	}
-	return right && tally->homed == q->homed && loaded == (get(&q->moves) != 0) &&
-	       idle == (get(&q->idle) != 0) && tree_check(&q->full, tally->full) &&
-	       tree_check(&q->some, tally->some) && tree_check(&q->parked, tally->parked);
-}
-
-/* All domains are held: so each entity and each queue is looked at once. */
-bool c2_check(struct sched *s, struct sched_reason *why)
-{
-	const struct c2_sched *c2 = s->priv;
-	struct c2_tally tally[QUEUES] = { 0 };
-
-	LIST_FOREACH(node, &c2->entities) {
-		const struct c2_entity *re = LIST_ENTRY(node, struct c2_entity, link);
-
-		if (!check_entity(s, re, tally)) {
-			return sched_refuse(ERR_STATE, why, "%s.%u: not in the queue where it should be",
-					    re->entity->group->name, re->entity->number) == ERR_OK;
-		}
-	}
-	for (unsigned d = 0; d < QUEUES; d++) {
-		if (c2->queue[d].count > 0 && !check_queue(c2, &c2->queue[d], &tally[d])) {
-			return sched_refuse(ERR_STATE, why, "queue %u: miscounted", d) == ERR_OK;
-		}
-	}
-	return true;
 }
