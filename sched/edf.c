@@ -54,7 +54,7 @@ APART void edf_change_rank(struct edf *x, struct edf_slot *es, uint64_t rank)
 		x->low_count[last]--;
 	}
 	es->rank.key = rank;
-	es->straight = x->apart && edf_is_busy(rank);
+	es->straight = x->apart && edf_is_busy(rank) && es->promised == NULL;
 	if (rank == EDF_RANK_IDLE || (rank == EDF_RANK_EXTRA && !x->apart)) {
 		cpuset_add(&x->low[rank], es->number);
 		x->low_count[rank]++;
@@ -85,16 +85,13 @@ static inline unsigned low_slot(const struct edf_entity *ee, const struct cpuset
 	return !ee->anywhere ? low_pinned(ee->entity, low) : cpuset_has(low, slot) ? slot : cpuset_first(low);
 }
 
-/* Without homes: of the slots that have a deadline, the one of the latest that ee may run on; NULL: there is none. */
-static APART struct edf_slot *last_due(const struct sched *s, const struct edf_entity *ee)
+/* From n on in x->slots, the first that ee may run on, or the end. */
+static APART const struct tree_node *allowed(const struct tree_node *n, const struct edf_entity *ee)
 {
-	const struct edf *x = s->priv;
-	const struct tree_node *n = tree_first(&x->slots);
-
-	while (n != NULL && !ee->anywhere && !cpuset_has(&ee->entity->hard, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
-		n = tree_next(n);
+	while (n->linked && !cpuset_has(&ee->entity->hard, TREE_ENTRY(n, struct edf_slot, rank)->number)) {
+		n = n->next[0];
 	}
-	return n == NULL ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
+	return n;
 }
 
 /* Is each slot that there is for ee, which has budget, as urgent as he is? Most of them are, and this sees it in a few steps. */
@@ -109,25 +106,23 @@ static inline bool none_for(const struct edf *x, const struct edf_entity *ee)
 static inline struct edf_slot *slot_for(const struct sched *s, const struct edf_entity *ee)
 {
 	const struct edf *x = s->priv;
-	const uint64_t rank = edf_rank(ee);
-	struct edf_slot *es;
+	const struct tree_node *n;
 	unsigned slot = CPU_NONE;
 
 	if (x->homes || ee->home != SCHED_NO_SLOT) {
-		es = ee->home_slot;
-	} else {
-		if (x->low_count[EDF_RANK_IDLE] > 0) {
-			slot = low_slot(ee, &x->low[EDF_RANK_IDLE]);
-		}
-		if (slot == CPU_NONE && x->low_count[EDF_RANK_EXTRA] > 0) {
-			slot = low_slot(ee, &x->low[EDF_RANK_EXTRA]);
-		}
-		if (slot != CPU_NONE) {
-			return edf_slot_of(s, slot);
-		}
-		es = last_due(s, ee);
+		return ee->home_slot == NULL || ee->home_slot->rank.key >= edf_rank(ee) ? NULL : ee->home_slot;
 	}
-	return es == NULL || es->rank.key >= rank ? NULL : es;
+	if (x->low_count[EDF_RANK_IDLE] > 0) {
+		slot = low_slot(ee, &x->low[EDF_RANK_IDLE]);
+	}
+	if (slot == CPU_NONE && x->low_count[EDF_RANK_EXTRA] > 0) {
+		slot = low_slot(ee, &x->low[EDF_RANK_EXTRA]);
+	}
+	if (slot != CPU_NONE) {
+		return edf_slot_of(s, slot);
+	}
+	n = ee->anywhere ? x->slots.end.next[0] : allowed(x->slots.end.next[0], ee);
+	return !n->linked || n->key >= edf_rank(ee) ? NULL : TREE_ENTRY(n, struct edf_slot, rank);
 }
 
 /* --- Queues. */
@@ -152,11 +147,11 @@ static inline void promise(struct sched *s, struct edf_slot *es, struct edf_enti
 {
 	struct edf *x = s->priv;
 
-	if (RARE(es->promised != NULL)) {
-		promise_instead(s, es, ee, out);
-	} else if (x->apart && !ee->spent) {
+	if (x->apart && !ee->spent) {
 		set_rank(x, es, edf_rank(ee));
 		edf_insert(s, ee);
+	} else if (RARE(es->promised != NULL)) {
+		promise_instead(s, es, ee, out);
 	} else {
 		es->promised = ee;
 		ee->promised_by = es;
@@ -350,8 +345,6 @@ static inline void refill_due(struct sched *s, struct edf_slot *es, uint64_t now
 
 	if (es->promised == NULL && !x->apart) {
 		set_rank(x, es, edf_rank(es->running));		/* who ran may have used up his budget, or sleep */
-	} else if (RARE(es->promised != NULL && x->apart)) {
-		keep_promised(s, es, out);			/* he is in extra time, and others will be in the queue */
 	}
 	do {
 		struct edf_entity *ee = TREE_ENTRY(n, struct edf_entity, refill);
@@ -410,7 +403,6 @@ void edf_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct 
 {
 	struct edf_entity *ee = e->priv;
 
-	(void)out;
 	if (edf_is_current(s, ee)) {
 		edf_slot_of(s, e->slot)->running = NULL;
 	}
@@ -420,22 +412,10 @@ void edf_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct 
 	ee->slept_ns = now_ns;
 }
 
-/* Gives up a turn of extra time. A reservation is kept: what nobody else is entitled to cannot be given away. */
-void edf_yield(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
-{
-	struct edf_entity *ee = e->priv;
-
-	(void)s, (void)now_ns, (void)out;
-	if (ee->spent) {
-		ee->left_ns = 0;
-	}
-}
-
 void edf_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint64_t now_ns, struct sched_out *out)
 {
 	struct edf_entity *ee = e->priv;
 
-	(void)out;
 	ran_ns = MIN(ran_ns, now_ns - ee->since_ns);
 	if (RARE(ee->spent)) {
 		ee->vtime += (ran_ns << 16) / ee->weight;
@@ -500,7 +480,10 @@ static APART struct sched_pick pick_extra(struct sched *s, struct edf_slot *es, 
 	}
 	if (ee == NULL || (ee->spent && ee->left_ns == 0)) {
 		first = first_extra(x, es->number);
-		first = es->promised != NULL && (first == NULL || es->promised->vtime < first->vtime) ? es->promised : first;
+		if (RARE(es->promised != NULL) && (first == NULL || es->promised->vtime < first->vtime)) {
+			first = es->promised;
+			es->straight = x->apart && edf_is_busy(es->rank.key);	/* nobody is promised any more soon */
+		}
 		if (first != NULL && (ee == NULL || first->vtime <= ee->vtime)) {
 			edf_dequeue(first);
 			ee = first;
@@ -539,6 +522,23 @@ static APART struct sched_pick unlink_above(struct tree_node *n, struct sched_pi
 	return p;
 }
 
+/* The usual end of a promise: nobody is more urgent, and the slot has his rank already. */
+static APART struct sched_pick pick_promised(struct sched *s, struct edf_slot *es, uint64_t now_ns, struct sched_out *out)
+{
+	const struct tree_node *first = es->queue->end.next[0];
+	struct edf_entity *ee = es->promised, *last = es->running;
+
+	if (ee->spent || es->rank.key != edf_rank(ee) || (first->linked && first->key < ee->node.key) ||
+	    (last != NULL && !last->spent && last->node.key <= ee->node.key)) {
+		return pick_any(s, es, now_ns, out);
+	}
+	es->promised = NULL;
+	ee->promised_by = NULL;
+	es->running = ee;
+	ee->since_ns = now_ns;
+	return (struct sched_pick){ .entity = ee->entity, .until_ns = until_of(s->priv, es, now_ns) };
+}
+
 static APART struct sched_pick refill_and_pick(struct sched *s, struct edf_slot *es, uint64_t now_ns, struct sched_out *out)
 {
 	refill_due(s, es, now_ns, out);
@@ -560,6 +560,9 @@ struct sched_pick edf_pick(struct sched *s, unsigned slot, uint64_t now_ns, stru
 	if (es->straight && !ee->node.linked) {
 		return pick_extra(s, es, now_ns, out);
 	}
+	if (!es->straight && es->promised != NULL) {
+		return pick_promised(s, es, now_ns, out);
+	}
 	if (!es->straight || (last != NULL && !last->spent && last->node.key <= ee->node.key)) {
 		return pick_any(s, es, now_ns, out);
 	}
@@ -577,7 +580,6 @@ void edf_released(struct sched *s, struct sched_entity *e, uint64_t now_ns, stru
 	struct edf_entity *ee = e->priv;
 	struct edf *x = s->priv;
 
-	(void)now_ns;
 	if (!e->runnable || e->parked != SCHED_NOT_PARKED) {
 		return;
 	}

@@ -249,8 +249,7 @@ bool edf_check(struct sched *s, struct sched_reason *why)
 			return sched_refuse(ERR_STATE, why, "slot %u: runs one that cannot be there", slot) == ERR_OK;
 		}
 		ranked += es->rank.linked;
-		if (es->rank.linked != edf_is_ranked(x, es->rank.key) || es->straight != (x->apart && edf_is_busy(es->rank.key)) ||
-		    (es->straight && es->promised != NULL && (!es->promised->spent || tree_first(&es->ready) != NULL)) ||
+		if (es->rank.linked != edf_is_ranked(x, es->rank.key) || (es->straight && (!x->apart || !edf_is_busy(es->rank.key) || es->promised != NULL)) ||
 		    cpuset_has(&x->low[EDF_RANK_IDLE], slot) != (es->rank.key == EDF_RANK_IDLE) ||
 		    cpuset_has(&x->low[EDF_RANK_EXTRA], slot) != (!x->apart && es->rank.key == EDF_RANK_EXTRA) ||
 		    (es->promised != NULL && (es->promised->promised_by != es || !es->promised->entity->runnable))) {

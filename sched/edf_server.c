@@ -85,3 +85,13 @@ void edf_wake_other(struct sched *s, struct edf_entity *ee, uint64_t now_ns, str
 		edf_enqueue(s, ee, out);		/* else released() will */
 	}
 }
+
+/* Gives up a turn of extra time. A reservation is kept: what nobody else is entitled to cannot be given away. */
+void edf_yield(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
+{
+	struct edf_entity *ee = e->priv;
+
+	if (ee->spent) {
+		ee->left_ns = 0;
+	}
+}

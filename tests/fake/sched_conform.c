@@ -249,7 +249,7 @@ static void check_progress(struct core *c, unsigned events)
 		if (!c->added[i]) {
 			continue;
 		}
-		cpuset_fill(&c->e[i].hard, i % 2 ? CPU_MAX : SLOTS);	/* all the same, but not to look at */
+		cpuset_fill(&c->e[i].hard, c->kept_in > 0 || i % 2 ? CPU_MAX : SLOTS);	/* all the same, but not to look at */
 		sched_out_init(&out);
 		c->s.ops->set_affinity(&c->s, &c->e[i], c->now_ns, &out);
 		take_pokes(c, &out);
@@ -296,7 +296,8 @@ const char *sched_conform_of(const struct sched_conform *how)
 	static struct core all;
 	struct core *c = &all;
 
-	*c = (struct core){ .rng = { how->seed }, .now_ns = NS_PER_S, .mutant = how->mutant, .other = how->other };
+	*c = (struct core){ .rng = { how->seed }, .now_ns = NS_PER_S, .mutant = how->mutant, .other = how->other,
+			     .kept_in = how->kept_in };
 	c->slots = how->slots;
 	c->entities = how->entities;
 	c->check_every = MAX(how->check_every, 1u);

@@ -218,12 +218,12 @@ static struct cpuset random_hard(struct core *c)
 {
 	struct cpuset s = { 0 };
 
-	if (SLOTS > 0 && dice(c, 3) == 0) {
+	if (SLOTS > 0 && dice(c, c->kept_in > 0 ? c->kept_in : 3) == 0) {
 		for (unsigned n = 1 + dice(c, SLOTS); n > 0; n--) {
 			cpuset_add(&s, dice(c, SLOTS));
 		}
 	} else {
-		cpuset_fill(&s, dice(c, 2) ? CPU_MAX : SLOTS);	/* all that there can be, or all that there are */
+		cpuset_fill(&s, c->kept_in > 0 || dice(c, 2) ? CPU_MAX : SLOTS);	/* all that there can be, or all that there are */
 	}
 	return s;
 }

@@ -17,6 +17,7 @@ struct sched_conform {
 	unsigned slots, entities;	/* at most */
 	unsigned steps, check_every;	/* operations; of those that are followed by check(), 0: all */
 	uint64_t seed;
+	unsigned kept_in;		/* of so many sets of slots one is not all that there can be; 0: two of three */
 	bool mutant;			/* ops is expected to be wrong: its memory stays valid to the end of the run */
 };
 

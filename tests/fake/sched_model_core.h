@@ -32,6 +32,7 @@ struct core {
 	uint64_t wake_ns[SCHED_MODEL_ENTITIES_MAX];	/* live(): when it is woken */
 	uint64_t waits_since_ns[SCHED_MODEL_ENTITIES_MAX];
 	uint64_t now_ns;
+	unsigned kept_in;		/* as in struct sched_conform */
 	bool mutant;			/* it may hold on to memory it gave up: keep all to the end */
 	void **kept;
 	unsigned kept_count;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* rtds and sedf: what their promises are worth while vCPUs are retuned, yield, sleep and move, and cpus come and go. */
+#include "tests/fake/sched_model.h"
 #include "tests/host/edf_fixture.h"
 
 static void shorten(struct sim *sim, void *arg)
@@ -286,4 +287,19 @@ TEST(largest, "rtds: two that are as large as to need a cpu each go before the s
 	static const unsigned of[][2] = { { 10100, 9090 }, { 10100, 9090 }, { 10000, 5000 }, { 10000, 5000 } };
 
 	misses_nothing("rtds", 3, of, 4, 0);
+}
+
+TEST(everywhere, "the contract holds also where hardly anybody is kept from any slot: then slots are not searched one by one")
+{
+	for (unsigned i = 0; i < 120; i++) {
+		const struct sched_conform how = {
+			.ops = sched_policy_find(both[i % 2]), .other = sched_policy_find(both[i / 2 % 2]), .slots = 3,
+			.entities = 40, .steps = 10000, .check_every = 3, .seed = 350 + i / 4, .kept_in = 60,
+		};
+		const char *wrong = sched_conform_of(&how);
+
+		if (wrong[0] != '\0') {
+			test_fail(__FILE__, __LINE__, "%s, seed %lu: %s", how.ops->name, how.seed, wrong);
+		}
+	}
 }
