@@ -7,8 +7,9 @@
  * due and how long it takes, but not the VM's share: by 2 in steps of 5. -20 is 1/16 of the length, 0 the timeslice of an
  * entity of average weight, 15 8 times that.
  *
- * Who wakes asks for a request of half the length, or a quarter, and so on, while that is twice what it ran for last time:
- * who always needs little gets it soon. If it is likely to sleep again before the end of its request, that is brief.
+ * Who wakes asks for a request of half a timeslice, or a quarter, and so on, while that is twice what it ran for last time, but
+ * none longer than its own: who always needs little gets it soon. Such a request is brief: it is likely to sleep again before
+ * the end.
  *
  * Decided here: the weight is each vCPU's, as with Xen's credit schedulers. Soft affinity is asked when an idle slot is
  * chosen. A cap holds per `cap-period`; what was overrun is taken from the next period. The timeslice keeps its mean: a
@@ -18,6 +19,7 @@
 
 #define NICE_MIN	(-20)
 #define NICE_MAX	19
+#define FULL		4u		/* the class of a timeslice */
 #define NICE_STEP	5		/* from one length to half of it */
 
 enum { EEVDF_LATENCY_NICE = FAIR_OWN };
@@ -37,15 +39,16 @@ static unsigned ordinary(const struct sched_entity *e)
 
 static void woken(struct fair *f, struct fair_entity *fe)
 {
-	unsigned most = fe->ordinary->shift;
-	uint64_t length = f->request << most >> 4, times;
+	const unsigned most = fe->ordinary->shift;
+	const uint64_t times = f->request / (2 * fe->burst + 1);
 
-	if (fe->burst > length) {
+	if (times < 2 || (most < 2 && fe->burst > f->request << most >> 4)) {
 		fair_ask(f, fe, fe->ordinary);
-		return;
+	} else {
+		unsigned halves = MIN(63 - (unsigned)__builtin_clzl(times), FULL);
+
+		fair_ask(f, fe, &f->class[MIN(FULL - halves, most)]);
 	}
-	times = length / (2 * fe->burst + 1) | 1;
-	fair_ask(f, fe, &f->class[most - MIN(63 - (unsigned)__builtin_clzl(times), most)]);
 }
 
 static const struct fair_policy policy = {
@@ -53,9 +56,8 @@ static const struct fair_policy policy = {
 	.ordinary = ordinary,
 	.woken = woken,
 	.classes = {
-		"brief requests, 1/16 of the length", "brief, 1/8", "brief, 1/4", "brief, 1/2", "brief, full", "brief, double",
-		"brief, 4 times", "brief, 8 times",
-		"requests, 1/16 of the length", "1/8", "1/4", "1/2", "full", "double", "4 times", "8 times",
+		"brief requests, 1/16 of the length", "brief, 1/8", "brief, 1/4", "brief, 1/2",
+		[FAIR_BRIEF] = "requests, 1/16 of the length", "1/8", "1/4", "1/2", "full", "double", "4 times", "8 times",
 	},
 };
 

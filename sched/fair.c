@@ -5,77 +5,71 @@
 #define TRIES		4u		/* slots that a waker looks at */
 #define BATCH		4u		/* entities that one pick may park or let go on */
 
-static APART bool some_may_run(const struct fair_entity *fe, unsigned slot)
-{
-	return cpuset_has(&fe->entity->hard, slot);
-}
-
-static inline bool may_run(const struct fair_entity *fe, unsigned slot)
-{
-	return fe->full || some_may_run(fe, slot);
-}
-
 /* --- Waiting. */
-
-/* The first of that class that may run on slot, who is not the first of all; or NULL. */
-static APART struct fair_entity *search(const struct fair_class *class, unsigned slot)
-{
-	const uint64_t wanted = 1ul << slot % 64;
-	struct tree_node *n = tree_first_fit(&class->tree, wanted);
-	struct fair_entity *a = fair_line_first(&class->line), *b;
-
-	while (n != NULL && !may_run(fair_of(n), slot)) {	/* in a pool of up to 64 slots the first found may */
-		n = tree_next_fit(n, wanted);
-	}
-	b = fair_of(n);
-	return a == NULL || (b != NULL && b->start < a->start) ? b : a;
-}
 
 /* The first of that class, of which some wait, that may run on slot; or NULL. */
 static inline struct fair_entity *first_for(const struct fair *f, unsigned class, unsigned slot)
 {
-	return may_run(f->first[class], slot) ? f->first[class] : search(&f->class[class], slot);
+	return fair_may_run(f->first[class], slot) ? f->first[class] : fair_search(&f->class[class], slot);
 }
 
-static inline void line_up(struct fair_entity *fe, struct list *prev, struct list *next)
+static inline void line_up(struct fair_entity *fe, uint64_t key, struct list *prev, struct list *next)
 {
 	fe->place = FAIR_LINE;
+	fe->node.key = key;
 	fe->line.next = next;
 	fe->line.prev = prev;
 	prev->next = next->prev = &fe->line;
 }
 
 /*
- * fe may run everywhere. ran: it comes off a slot. Those in a class of wakers are served as they came, though the clock, and so
- * their start, goes back a little with each that wakes. Whose turn was cut short goes on before the others, or if it is over,
- * waits till after them: so a tree is seldom needed.
+ * fe, which may run everywhere, is not behind all in the line. Those in a class of wakers are served as they came, though the
+ * clock, and so their start, goes back a little with each. Whose turn was cut short goes on before the others, and if it is
+ * over, waits till after them. So a tree is needed only if its start is far from that of the first and of the last one. ran: it
+ * comes off a slot.
  */
+static INLINE void enqueue_amid(struct fair *f, struct fair_class *class, struct fair_entity *fe, const bool ran)
+{
+	const uint64_t near = ran && fe->place != FAIR_CUT ? f->request / 2 : f->request, start = fe->start;
+	const uint64_t front = f->first[class->number]->node.key, back = fair_line_last(class)->node.key;
+
+	if (!ran && class != fe->ordinary && back <= f->clock) {
+		fe->due += back - fe->start;
+		fe->start = back;
+		line_up(fe, back, class->line.prev, &class->line);
+	} else if (start <= front || (ran && fe->v != start && start - front <= near)) {
+		f->first[class->number] = fe;
+		line_up(fe, MIN(start, front), &class->line, class->line.next);
+	} else if (back - start <= near) {
+		line_up(fe, back, class->line.prev, &class->line);
+	} else {
+		fair_insert(f, fe);
+	}
+}
+
+static APART void enqueue_woken_amid(struct fair *f, struct fair_class *class, struct fair_entity *fe)
+{
+	enqueue_amid(f, class, fe, false);
+}
+
+/* fe, which may run everywhere, waits. */
 static INLINE void enqueue(struct fair *f, struct fair_entity *fe, const bool ran)
 {
 	struct fair_class *class = fe->class;
 	struct list *line = &class->line, *last = line->prev;
-	uint64_t start = fe->start, behind;
 
 	if (last == line) {
-		if ((f->waiting & class->bit) == 0 || start <= f->first[class->number]->start) {
+		if ((f->waiting & class->bit) == 0 || fe->start <= f->first[class->number]->node.key) {
 			f->first[class->number] = fe;
 			f->waiting |= class->bit;
 		}
-		line_up(fe, line, line);
-		return;
-	}
-	behind = LIST_ENTRY(last, struct fair_entity, line)->start;
-	if (start >= behind) {
-		line_up(fe, last, line);
-	} else if (start <= f->first[class->number]->start && (ran || class == fe->ordinary || behind > f->clock)) {
-		f->first[class->number] = fe;
-		line_up(fe, line, line->next);
-	} else if (ran ? behind - start <= f->request / 4 : class != fe->ordinary && behind <= f->clock) {
-		fe->due += behind - start;
-		fe->start = behind;
-		line_up(fe, last, line);
+		line_up(fe, fe->start, line, line);
+	} else if (fe->start >= LIST_ENTRY(last, struct fair_entity, line)->node.key) {
+		line_up(fe, fe->start, last, line);
+	} else if (ran) {
+		enqueue_amid(f, class, fe, true);
 	} else {
-		fair_insert(f, fe);
+		enqueue_woken_amid(f, class, fe);
 	}
 }
 
@@ -130,14 +124,25 @@ static inline bool claim(struct fair *f, const struct fair_entity *fe)
 		return false;
 	}
 	fs = LIST_ENTRY(f->class[__builtin_ctz(brief)].slots.next, struct fair_slot, link);
-	if (!may_run(fe, fs->slot)) {
+	if (!fair_may_run(fe, fs->slot)) {
 		return false;
 	}
 	unlist(f, fs);
 	return true;
 }
 
-/* Of the first few that run requests of the longest of these classes one that is due later than fe. */
+/* fe takes fs, if what runs there is due later. */
+static INLINE bool take(struct fair *f, struct fair_slot *fs, const struct fair_entity *fe, struct sched_out *out)
+{
+	if (fs->on->due <= fe->due || !fair_may_run(fe, fs->slot)) {
+		return false;
+	}
+	unlist(f, fs);
+	sched_poke(out, fs->slot);
+	return true;
+}
+
+/* One of the first few that run requests of the longest of these classes. */
 static APART void preempt(struct fair *f, unsigned classes, const struct fair_entity *fe, struct sched_out *out)
 {
 	unsigned tries = 0;
@@ -145,14 +150,7 @@ static APART void preempt(struct fair *f, unsigned classes, const struct fair_en
 	for (unsigned class; classes != 0; classes ^= 1u << class) {
 		class = 31 - (unsigned)__builtin_clz(classes);
 		LIST_FOREACH(n, &f->class[class].slots) {
-			struct fair_slot *fs = LIST_ENTRY(n, struct fair_slot, link);
-
-			if (fs->on->due > fe->due && may_run(fe, fs->slot)) {
-				unlist(f, fs);
-				sched_poke(out, fs->slot);
-				return;
-			}
-			if (++tries == TRIES) {
+			if (take(f, LIST_ENTRY(n, struct fair_slot, link), fe, out) || ++tries == TRIES) {
 				return;
 			}
 		}
@@ -165,7 +163,7 @@ static APART bool take_last(const struct sched *s, struct fair *f, const struct 
 	struct fair_slot *fs = cpuset_has(&s->slots, fe->entity->slot) ? fair_slot(s, fe->entity->slot) : NULL;
 	bool brief;
 
-	if (fs == NULL || fs->class == NULL || !may_run(fe, fs->slot)) {
+	if (fs == NULL || fs->class == NULL || !fair_may_run(fe, fs->slot)) {
 		return false;
 	}
 	brief = fs->class->number <= fe->class->shift;
@@ -185,7 +183,11 @@ static inline void compete(struct fair *f, const struct fair_entity *fe, struct 
 	unsigned longer = f->running & (fe->class == fe->ordinary ? -fe->class->bit : -fe->class->bit << 1);
 
 	if (!claim(f, fe) && longer != 0) {
-		preempt(f, longer, fe, out);
+		struct list *first = f->class[31 - (unsigned)__builtin_clz(longer)].slots.next;
+
+		if (!take(f, LIST_ENTRY(first, struct fair_slot, link), fe, out)) {
+			preempt(f, longer, fe, out);
+		}
 	}
 }
 
@@ -231,7 +233,7 @@ void fair_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct
 	struct fair_entity *fe = e->priv;
 
 	(void)now_ns, (void)out;
-	if (fe->place != FAIR_OUT) {
+	if (fair_waits(fe)) {
 		fair_dequeue(f, fe);
 	} else if (fair_is_on(s, fe)) {
 		take_off(f, fair_slot(s, e->slot));
@@ -247,6 +249,7 @@ void fair_block(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct
 void fair_yield(struct sched *s, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {
 	(void)now_ns, (void)out;
+	((struct fair_entity *)e->priv)->place = FAIR_CUT;
 	fair_slot(s, e->slot)->yielded = true;
 	fair_slot(s, e->slot)->end_ns = fair_slot(s, e->slot)->held_ns = 0;
 }
@@ -259,7 +262,7 @@ static APART void released_any(const struct sched *s, struct fair_entity *fe, st
 	if (fe->entity->parked != SCHED_NOT_PARKED) {
 		return;
 	}
-	if (!may_run(fe, fe->entity->slot)) {
+	if (!fair_may_run(fe, fe->entity->slot)) {
 		fair_requeue(s, fe, out);
 		return;
 	}
@@ -330,6 +333,15 @@ static APART struct fair_entity *choose_again(struct fair *f, struct fair_slot *
 	return NULL;
 }
 
+/* on had its turn. If it was that of a waker, it knows no place among the others yet. */
+static inline void turn_over(const struct fair *f, struct fair_entity *on)
+{
+	if (on->class != on->ordinary) {
+		on->place = FAIR_CUT;
+	}
+	fair_renew(f, on);
+}
+
 /* Is less than half of its request left? */
 static inline bool nearly_over(const struct fair_entity *fe)
 {
@@ -337,7 +349,7 @@ static inline bool nearly_over(const struct fair_entity *fe)
 }
 
 /* Until when, if of these classes, of shorter requests, the first that may run on fs become eligible in between. */
-static APART uint64_t sooner(const struct fair *f, unsigned classes, struct fair_entity *const *first, uint64_t until_ns,
+static INLINE uint64_t sooner(const struct fair *f, unsigned classes, struct fair_entity *const *first, uint64_t until_ns,
 			     uint64_t now_ns)
 {
 	for (; classes != 0; classes &= classes - 1) {
@@ -353,7 +365,7 @@ static APART uint64_t sooner(const struct fair *f, unsigned classes, struct fair
 }
 
 /* Nobody may run on fs. */
-static APART struct sched_pick idle(struct fair *f, struct fair_slot *fs, uint64_t now_ns, struct sched_out *out)
+static APART struct sched_pick idle(struct fair *f, struct fair_slot *fs, uint64_t now_ns)
 {
 	take_off(f, fs);
 	fair_set_idle(f, fs->slot, true);
@@ -361,10 +373,6 @@ static APART struct sched_pick idle(struct fair *f, struct fair_slot *fs, uint64
 		fair_poke_for_waiters(f, out);
 	}
 	fs->yielded = false;
-	if (fs->again) {
-		fs->again = false;
-		sched_poke(out, fs->slot);
-	}
 	return (struct sched_pick){ .until_ns = fair_carry(f, fs->slot, NS_NEVER, now_ns) };
 }
 
@@ -397,7 +405,7 @@ static inline void begin(struct fair *f, struct fair_slot *fs, uint64_t latest_n
 }
 
 /* The turn of next, who is on fs or waits. */
-static APART uint64_t go_on(struct fair *f, struct fair_slot *fs, struct fair_entity *next, uint64_t now_ns)
+static APART void go_on(struct fair *f, struct fair_slot *fs, struct fair_entity *next, uint64_t now_ns)
 {
 	struct fair_entity *on = fs->on;
 	bool over = now_ns >= fs->end_ns;
@@ -405,11 +413,12 @@ static APART uint64_t go_on(struct fair *f, struct fair_slot *fs, struct fair_en
 	fs->yielded = false;
 	if (next == on) {
 		begin(f, fs, over ? NS_NEVER : fs->end_ns, now_ns);
-		return fs->end_ns;
+		return;
 	}
 	if (on != NULL) {
 		if (!over && nearly_over(on)) {
 			fair_renew(f, on);
+			on->place = FAIR_CUT;
 		}
 		on->group->running -= on->capped;
 	} else if (f->idle_count > 0) {
@@ -420,7 +429,6 @@ static APART uint64_t go_on(struct fair *f, struct fair_slot *fs, struct fair_en
 	fs->on = next;
 	fs->held_ns = now_ns + f->ratelimit_ns;
 	begin(f, fs, NS_NEVER, now_ns);
-	return fs->end_ns;
 }
 
 static APART struct sched_pick pick_any(struct fair *f, struct fair_slot *fs, uint64_t now_ns, struct sched_out *out)
@@ -434,27 +442,31 @@ static APART struct sched_pick pick_any(struct fair *f, struct fair_slot *fs, ui
 	on = fs->on;
 	if (on != NULL) {
 		if (now_ns >= fs->end_ns) {
-			fair_renew(f, on);
-		} else if (now_ns < fs->held_ns && may_run(on, fs->slot) &&
+			turn_over(f, on);
+		} else if (now_ns < fs->held_ns && fair_may_run(on, fs->slot) &&
 			   (!on->capped || fair_fund(f->sched, on, now_ns, &fs->funded_ns))) {
 			return hold(f, fs, now_ns);
 		}
-		if (!may_run(on, fs->slot)) {
+		if (!fair_may_run(on, fs->slot)) {
 			on = NULL;
 		}
 	}
 	next = choose(f, fs->slot, on);
 	if (next == NULL || next->capped || fs->yielded) {
 		next = choose_again(f, fs, on, next, now_ns);
+		if (fs->again) {
+			fs->again = false;
+			sched_poke(out, fs->slot);
+		}
 		if (next == NULL) {
-			return idle(f, fs, now_ns, out);
+			return idle(f, fs, now_ns);
 		}
 	}
-	until_ns = go_on(f, fs, next, now_ns);
+	go_on(f, fs, next, now_ns);
 	if (f->idle_count > 0 && next != on) {
 		fair_poke_for_waiters(f, out);
 	}
-	until_ns = sooner(f, f->waiting & (next->class->bit - 1), f->found, until_ns, now_ns);
+	until_ns = sooner(f, f->waiting & (next->class->bit - 1), f->found, fs->end_ns, now_ns);
 	if (next->capped) {
 		until_ns = MIN(until_ns, fs->funded_ns);
 	}
@@ -486,6 +498,7 @@ static INLINE void put_on(struct fair *f, struct fair_slot *fs, struct fair_enti
 
 	if (on != NULL && now_ns < fs->end_ns && nearly_over(on)) {
 		fair_renew(f, on);
+		on->place = FAIR_CUT;
 	}
 	next->place = FAIR_OUT;
 	line->next = behind;
@@ -502,58 +515,84 @@ static INLINE void put_on(struct fair *f, struct fair_slot *fs, struct fair_enti
 	begin(f, fs, NS_NEVER, now_ns);
 }
 
+/* The turn of who is on fs, until he has had it or one of these classes may go first. */
+static APART struct sched_pick until_sooner(struct fair *f, struct fair_slot *fs, unsigned classes, uint64_t now_ns)
+{
+	const uint64_t until_ns = sooner(f, classes & f->waiting, f->first, fs->end_ns, now_ns);
+
+	return (struct sched_pick){ .entity = fs->on->entity, .until_ns = until_ns };
+}
+
+/* next goes on, or comes out of a tree. */
+static APART struct sched_pick go_on_straight(struct fair *f, struct fair_slot *fs, struct fair_entity *next, uint64_t now_ns)
+{
+	go_on(f, fs, next, now_ns);
+	return until_sooner(f, fs, next->class->bit - 1, now_ns);
+}
+
+/* Nobody who waits is eligible. */
+static APART struct sched_pick pick_earliest(struct fair *f, struct fair_slot *fs, uint64_t now_ns)
+{
+	struct fair_entity *next = choose(f, fs->slot, fs->yielded ? NULL : fs->on);
+
+	next = next == NULL ? fs->on : next;
+	return next == NULL ? idle(f, fs, now_ns) : go_on_straight(f, fs, next, now_ns);
+}
+
 /* In few steps where no slot idles, nobody has a cap and none that is restricted waits or runs. */
 struct sched_pick fair_pick(struct sched *s, unsigned slot, uint64_t now_ns, struct sched_out *out)
 {
 	struct fair *f = s->priv;
 	struct fair_slot *fs = fair_slot(s, slot);
-	struct fair_entity *on = fs->on, *best = NULL, *fe;
+	struct fair_entity *best = fs->on, *fe;
 	unsigned classes = f->waiting;
-	uint64_t due = UINT64_MAX, until_ns;
+	uint64_t due = UINT64_MAX, before = 0;
 
 	if (RARE(now_ns >= f->straight_ns)) {
 		return look_and_pick(s, slot, now_ns, out);
 	}
-	f->later = 0;
-	if (on != NULL) {
-		const bool over = now_ns >= fs->end_ns;
-
-		if (over) {
-			fair_renew(f, on);
+	if (best != NULL) {
+		before = best->start;
+		if (now_ns >= fs->end_ns) {
+			turn_over(f, best);
+			before = best->start + 1;
+			best = fs->yielded ? NULL : best;
 		} else if (RARE(now_ns < fs->held_ns)) {
 			return hold(f, fs, now_ns);
 		}
-		if (!over || !fs->yielded) {
-			fe = f->first[on->class->number];
-			best = fe != NULL && fe->start < on->start + over ? fe : on;
-			if (best->start <= f->clock) {
-				due = best->due;
-			} else {
-				f->later = classes;
+	}
+	if (best != NULL) {
+		if ((classes & best->class->bit) != 0) {
+			classes ^= best->class->bit;
+			fe = f->first[best->class->number];
+			if (fe->start < before) {
+				best = fe;
 			}
-			classes &= ~on->class->bit;
+		}
+		if (best->start <= f->clock) {
+			due = best->due;
+		} else {
+			f->later_ns = now_ns;
 		}
 	}
 	for (; classes != 0; classes &= classes - 1) {
 		fe = f->first[__builtin_ctz(classes)];
 		if (fe->start > f->clock) {
-			f->later |= classes;
+			f->later_ns = now_ns;
 		} else if (fe->due < due) {
 			due = fe->due;
 			best = fe;
 		}
 	}
 	if (RARE(due == UINT64_MAX)) {
-		return pick_any(f, fs, now_ns, out);
+		return pick_earliest(f, fs, now_ns);
 	}
-	if (RARE(best == fs->on || (f->treed & best->class->bit) != 0)) {
-		until_ns = go_on(f, fs, best, now_ns);
-	} else {
-		put_on(f, fs, best, now_ns);
-		until_ns = fs->end_ns;
+	if (RARE(best == fs->on || best->class->treed)) {
+		return go_on_straight(f, fs, best, now_ns);
 	}
-	if (RARE((f->later & (best->class->bit - 1)) != 0)) {
-		until_ns = sooner(f, f->later & (best->class->bit - 1) & f->waiting, f->first, until_ns, now_ns);
+	put_on(f, fs, best, now_ns);
+	if (RARE(f->later_ns == now_ns)) {
+		return until_sooner(f, fs, best->class->bit - 1, now_ns);
 	}
-	return (struct sched_pick){ .entity = best->entity, .until_ns = until_ns };
+	return (struct sched_pick){ .entity = best->entity, .until_ns = fs->end_ns };
 }

@@ -22,8 +22,12 @@
  * request that is due first, and while none is eligible the one that will be first. `request` is the virtual time that the
  * average of the runnable takes `slice` ns to run; so all run once in about the time of a slice each, and the number of
  * switches depends on `slice` alone. Requests are of classes, each of one length. So in a class the order of start is that
- * of due times, and the first of each class is all that pick looks at. Most join the end of their class, which is a list; a
- * tree has those that do not, and those that may not run everywhere.
+ * of due times, and the first of each class is all that pick looks at. Most join the end of their class, which is a list, or
+ * its front, where a request that was cut short goes on. Some are put at the end though their start is up to a request before
+ * the last one's: whose turn ended before its time, and who wakes. They lose no service by that, and are served as they came.
+ * A tree has the few others, and those that may not run everywhere (fair_wait.c).
+ *
+ * Most picks go straight: no slot idles, no group has a cap, and all who are runnable may run everywhere. `straight_ns` tells.
  *
  * Who wakes goes to an idle slot. Else he waits for one that runs a brief request, of who is expected to sleep again soon,
  * if nobody waits for that yet; that spares two switches. Else he takes the place of one whose request is longer and due
@@ -32,8 +36,8 @@
  *
  * The longest wait, when nobody comes, goes or changes any more: that of one which was alone on a slot, 16 requests ahead,
  * and shares it now with all others. Two things made that worse than it sounds. Who waits when requests become shorter (a
- * shorter timeslice, a heavy one that wakes) or the clock goes back is ahead by as many more of them; so each
- * 16 slices a pick looks at the ends of the queues, and draws one in to 16, until there are none: fair_draw_in(). And who waits falls
+ * shorter timeslice, a heavy one that wakes) or the clock goes back is ahead by as many more of them; so each 16 slices a
+ * pick looks at the ends of the queues, and draws one in to 16, until there are none: fair_draw_in(). And who waits falls
  * further behind than 4 while others move the clock, which is forgiven when he is charged, not before. So each of the
  * others first has the turn that he had asked for, however long requests were then: a stretch. From 4 behind he goes
  * before the one ahead until he has come to his start, or, if his requests are short, to its due time; or ends the request
@@ -93,10 +97,12 @@ struct fair_policy {
 
 /* Requests of one length, and who waits with one, by start. */
 struct fair_class {
-	struct list line;		/* of fair_entity.line: those that came last, or go on first, and may run everywhere */
+	struct list line;		/* of fair_entity.line, by node.key; all may run everywhere */
 	struct list slots;		/* of fair_slot.link: that run one */
-	unsigned number, bit, shift;	/* 1 << number; of the request's length */
-	struct tree tree;		/* the others */
+	unsigned number, bit, shift;	/* bit: 1 << number; shift: of the length, 4 is that of a slice */
+	bool treed;			/* any wait in */
+	struct tree tree;
+	const char *name;		/* and 256 bytes make it cheap to find */
 };
 
 /* First in an object's private part. */
@@ -105,17 +111,18 @@ struct fair {
 	struct sched *sched;
 	unsigned waiting, running;	/* bits of classes in which any wait, of which any are in `slots` */
 	unsigned idle_count, parked_count, capped;	/* capped: entities whose group has a cap */
-	unsigned masked;		/* that are runnable, and may not run everywhere */
-	unsigned later;			/* the lowest bit: of the first class whose first was not eligible at the last pick */
-	unsigned treed;			/* bits of classes in which any are in `tree` */
+	unsigned masked;		/* entities that are runnable, and may not run everywhere */
 	uint64_t clock, weight, rest;	/* of those that count */
 	uint64_t runnable_weight;	/* of all that are runnable and not parked, and how many they are */
 	unsigned runnable;
+	uint32_t average;		/* weight of them; 0: no whole number */
 	unsigned longest;		/* class that there ever was */
 	unsigned entities;
 	uint64_t request;		/* its virtual length */
+	uint64_t behind, span;		/* FAIR_BEHIND of it; and from there to FAIR_AHEAD */
 	uint64_t look_ns;		/* when a pick looks for waiters that are too far ahead */
 	uint64_t straight_ns;		/* the same; 0: no pick goes straight */
+	uint64_t later_ns;		/* of the last one that did and found the first of a class not eligible yet */
 	uint64_t wakes;			/* credit's: that were boosted */
 	uint64_t slice_ns;
 	uint64_t stretch_ns;		/* the longest at a stretch, */
@@ -153,7 +160,8 @@ struct fair_group {
 	unsigned entities, running;	/* how many there are, and with a cap, are on slots */
 };
 
-enum fair_place { FAIR_OUT, FAIR_LINE, FAIR_TREE };
+/* Where it waits. FAIR_CUT: it does not, and its turn ended before its time, or was a waker's: it asked anew. */
+enum fair_place { FAIR_OUT, FAIR_CUT, FAIR_LINE, FAIR_TREE };
 
 /* An entity's private part. */
 struct fair_entity {
@@ -163,18 +171,23 @@ struct fair_entity {
 	uint64_t due;			/* where its request is over */
 	uint32_t weight, rest;
 	struct fair_class *class, *ordinary;	/* of its request; and of those that it makes without sleeping */
-	enum fair_place place;		/* where it waits */
+	enum fair_place place;
 	bool full;			/* may run on every cpu there can be */
 	bool capped;			/* its group has a cap */
 	bool counted, apart;		/* runnable and not parked: one of these */
 	struct list line, link;
-	struct tree_node node;		/* in a queue, or parked */
+	struct tree_node node;		/* in a tree, or parked; its key is also the place in a line */
 	uint64_t woken, burst;		/* its virtual time when it woke last; what it had between its last two sleeps */
 };
 
 static inline struct fair_entity *fair_of(const struct tree_node *n)
 {
 	return n == NULL ? NULL : TREE_ENTRY(n, struct fair_entity, node);
+}
+
+static inline bool fair_may_run(const struct fair_entity *fe, unsigned slot)
+{
+	return fe->full || cpuset_has(&fe->entity->hard, slot);
 }
 
 static inline struct fair_slot *fair_slot(const struct sched *s, unsigned slot)
@@ -255,9 +268,11 @@ uint64_t fair_wait_bound_ns(struct sched *s, const struct sched_entity *e);
 
 /* --- Waiting. */
 
-/* fe waits, in a tree; and it does not. */
+/* Waits, in a tree; and does not. */
 void fair_insert(struct fair *f, struct fair_entity *fe);
 void fair_dequeue(struct fair *f, struct fair_entity *fe);
+/* The first of that class that may run on slot, who is not the first of all; or NULL. */
+struct fair_entity *fair_search(const struct fair_class *class, unsigned slot);
 void fair_draw_in(struct fair *f, uint64_t now_ns);
 /* fe waits from now on. */
 void fair_requeue(const struct sched *s, struct fair_entity *fe, struct sched_out *out);
@@ -273,6 +288,11 @@ void fair_poke_for_waiters(struct fair *f, struct sched_out *out);
 static inline struct fair_entity *fair_line_first(const struct list *line)
 {
 	return list_empty(line) ? NULL : LIST_ENTRY(line->next, struct fair_entity, line);
+}
+
+static inline bool fair_waits(const struct fair_entity *fe)
+{
+	return fe->place >= FAIR_LINE;
 }
 
 static inline struct fair_entity *fair_line_last(const struct fair_class *class)
@@ -310,13 +330,8 @@ static inline void fair_count_out(struct fair *f, struct fair_entity *fe)
 	fair_move_clock(f, -(int64_t)(fe->v - f->clock) * fe->weight);
 }
 
-/* Not 0: a slice is more than the largest weight. */
-static inline void fair_set_request(struct fair *f)
-{
-	if (f->runnable > 0) {
-		f->request = f->slice_ns * FAIR_ONE * f->runnable / f->runnable_weight;
-	}
-}
+/* The length of requests. Not 0: a slice is more than the largest weight. */
+void fair_set_request(struct fair *f);
 
 /* It is runnable, and not parked, from now on. */
 static inline void fair_start(struct fair *f, struct fair_entity *fe)
@@ -324,7 +339,9 @@ static inline void fair_start(struct fair *f, struct fair_entity *fe)
 	fe->v = MIN(MAX(fe->v, f->clock - f->request / 2), f->clock + FAIR_BEHIND * f->request);
 	f->runnable++;
 	f->runnable_weight += fe->weight;
-	fair_set_request(f);
+	if (fe->weight != f->average) {
+		fair_set_request(f);
+	}
 	fair_count_in(f, fe);
 	if (RARE(!fe->full)) {
 		fair_set_masked(f, 1);
@@ -336,7 +353,9 @@ static inline void fair_stop(struct fair *f, struct fair_entity *fe)
 {
 	f->runnable--;
 	f->runnable_weight -= fe->weight;
-	fair_set_request(f);
+	if (fe->weight != f->average) {
+		fair_set_request(f);
+	}
 	if (fe->counted) {
 		fair_count_out(f, fe);
 	}

@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Fair shares: who was served how much, who waits far from the clock, and the budgets of caps. See fair.h. */
+/* Fair shares: who was served how much, and the budgets of caps. See fair.h. */
 #include "sched/fair.h"
 
-#define LOOK	16u			/* slices from a look for waiters that are too far ahead to the next */
 #define BATCH	4u			/* parked ones that one pick may let go on */
 #define FAR	(1l << 44)		/* further than that from the clock nobody was: keeps products below 2^63 */
+
+void fair_set_request(struct fair *f)
+{
+	if (f->runnable > 0) {
+		uint64_t average = f->runnable_weight / f->runnable;
+
+		f->average = average * f->runnable == f->runnable_weight ? (uint32_t)average : 0;
+		f->request = f->slice_ns * FAIR_ONE * f->runnable / f->runnable_weight;
+		f->behind = FAIR_BEHIND * f->request;
+		f->span = (FAIR_BEHIND + FAIR_AHEAD) * f->request;
+	}
+}
 
 void fair_set_slice(struct fair *f, uint64_t slice_ns, uint64_t ratelimit_ns)
 {
@@ -13,6 +24,7 @@ void fair_set_slice(struct fair *f, uint64_t slice_ns, uint64_t ratelimit_ns)
 	f->ratelimit_ns = ratelimit_ns;
 	f->least_ns = MAX(ratelimit_ns, FAIR_SLICE_MIN_NS);
 	f->look_ns = f->straight_ns = 0;
+	f->average = 0;
 	fair_set_request(f);
 }
 
@@ -79,85 +91,11 @@ void fair_charge(struct sched *s, struct sched_entity *e, uint64_t ran_ns, uint6
 		served += f->rest;
 		f->clock += served / f->weight;
 		f->rest = served % f->weight;
-		if (fe->v - f->clock + FAIR_BEHIND * f->request <= (FAIR_BEHIND + FAIR_AHEAD) * f->request) {
+		if (fe->v - f->clock + f->behind <= f->span) {
 			return;
 		}
 	}
 	fair_settle(f, fe);
-}
-
-/* --- Waiting. */
-
-void fair_insert(struct fair *f, struct fair_entity *fe)
-{
-	struct fair_class *class = fe->class;
-
-	if ((f->waiting & class->bit) == 0 || fe->start < f->first[class->number]->start) {
-		f->first[class->number] = fe;
-	}
-	f->waiting |= class->bit;
-	f->treed |= class->bit;
-	fe->place = FAIR_TREE;
-	fe->node.key = fe->start;
-	tree_insert(&class->tree, &fe->node);
-}
-
-/* The first of that class has gone. */
-static inline void find_first(struct fair *f, struct fair_class *class)
-{
-	struct fair_entity *a = fair_line_first(&class->line), *b = fair_of(tree_first(&class->tree));
-
-	f->first[class->number] = a == NULL || (b != NULL && b->start < a->start) ? b : a;
-	if (f->first[class->number] == NULL) {
-		f->waiting ^= class->bit;
-	}
-}
-
-void fair_dequeue(struct fair *f, struct fair_entity *fe)
-{
-	struct fair_class *class = fe->class;
-
-	if (fe->place == FAIR_LINE) {
-		list_remove(&fe->line);
-	} else {
-		tree_remove(&class->tree, &fe->node);
-		if (tree_first(&class->tree) == NULL) {
-			f->treed ^= class->bit;
-		}
-	}
-	fe->place = FAIR_OUT;
-	if (f->first[class->number] == fe) {
-		find_first(f, class);
-	}
-}
-
-/*
- * Since a waiter was charged the clock may have gone back, or requests become shorter, so that he is
- * further ahead now than anybody may be. Such are last in their queues. A pick draws one in, and the
- * next looks again; when there is none, one does that is some slices later: what moves the clock and
- * the request is too frequent to see to it.
- */
-void fair_draw_in(struct fair *f, uint64_t now_ns)
-{
-	const uint64_t limit = f->clock + FAIR_AHEAD * f->request;
-
-	for (unsigned classes = f->waiting; classes != 0; classes &= classes - 1) {
-		const struct fair_class *class = &f->class[__builtin_ctz(classes)];
-		struct fair_entity *fe = fair_of(tree_last(&class->tree));
-
-		if (!list_empty(&class->line) && (fe == NULL || fair_line_last(class)->start > fe->start)) {
-			fe = fair_line_last(class);
-		}
-		if (fe->start > limit) {
-			fair_dequeue(f, fe);
-			fair_settle(f, fe);
-			fe->start = MIN(fe->start, limit);
-			fair_insert(f, fe);
-			return;
-		}
-	}
-	f->look_ns = now_ns + LOOK * f->slice_ns;
-	fair_set_straight(f);
 }
 
 /* --- Caps: a group's budget for each period. */
@@ -199,7 +137,7 @@ bool fair_fund(struct sched *s, struct fair_entity *fe, uint64_t now_ns, uint64_
 
 void fair_park(struct fair *f, struct fair_entity *fe, uint64_t until_ns)
 {
-	if (fe->place != FAIR_OUT) {
+	if (fair_waits(fe)) {
 		fair_dequeue(f, fe);
 	}
 	fair_stop(f, fe);

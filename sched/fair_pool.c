@@ -90,6 +90,7 @@ void fair_init(struct sched *s, const struct fair_policy *policy)
 	f->carrier = SCHED_NO_SLOT;
 	tree_init(&f->parked, false);
 	for (unsigned i = 0; i < FAIR_CLASSES; i++) {
+		f->class[i].name = policy->classes[i];
 		f->class[i].number = i;
 		f->class[i].bit = 1u << i;
 		f->class[i].shift = i % FAIR_BRIEF;
@@ -182,7 +183,7 @@ void fair_set_affinity(struct sched *s, struct sched_entity *e, uint64_t now_ns,
 	struct fair_entity *fe = e->priv;
 
 	(void)now_ns;
-	if (fe->place != FAIR_OUT) {
+	if (fair_waits(fe)) {
 		fair_dequeue(f, fe);
 		set_masks(f, fe);
 		fair_requeue(s, fe, out);
@@ -210,7 +211,7 @@ static void tune_group(struct sched *s, struct sched_group *g, struct sched_out 
 	LIST_FOREACH(node, &fg->members) {
 		struct fair_entity *fe = LIST_ENTRY(node, struct fair_entity, link);
 		const struct sched_entity *e = fe->entity;
-		bool waits = fe->place != FAIR_OUT;
+		bool waits = fair_waits(fe);
 
 		if (waits) {
 			fair_dequeue(f, fe);
@@ -302,7 +303,7 @@ void fair_describe(struct sched *s, uint64_t now_ns, struct text *to)
 	for (unsigned classes = f->waiting; classes != 0; classes &= classes - 1) {
 		const struct fair_class *class = &f->class[__builtin_ctz(classes)];
 
-		text_printf(to, "%s:\n", f->policy->classes[class->number]);
+		text_printf(to, "%s:\n", class->name);
 		LIST_FOREACH(node, &class->line) {
 			text_puts(to, "    ");
 			describe(f, LIST_ENTRY(node, struct fair_entity, line), to);
@@ -331,7 +332,7 @@ static bool class_check(const struct fair *f, const struct fair_class *class, un
 	LIST_FOREACH(node, &class->line) {
 		const struct fair_entity *fe = LIST_ENTRY(node, struct fair_entity, line);
 
-		if (!may_wait(fe, class, FAIR_LINE) || !fe->full || (last != NULL && last->start > fe->start)) {
+		if (!may_wait(fe, class, FAIR_LINE) || !fe->full || (last != NULL && last->node.key > fe->node.key)) {
 			return false;
 		}
 		last = fe;
@@ -342,10 +343,10 @@ static bool class_check(const struct fair *f, const struct fair_class *class, un
 		}
 		*masked += !fair_of(at)->full;
 	}
-	if (n > 0 && (first == NULL || tree_first(tree)->key < first->start)) {
+	if (n > 0 && (first == NULL || tree_first(tree)->key < first->node.key)) {
 		first = fair_of(tree_first(tree));
 	}
-	return tree_check(tree, n) && f->first[class->number] == first && ((f->treed & class->bit) != 0) == (n > 0) &&
+	return tree_check(tree, n) && f->first[class->number] == first && class->treed == (n > 0) &&
 	       ((f->waiting & class->bit) != 0) == (first != NULL) &&
 	       ((f->running & class->bit) == 0) == list_empty(&class->slots);
 }
@@ -363,7 +364,7 @@ bool fair_check(struct sched *s, struct sched_reason *why)
 	CPUSET_FOREACH(slot, &s->slots) {
 		const struct fair_entity *on = fair_slot(s, slot)->on;
 
-		if (on != NULL && (!on->entity->runnable || on->place != FAIR_OUT || on->entity->slot != slot ||
+		if (on != NULL && (!on->entity->runnable || fair_waits(on) || on->entity->slot != slot ||
 				   cpuset_has(&f->idle, slot))) {
 			return sched_refuse(ERR_STATE, why, "slot %u: runs one that cannot be there", slot) == ERR_OK;
 		}
