@@ -369,9 +369,6 @@ static APART struct sched_pick idle(struct fair *f, struct fair_slot *fs, uint64
 {
 	take_off(f, fs);
 	fair_set_idle(f, fs->slot, true);
-	if (f->waiting != 0) {			/* it may have come for one who is parked now */
-		fair_poke_for_waiters(f, out);
-	}
 	fs->yielded = false;
 	return (struct sched_pick){ .until_ns = fair_carry(f, fs->slot, NS_NEVER, now_ns) };
 }
@@ -459,7 +456,12 @@ static APART struct sched_pick pick_any(struct fair *f, struct fair_slot *fs, ui
 			sched_poke(out, fs->slot);
 		}
 		if (next == NULL) {
-			return idle(f, fs, now_ns);
+			const struct sched_pick nobody = idle(f, fs, now_ns);
+
+			if (f->waiting != 0) {		/* it may have come for one who is parked now */
+				fair_poke_for_waiters(f, out);
+			}
+			return nobody;
 		}
 	}
 	go_on(f, fs, next, now_ns);
