@@ -40,12 +40,12 @@ $(COLD_SRCS:%.c=$(BUILD)/obj/%.o): KERNEL_CFLAGS += -Os
 # The mem* functions must not be turned into calls of themselves.
 $(BUILD)/obj/kernel/lib/mem.o: KERNEL_CFLAGS += -fno-tree-loop-distribute-patterns
 
-$(BUILD)/obj/%.o: %.c
+$(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	@$(CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/obj/%.asm.o: %.asm
+$(BUILD)/obj/%.asm.o: %.asm Makefile
 	@mkdir -p $(@D)
 	@echo "  NASM  $<"
 	@$(NASM) -f elf64 -g -F dwarf -w+all -Werror -I. -I$(BUILD)/gen/ -MD $(@:.o=.d) $< -o $@
