@@ -448,6 +448,9 @@ static APART struct sched_pick go_idle(struct sched *s, struct c2_slot *sl, uint
 	}
 	if (!answer(s, sl, out, &p)) {
 		sl->state = IDLED;
+		if (any_waits(q)) {		/* it may have come for one who is parked now */
+			poke_for_waiters(s, q, out);
+		}
 	}
 	return p;
 }

@@ -282,3 +282,37 @@ TEST(parked, "who is parked goes on in time though any cpu leaves meanwhile, und
 	}
 	CHECK(tried >= 10);
 }
+
+static void one_called_in_vain(const char *policy)
+{
+	const struct sim_pattern five = { .kind = SIM_PERIODIC, .run_ns = 5 * NS_PER_MS, .every_ns = 10 * NS_PER_MS };
+	const struct sim_pattern nine = { .kind = SIM_PERIODIC, .run_ns = 9 * NS_PER_MS, .every_ns = 10 * NS_PER_MS };
+	const struct sim_pattern then = { .kind = SIM_BUSY, .phase_ns = 10 * NS_PER_MS };
+	const struct cpuset cpu1 = { .word = { 2 } }, cpu2 = { .word = { 4 } }, even = { .word = { 5 } }, odd = { .word = { 10 } };
+	struct sim *sim = sim_create(&(struct sim_options){ .check_every = 1, .poke_ns = 10 * NS_PER_US });
+	struct sim_entity *a, *b;
+	struct sim_pool *p;
+
+	sim_machine(sim, 4, 1, 4, 1);
+	p = sim_pool(sim, "p", policy, "cap-period=100ms", sim_cpus(0, 4));
+	sim_pin(a = sim_entity(sim_group(p, "a", "cap=5"), &five), &cpu2, NULL);
+	sim_pin(b = sim_entity(sim_group(p, "b", NULL), &nine), &cpu1, NULL);
+	sim_pin(sim_entity(sim_group(p, "d", NULL), &then), &cpu1, NULL);
+	sim_run(sim, 95 * NS_PER_MS / 10);
+	sim_pin(a, &even, NULL);
+	sim_pin(b, &odd, NULL);
+	/* At 10 slot 2 is to come for a, whose 5 ms are used up, slot 1 for b; d takes it, and calls slot 0 for a, not 3 for b. */
+	sim_run(sim, 15 * NS_PER_MS);
+	CHECK_STR(sim_wrong(sim), "");
+	CHECK(sim_sched_entity(b)->slot == 3 && sim_figures(b).longest_wait_ns <= 30 * NS_PER_US);
+	sim_destroy(sim);
+}
+
+TEST(called_in_vain, "a cpu that comes for one whose cap's budget is used up leaves no other waiting beside an idle one")
+{
+	for (unsigned i = 0; i < sched_policy_count(); i++) {
+		if ((sched_policy_at(i)->honours & SCHED_HONOURS_CAP) != 0) {
+			one_called_in_vain(sched_policy_at(i)->name);
+		}
+	}
+}
