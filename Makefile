@@ -33,8 +33,9 @@ COLD_SRCS := $(wildcard acpi/*.c */*command*.c kernel/manifest*.c vm/load*.c vm/
 	   $(addprefix kernel/,cpusetexpr.c json.c lineedit.c main.c mem_boot.c platform.c shell.c topology.c) \
 	   $(addprefix kernel/lib/,ini.c manifest_files.c parse.c) \
 	   $(addprefix arch/x86_64/,cputopo.c ioapic.c paging.c power.c pure/mitigate.c rtc.c smp.c vmx/pure/controls.c vmx/vmx.c) \
-	   pool/args.c pool/fall.c pool/pool_manifest.c pool/watch.c sched/registry.c sched/credit2_queues.c sched/credit2_report.c \
-	   sched/edf_report.c vm/guest_acpi.c vm/image.c
+	   $(addprefix pool/,args.c fall.c pool_manifest.c watch.c) \
+	   $(addprefix sched/,credit2_queues.c credit2_report.c edf_change.c edf_report.c registry.c) \
+	   $(addprefix vm/,guest_acpi.c image.c)
 $(COLD_SRCS:%.c=$(BUILD)/obj/%.o): KERNEL_CFLAGS += -Os
 
 # The mem* functions must not be turned into calls of themselves.

@@ -28,9 +28,8 @@
  * A slot's rank says how urgent what it runs is: idle, extra time, or the deadline. Whoever comes is promised to the
  * allowed slot of the least rank, if that is less than his own; the slot is poked, and has his rank from then on. If one who is
  * more urgent is promised to it before it picks, the first is offered again. So nobody waits beside a slot that is less
- * urgent. Where some may not use every slot, one who is offered again might take another's place, and he the next one's; there
- * a slot that was called is offered to nobody before it picks, takes the first due of all then, and if that is
- * another, the promised one is offered again.
+ * urgent. Where some may not use every slot, he might take another's place then, and that one the next one's; so a slot
+ * that was called there is offered to nobody else. It picks the first due of all; is that another, the promised one is offered again.
  *
  * Where no two slots look at the same queue, whoever is due waits in his slot's, and a busy slot's rank is in no order: it is
  * `straight`. Most of its switches are from one deadline to the next; such a pick calls nothing and saves no registers. charge
@@ -159,12 +158,15 @@ static inline void promise(struct sched *s, struct edf_slot *es, struct edf_enti
 	}
 }
 
+/* Only where nobody is restricted: else nobody is offered to a slot with a promise. */
 static APART void promise_instead(struct sched *s, struct edf_slot *es, struct edf_entity *ee, struct sched_out *out)
 {
 	struct edf_entity *other = es->promised;
 
-	edf_dequeue(other);
-	promise(s, es, ee, out);
+	other->promised_by = NULL;
+	es->promised = ee;
+	ee->promised_by = es;
+	edf_change_rank(s->priv, es, edf_rank(ee));
 	edf_enqueue(s, other, out);
 }
 
