@@ -140,8 +140,22 @@ static inline bool any_waits(const struct c2_queue *q)
 bool c2_set_idle(struct c2_sched *c2, struct c2_queue *q, unsigned i, bool idle);
 void c2_enqueue(struct c2_entity *re);
 void c2_dequeue(struct c2_sched *c2, struct c2_entity *re);
-void c2_set_parked(struct c2_entity *re, bool parked);
 void c2_wait(struct sched *s, struct c2_entity *re, uint64_t now_ns, struct sched_out *out);
+
+/* --- credit2_caps.c */
+
+#define C2_BATCH		8u			/* entities parked or unparked in one op */
+
+/*
+ * One of the group ran that long from at_ns on. Returns what is left of that period's budget. No
+ * lock covers the pot; where another cpu, with a clock a little ahead, began the next period, that one pays.
+ */
+uint64_t c2_spend(const struct sched *s, const struct sched_group *group, uint64_t at_ns, uint64_t ran_ns);
+/* Until when may the capped re run? False: it is parked until then. */
+bool c2_fund(const struct sched *s, struct c2_entity *re, uint64_t now_ns);
+void c2_set_parked(struct c2_entity *re, bool parked);
+/* Those whose period is over, a batch of them; q's parked_ns tells of the rest. */
+void c2_unpark_due(struct sched *s, struct c2_queue *q, uint64_t now_ns, struct sched_out *out);
 
 /* --- credit2_queues.c: between queues, and ops. */
 extern const struct sched_tunable c2_tunables[C2_TUNABLES];
