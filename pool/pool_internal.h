@@ -121,6 +121,10 @@ void pool_condemn_pick(struct cpu *self, struct pool *p, const struct sched_pick
 void pool_watch_forget(const struct pool *p);
 
 /* --- e's domain is held for these; self is this cpu. */
+
+/* One of e's pauses is over: pool_entity_resume(). */
+void pool_end_pause(struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
+
 /* Of the wait of e, which is runnable and off every slot: what it was, or is, parked for. */
 static inline uint64_t pool_parked_ns(const struct sched_entity *e, uint64_t now_ns)
 {
@@ -134,9 +138,6 @@ static inline void pool_make_runnable(struct cpu *self, struct sched_entity *e, 
 	e->runnable_since_ns = now_ns;
 	POOL_ASK(self, e->pool, wake, &e->pool->sched, e, now_ns, out);
 }
-
-/* One of e's pauses is over: pool_entity_resume(). */
-void pool_end_pause(struct sched_entity *e, uint64_t now_ns, struct sched_out *out);
 
 static inline void pool_make_blocked(struct cpu *self, struct sched_entity *e, uint64_t now_ns, struct sched_out *out)
 {

@@ -259,7 +259,7 @@ static void check_progress(struct core *c, unsigned events)
 	}
 	live(c, events, false);
 	tune_to_defaults(c);		/* in the middle of slices of other lengths */
-	live(c, events, true);
+	live(c, 4 * events, true);
 }
 
 static void finish(struct core *c)

@@ -174,7 +174,7 @@ static void take_off(struct core *c, struct sched_entity *e)
 /* admission = warn, now and then: what the policy refused comes all the same. */
 static bool warned(struct core *c)
 {
-	return dice(c, 4) == 0;
+	return dice(c, 2) == 0;
 }
 
 void model_join_or_leave(struct core *c, unsigned slot)

@@ -169,10 +169,8 @@ static void neglect(enum fault fault, const char *words)
 	struct pool *p;
 
 	begin(3);
-	fake_vm_init(&vm, "a", 6);
+	p = start_faulty(&vm, 6, 1, 2);
 	vm.v[5].act = fake_act_server;
-	p = new_pool("p", &sched_faulty, 1, 2);
-	fake_vm_start(&vm, p);
 	fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
 	set_fault(p, fault);
 	fake_event(&vm.v[5], 0);
@@ -556,10 +554,8 @@ TEST(stops, "an op that loops in the middle of something else stops the machine,
 	const char *words;
 
 	begin(2);
-	fake_vm_init(&vm, "a", 1);
+	p = start_faulty(&vm, 1, 1, 1);
 	vm.v[0].act = fake_act_server;
-	p = new_pool("p", &sched_faulty, 1, 1);
-	fake_vm_start(&vm, p);
 	fake_guest_run(10 * NS_PER_MS, NS_PER_MS);
 	waited_for = &p->domain[0].lock;
 	waiter = (struct stuck_seen){ 0 };

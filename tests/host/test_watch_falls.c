@@ -19,10 +19,8 @@ TEST(alone, "on a machine of one cpu, which keeps house too, rr takes over as an
 		struct pool *p;
 
 		reset(1);
-		fake_vm_init(&vm, "a", 4);
+		p = start_faulty(&vm, 4, 0, 0);
 		vm.v[3].act = fake_act_server;
-		p = new_pool("p", &sched_faulty, 0, 0);
-		fake_vm_start(&vm, p);
 		fake_guest_run(100 * NS_PER_MS, NS_PER_MS);
 		set_fault(p, some[i]);
 		fake_guest_run(11 * NS_PER_S, NS_PER_MS);
